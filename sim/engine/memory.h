@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an engine may ask of guest memory. The engine declares it; sim/guest/ implements it for
+ * synthetic memory (where time is virtual) and for real mappings (KVM, files).
+ *
+ * Every call is about the present instant: a virtual guest materialises the writes up to the
+ * time that its world last told it. Pages are target pages, counted in their block.
+ */
+#ifndef MIG_SIM_ENGINE_MEMORY_H
+#define MIG_SIM_ENGINE_MEMORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "sim/engine/bitmap.h"
+
+typedef struct MigMemoryBlock {
+    const char *name;
+    uint64_t used_length; /* bytes, a multiple of the target page */
+    uint64_t max_length;  /* >= used_length; larger: resizable */
+    uint32_t host_page;   /* bytes; the granularity of postcopy */
+    uint64_t address;     /* guest physical, for x-ignore-shared */
+    bool shared;          /* file-backed and shared: x-ignore-shared skips it */
+    bool rom;
+} MigMemoryBlock;
+
+typedef struct MigMemory MigMemory;
+
+typedef struct MigMemoryOps {
+    uint32_t (*count)(const MigMemory *m);
+    const MigMemoryBlock *(*block)(const MigMemory *m, uint32_t index); /* in list order */
+
+    /* Source side. */
+
+    /* Begins dirty tracking: from now on writes are logged. */
+    void (*log_start)(MigMemory *m);
+    void (*log_stop)(MigMemory *m);
+    /*
+     * Moves what was logged for the block since the last sync into |dirty| (ramblock_sync_dirty_bitmap)
+     * and returns how many bits turned from 0 to 1.
+     */
+    uint64_t (*sync)(MigMemory *m, uint32_t block, MigBitmap *dirty);
+    /* Re-arms the log of |count| pages from |first| (the lazy chunk clear under KVM). */
+    void (*clear)(MigMemory *m, uint32_t block, uint64_t first, uint64_t count);
+    /* True when the page holds zeros only. */
+    bool (*is_zero)(MigMemory *m, uint32_t block, uint64_t page);
+    /* The page's bytes: either a pointer into memory or |scratch|, filled. */
+    const uint8_t *(*read)(MigMemory *m, uint32_t block, uint64_t page, uint8_t *scratch);
+
+    /* Destination side. */
+
+    /* Where bytes of the page can be put, or NULL: then |write| takes them. */
+    uint8_t *(*map)(MigMemory *m, uint32_t block, uint64_t page);
+    void (*write)(MigMemory *m, uint32_t block, uint64_t page, const uint8_t *bytes);
+    void (*fill)(MigMemory *m, uint32_t block, uint64_t page, uint8_t byte);
+} MigMemoryOps;
+
+/* Implementations put this first. */
+struct MigMemory {
+    const MigMemoryOps *ops;
+    uint32_t page_size; /* target page, bytes */
+};
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine's boundary. An engine is a resumable machine: it yields one operation, the world does
+ * it (prices it on the virtual clock, or really does it) and resumes the engine with the outcome.
+ *
+ *     op = mig_source_next(engine, &outcome);   outcome = world_do(world, op);   ...
+ *
+ * The engine does no I/O, has no clock of its own and never waits: it is QEMU's migration thread
+ * with every blocking call turned into an operation.
+ */
+#ifndef MIG_SIM_ENGINE_OP_H
+#define MIG_SIM_ENGINE_OP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "stream/record.h"
+
+typedef enum MigOpKind {
+    MIG_OP_CONNECT,     /* open `channel` */
+    MIG_OP_SEND,        /* queue one record (and its payload) on `channel` */
+    MIG_OP_SEND_PAGES,  /* queue the dirty pages of a run, see below */
+    MIG_OP_FLUSH,       /* push what is queued on `channel` to the transport */
+    MIG_OP_SYNC,        /* dirty bitmap sync of every block: the engine calls memory->sync at its end */
+    MIG_OP_CLEAR,       /* lazy clear of a chunk of the log */
+    MIG_OP_STOP_GUEST,  /* stop the vCPUs: run state finish-migrate */
+    MIG_OP_START_GUEST, /* let them run again */
+    MIG_OP_THROTTLE,    /* vCPU throttle to `percent` */
+    MIG_OP_DEVICES,     /* save the devices' state: the world supplies it, see MigDevices */
+    MIG_OP_SLEEP,       /* until `until`, or an urgent request, or cancel */
+    MIG_OP_WAIT_RETURN, /* until a return-path message arrives or the channel fails */
+    MIG_OP_CLOSE,
+    MIG_OP_NOTIFY, /* something a monitor would be told: state, pass, stop, resume */
+    MIG_OP_DONE,   /* the engine has ended; see its status */
+} MigOpKind;
+
+typedef struct MigOp {
+    MigOpKind kind;
+    uint32_t channel; /* 0: main, 1..: multifd, then preempt */
+    union {
+        struct {
+            const MigRecord *record;
+            const void *payload; /* record->payload bytes, or NULL when it has none */
+        } send;
+        /*
+         * At most 64 pages from `first`: bit i of `dirty` selects page first + i. The world looks at
+         * each page at the time it is its turn, says zero or normal, queues it (the first one with
+         * its block's name when `named`), and stops behind the page whose flush used up `quota`
+         * flushed bytes (UINT64_MAX: no limit).
+         */
+        struct {
+            uint32_t block;
+            uint64_t first;
+            uint64_t dirty;
+            bool named;
+            uint64_t quota;
+        } pages;
+        struct {
+            uint32_t block;
+            uint64_t first, count;
+        } clear;
+        unsigned percent;
+        int64_t until; /* ns */
+        struct {
+            const char *event;  /* QAPI: MIGRATION, MIGRATION_PASS, STOP, RESUME */
+            const char *status; /* MIGRATION */
+            uint64_t pass;      /* MIGRATION_PASS */
+        } notify;
+    };
+} MigOp;
+
+typedef enum MigInterrupt {
+    MIG_UNINTERRUPTED,
+    MIG_INTERRUPT_URGENT, /* a page request wants service */
+    MIG_INTERRUPT_CANCEL,
+    MIG_INTERRUPT_ERROR, /* `error` says why: the channel is dead */
+} MigInterrupt;
+
+typedef struct MigOutcome {
+    int64_t now;           /* ns, when the operation had ended */
+    uint64_t queued_bytes; /* put on the channel's buffer by this operation */
+    uint64_t flushed;      /* handed to the transport by this operation */
+    uint64_t sent;         /* SEND_PAGES: which pages of `dirty` were taken */
+    uint64_t zero;         /* SEND_PAGES: which of those were zero */
+    MigInterrupt interrupt;
+    const char *error;       /* borrowed until the next operation */
+    const MigRecord *record; /* WAIT_RETURN: the message */
+} MigOutcome;
+
+#endif
