@@ -1,0 +1,309 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs every test of the tree and counts them. `./run test` calls it and has installed what it needs.
+
+The parts are independent; each builds in its own folder beside build/. A TAP line of a test
+program counts as one test, a program that crashed, timed out or broke off counts as one more
+failure, and where a part has no TAP (a build, a comparison, a fuzzer) each thing checked counts as
+one.
+"""
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TAP_LINE = re.compile(r"^(ok|not ok)\b\s*\d*\s*-?\s*([^#]*?)\s*(?:#\s*(\w+)\s*(.*))?$")
+LOG_LINES = 60
+
+
+class Tally:
+    """What passed, failed and was skipped; failures keep their logs."""
+
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.failures = []
+        self.skips = []
+
+    def add(self, name, ok, log=""):
+        if ok:
+            self.passed += 1
+        else:
+            self.failed += 1
+            self.failures.append((name, log))
+
+    def skip(self, name, reason):
+        self.skipped += 1
+        self.skips.append((name, reason))
+
+    def merge(self, other):
+        self.passed += other.passed
+        self.failed += other.failed
+        self.skipped += other.skipped
+        self.failures += other.failures
+        self.skips += other.skips
+
+    def words(self):
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def call(argv, env=None, timeout=3600, cwd=ROOT):
+    """(exit status, everything that was printed)"""
+    full = dict(os.environ, **(env or {}))
+    try:
+        done = subprocess.run(argv, env=full, cwd=cwd, timeout=timeout, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    except subprocess.TimeoutExpired as error:
+        out = (error.stdout or b"").decode(errors="replace")
+        return 124, out + f"\nstopped after {timeout} s\n"
+    except OSError as error:
+        return 127, f"{argv[0]}: {error}\n"
+    return done.returncode, done.stdout.decode(errors="replace")
+
+
+def tail(text, lines=LOG_LINES):
+    return "\n".join(text.rstrip().splitlines()[-lines:])
+
+
+# Building -----------------------------------------------------------------------------------------
+def build(tally, folder, compiler, options=(), targets=()):
+    """Configures once, compiles; one test: that it compiles without a warning."""
+    path = os.path.join(ROOT, folder)
+    name = f"{folder}: compiles with {compiler}"
+    if not os.path.exists(os.path.join(path, "build.ninja")):
+        status, out = call(["meson", "setup", path, ROOT, *options],
+                           env={"CC": compiler, "CFLAGS": "", "LDFLAGS": ""})
+        if status:
+            # A half-made folder would be taken for a configured one the next time.
+            shutil.rmtree(path, ignore_errors=True)
+            tally.add(name, False, tail(out))
+            return None
+    status, out = call(["ninja", "-C", path, *targets])
+    tally.add(name, status == 0, tail(out))
+    return path if status == 0 else None
+
+
+def count_tap(tally, prefix, entry):
+    """Counts one line of meson's testlog.json."""
+    name, result = f"{prefix}/{entry['name']}", entry["result"]
+    out, log = entry.get("stdout", ""), entry.get("stdout", "") + entry.get("stderr", "")
+    failed_before = tally.failed
+    for line in out.splitlines():
+        if line.startswith("1..0"):
+            tally.skip(name, line.partition("#")[2].strip() or "no reason given")
+        match = TAP_LINE.match(line)
+        if not match:
+            continue
+        ok, title, directive, reason = match.groups()
+        label = f"{name}: {title}" if title else name
+        if directive and directive.upper().startswith("SKIP"):
+            tally.skip(label, reason)
+        elif directive and directive.upper() == "TODO":
+            tally.skip(label, "not done yet: " + reason)
+        else:
+            tally.add(label, ok == "ok", tail(log))
+    if result not in ("OK", "SKIP", "EXPECTEDFAIL") and tally.failed == failed_before:
+        tally.add(f"{name}: {result.lower()} (status {entry.get('returncode')})", False, tail(log))
+    elif result == "SKIP" and not TAP_LINE.search(out) and not out.startswith("1..0"):
+        tally.skip(name, tail(log, 1))
+
+
+def meson_tests(tally, path, suites, env=None):
+    log = os.path.join(path, "meson-logs", "testlog.json")
+    if os.path.exists(log):
+        os.unlink(log)
+    argv = ["meson", "test", "-C", path, "--no-rebuild", "--num-processes",
+            str(os.cpu_count() or 1)]
+    for suite in suites:
+        argv += ["--suite", suite]
+    status, out = call(argv, env=env)
+    if not os.path.exists(log):
+        if "No tests defined" in out or "No suitable tests" in out:
+            tally.skip(f"{os.path.basename(path)}: {' '.join(suites)}", "no such tests")
+        else:
+            tally.add(f"{os.path.basename(path)}: meson test", False, tail(out))
+        return
+    before = tally.failed
+    with open(log, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            count_tap(tally, os.path.basename(path), json.loads(line))
+    if status and tally.failed == before:
+        tally.add(f"{os.path.basename(path)}: meson test says {status}", False, tail(out))
+
+
+# The parts ----------------------------------------------------------------------------------------
+def part_gcc(tally, args):
+    path = build(tally, "build", "gcc")
+    if path:
+        meson_tests(tally, path, ["unit", "command", "fuzz", "tidy", "live"])
+
+
+def part_clang(tally, args):
+    path = build(tally, "build-clang", "clang")
+    if path:
+        meson_tests(tally, path, ["unit"])
+
+
+def part_asan(tally, args):
+    path = build(tally, "build-asan", "gcc", ["-Db_sanitize=address,undefined"])
+    if path:
+        meson_tests(tally, path, ["unit", "command", "fuzz"], {
+            "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:abort_on_error=0",
+            "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+            "G_SLICE": "always-malloc"})
+
+
+def simulate(program, scenario, seed, folder):
+    """(digests of the result, hash of the stream, problem or None)"""
+    stream, result = os.path.join(folder, "stream"), os.path.join(folder, "result.json")
+    status, out = call([program, "sim", scenario, "--seed", str(seed), "--stream", stream,
+                        "--result", result], timeout=600)
+    if status:
+        return None, None, f"{program} sim {scenario}: exit status {status}\n{tail(out)}"
+    with open(stream, "rb") as file:
+        digest = hashlib.sha256(file.read()).hexdigest()
+    with open(result, encoding="utf-8") as file:
+        return json.load(file)["digests"], digest, None
+
+
+def compare_builds(tally, name, outcomes, other):
+    """|outcomes|: {build: (digests, hash, problem)} of one seed; |other|: another seed's."""
+    problems = [f"{b}: {p}" for b, (_, _, p) in outcomes.items() if p]
+    if problems or other[2]:
+        tally.add(f"determinism/{name}: runs", False, "\n".join(problems + [other[2] or ""]))
+        return
+    for what, index in (("digests", 0), ("stream bytes", 1)):
+        values = {json.dumps(o[index], sort_keys=True) for o in outcomes.values()}
+        table = "\n".join(f"{b}: {o[index]}" for b, o in outcomes.items())
+        tally.add(f"determinism/{name}: same {what} with {', '.join(outcomes)}", len(values) == 1,
+                  table)
+        first = next(iter(outcomes.values()))
+        tally.add(f"determinism/{name}: another seed has other {what}",
+                  other[index] != first[index], f"seeds 11 and 12 both give {first[index]}")
+
+
+def part_determinism(tally, args):
+    programs = {}
+    for compiler in ("gcc", "clang"):
+        for level in ("0", "3"):
+            folder = f"build-{compiler}-O{level}"
+            path = build(tally, folder, compiler, [f"-Doptimization={level}", "-Ddebug=false"],
+                         ["migbench"])
+            if path:
+                programs[f"{compiler} -O{level}"] = os.path.join(path, "migbench")
+    with open(os.path.join(ROOT, "tests", "determinism.txt"), encoding="utf-8") as file:
+        scenarios = [line.strip() for line in file if line.strip() and not line.startswith("#")]
+    for scenario in scenarios:
+        path = os.path.join(ROOT, scenario)
+        name = os.path.splitext(os.path.basename(scenario))[0]
+        with tempfile.TemporaryDirectory() as folder:
+            outcomes = {b: simulate(p, path, 11, folder) for b, p in programs.items()}
+            if outcomes:
+                other = simulate(next(iter(programs.values())), path, 12, folder)
+                compare_builds(tally, name, outcomes, other)
+
+
+def part_fuzz(tally, args):
+    path = build(tally, "build-fuzz", "clang",
+                 ["-Dfuzz=true", "-Db_sanitize=address,undefined", "-Db_lundef=false",
+                  "-Dc_args=-fsanitize=fuzzer-no-link"], ["fuzzers"])
+    if not path:
+        return
+    folder = os.path.join(path, "tests", "fuzz")
+    for program in sorted(p for p in os.listdir(folder)
+                          if p.startswith("fuzz-") and os.access(os.path.join(folder, p), os.X_OK)
+                          and os.path.isfile(os.path.join(folder, p))):
+        # What the fuzzer finds goes to the build folder; the committed corpus is read only.
+        found = os.path.join(path, "found", program)
+        os.makedirs(found, exist_ok=True)
+        seeds = os.path.join(ROOT, "tests", "fuzz", "corpus", program[len("fuzz-"):])
+        argv = [os.path.join(folder, program), f"-max_total_time={args.seconds}", "-timeout=20",
+                "-rss_limit_mb=2048", "-print_final_stats=1", f"-artifact_prefix={found}-", found]
+        status, out = call(argv + ([seeds] if os.path.isdir(seeds) else []),
+                           timeout=args.seconds + 300)
+        tally.add(f"fuzz/{program[len('fuzz-'):]}: {args.seconds} s", status == 0, tail(out))
+
+
+def part_coverage(tally, args):
+    path = build(tally, "build-coverage", "gcc", ["-Db_coverage=true", "-Doptimization=0"])
+    if not path:
+        return
+    call(["lcov", "-q", "--directory", path, "--zerocounters"])
+    meson_tests(tally, path, ["unit", "command", "fuzz"])
+    info = os.path.join(path, "coverage.info")
+    status, out = call(["lcov", "-q", "--directory", path, "--base-directory", ROOT, "--capture",
+                        "--no-external", "--output-file", info + ".all"])
+    if status == 0:
+        status, out = call(["lcov", "-q", "--extract", info + ".all", f"{ROOT}/stream/*",
+                            f"{ROOT}/sim/*", f"{ROOT}/conformance/*", f"{ROOT}/migbench.c",
+                            "--output-file", info])
+    tally.add("coverage: report", status == 0, tail(out))
+    if status:
+        return
+    _, out = call(["lcov", "--summary", info])
+    for line in out.splitlines():
+        if "%" in line:
+            print("   " + line.strip().replace("......:", ":").replace("..:", ":"))
+    if args.html:
+        status, out = call(["genhtml", "-q", "--prefix", ROOT, "--output-directory",
+                            os.path.join(path, "html"), info])
+        tally.add("coverage: HTML", status == 0, tail(out))
+        if status == 0:
+            print(f"   {os.path.relpath(path, ROOT)}/html/index.html")
+
+
+PARTS = {
+    "gcc": part_gcc,
+    "clang": part_clang,
+    "asan": part_asan,
+    "determinism": part_determinism,
+    "fuzz": part_fuzz,
+    "coverage": part_coverage,
+}
+
+
+def report(total, seconds):
+    for name, reason in total.skips:
+        print(f"skipped: {name}: {reason}")
+    for name, log in total.failures:
+        print(f"\nFAILED: {name}")
+        for line in log.splitlines():
+            print("    " + line)
+    print(f"\n{seconds:.0f} s in all")
+    print(total.words(), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./run test",
+                                     description="Runs the tests and counts them.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--quick", action="store_true", help="only the part gcc")
+    parser.add_argument("--full", action="store_true", help="fuzz each target for a minute")
+    parser.add_argument("--seconds", type=int, help="per fuzz target (5)")
+    parser.add_argument("--html", action="store_true", help="coverage as HTML, too")
+    args = parser.parse_args()
+    for part in args.parts:
+        if part not in PARTS:
+            parser.error(f"no part '{part}'; there are: {', '.join(PARTS)}")
+    args.seconds = args.seconds or (60 if args.full else 5)
+    if args.full:
+        os.environ["MIGBENCH_FULL"] = "1"
+    total, start = Tally(), time.monotonic()
+    for part in args.parts or (["gcc"] if args.quick else list(PARTS)):
+        tally, began = Tally(), time.monotonic()
+        print(f"{part} ...", flush=True)
+        PARTS[part](tally, args)
+        print(f"   {tally.words()} ({time.monotonic() - began:.0f} s)", flush=True)
+        total.merge(tally)
+    report(total, time.monotonic() - start)
+    return 1 if total.failed or not total.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
