@@ -37,21 +37,18 @@ typedef enum MigChannel {
     MIG_CHANNEL_COLO_RETURN,
 } MigChannel;
 
-typedef enum MigTri {
-    MIG_AUTO,
-    MIG_NO,
-    MIG_YES
-} MigTri;
+typedef enum MigTri { MIG_AUTO, MIG_NO, MIG_YES } MigTri;
 
 #define MIG_BODY_SIZE_UNKNOWN UINT64_MAX
 
 typedef struct MigDecoderOptions {
     MigChannel channel;
+    uint64_t start;     /* offset of the first byte fed (a file that begins at an offset) */
     uint32_t page_size; /* target page size, 0: 4096 until the configuration says otherwise */
     MigTri footers;     /* AUTO: as the presence of a configuration section tells */
     /*
-     * Size of the body of device (idstr, instance), the |ordinal|-th FULL section of the stream from
-     * 0, or MIG_BODY_SIZE_UNKNOWN. Asked only when no layout is known. May be NULL.
+     * Size of the body of device (idstr, instance), the |ordinal|-th FULL section of the stream
+     * from 0, or MIG_BODY_SIZE_UNKNOWN. Asked only when no layout is known. May be NULL.
      */
     uint64_t (*body_size)(void *opaque, MigStr idstr, uint32_t instance, uint32_t ordinal);
     void *opaque;
@@ -100,12 +97,6 @@ void mig_decoder_skipped(MigDecoder *d, uint64_t n);
  */
 size_t mig_decoder_direct(const MigDecoder *d, void **dst);
 void mig_decoder_filled(MigDecoder *d, size_t n);
-
-/*
- * mapped-ram streams hold pages at fixed places of a file. When this returns true after
- * MIG_STATUS_MORE, the next bytes to feed are those at *|offset| of the file.
- */
-bool mig_decoder_seek(const MigDecoder *d, uint64_t *offset);
 
 /* Bytes behind the end of the stream that were fed (QEMU ignores them). */
 uint64_t mig_decoder_trailing(const MigDecoder *d);

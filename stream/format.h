@@ -39,17 +39,17 @@ typedef enum MigItem {
 } MigItem;
 
 /* X(symbol, number, QAPI-like name, payload length or -1 for variable) */
-#define MIG_COMMANDS(X)                                                                            \
-    X(OPEN_RETURN_PATH, 1, "open-return-path", 0)                                                  \
-    X(PING, 2, "ping", 4)                                                                          \
-    X(POSTCOPY_ADVISE, 3, "postcopy-advise", -1)                                                   \
-    X(POSTCOPY_LISTEN, 4, "postcopy-listen", 0)                                                    \
-    X(POSTCOPY_RUN, 5, "postcopy-run", 0)                                                          \
-    X(POSTCOPY_RAM_DISCARD, 6, "postcopy-ram-discard", -1)                                         \
-    X(PACKAGED, 7, "packaged", 4)                                                                  \
-    X(ENABLE_COLO, 8, "enable-colo", 0)                                                            \
-    X(POSTCOPY_RESUME, 9, "postcopy-resume", 0)                                                    \
-    X(RECV_BITMAP, 10, "recv-bitmap", -1)                                                          \
+#define MIG_COMMANDS(X)                                    \
+    X(OPEN_RETURN_PATH, 1, "open-return-path", 0)          \
+    X(PING, 2, "ping", 4)                                  \
+    X(POSTCOPY_ADVISE, 3, "postcopy-advise", -1)           \
+    X(POSTCOPY_LISTEN, 4, "postcopy-listen", 0)            \
+    X(POSTCOPY_RUN, 5, "postcopy-run", 0)                  \
+    X(POSTCOPY_RAM_DISCARD, 6, "postcopy-ram-discard", -1) \
+    X(PACKAGED, 7, "packaged", 4)                          \
+    X(ENABLE_COLO, 8, "enable-colo", 0)                    \
+    X(POSTCOPY_RESUME, 9, "postcopy-resume", 0)            \
+    X(RECV_BITMAP, 10, "recv-bitmap", -1)                  \
     X(SWITCHOVER_START, 11, "switchover-start", 0)
 
 typedef enum MigCommand {
@@ -76,13 +76,13 @@ typedef enum MigCommand {
 #define MIG_MAPPED_RAM_ALIGNMENT 0x100000u /* of a block's page area */
 
 /* X(symbol, number, name, payload length or -1 for variable) of the return path */
-#define MIG_RP_MESSAGES(X)                                                                         \
-    X(SHUT, 1, "shut", 4)                                                                          \
-    X(PONG, 2, "pong", 4)                                                                          \
-    X(REQ_PAGES_ID, 3, "req-pages-id", -1)                                                         \
-    X(REQ_PAGES, 4, "req-pages", 12)                                                               \
-    X(RECV_BITMAP, 5, "recv-bitmap", -1)                                                           \
-    X(RESUME_ACK, 6, "resume-ack", 4)                                                              \
+#define MIG_RP_MESSAGES(X)                 \
+    X(SHUT, 1, "shut", 4)                  \
+    X(PONG, 2, "pong", 4)                  \
+    X(REQ_PAGES_ID, 3, "req-pages-id", -1) \
+    X(REQ_PAGES, 4, "req-pages", 12)       \
+    X(RECV_BITMAP, 5, "recv-bitmap", -1)   \
+    X(RESUME_ACK, 6, "resume-ack", 4)      \
     X(SWITCHOVER_ACK, 7, "switchover-ack", 0)
 
 typedef enum MigRpMessage {
@@ -106,9 +106,9 @@ typedef enum MigRpMessage {
 #define MIG_MULTIFD_FLAG_DEVICE_STATE 0x40u
 
 #define MIG_PING_SETUP    1u
-#define MIG_PING_DISCARD  2u /* after the discards, before the package */
-#define MIG_PING_PACKAGED 3u /* in the package, before RUN */
-#define MIG_PING_LISTEN   4u /* after the package */
+#define MIG_PING_DISCARD  2u    /* after the discards, before the package */
+#define MIG_PING_PACKAGED 3u    /* in the package, before RUN */
+#define MIG_PING_LISTEN   4u    /* after the package */
 #define MIG_PING_LOADED   0x42u /* in the package, 10.2 and later */
 
 #endif

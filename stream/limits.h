@@ -15,9 +15,9 @@
 #define MIG_LIMIT_VMDESC             (16u << 20) /* bytes of the VMDESCRIPTION text */
 #define MIG_LIMIT_DELTA              65535u      /* XBZRLE: be16 length on the wire */
 #define MIG_LIMIT_COMPRESSED(page)   ((page) + ((page) >> 12) + ((page) >> 14) + ((page) >> 25) + 13u)
-#define MIG_LIMIT_DISCARD_RANGES     4095u       /* be16 payload: (65535 - 20) / 16 */
-#define MIG_LIMIT_RP_PAYLOAD         512u        /* return-path message */
-#define MIG_LIMIT_BITMAP             (1u << 31)  /* bytes of a received bitmap or a mapped-ram bitmap */
+#define MIG_LIMIT_DISCARD_RANGES     4095u      /* be16 payload: (65535 - 20) / 16 */
+#define MIG_LIMIT_RP_PAYLOAD         512u       /* return-path message */
+#define MIG_LIMIT_BITMAP             (1u << 31) /* bytes of a received bitmap or a mapped-ram bitmap */
 #define MIG_LIMIT_BLOCK_LENGTH       (1ull << 52)
 #define MIG_LIMIT_DIRTY_BITMAP_CHUNK 10240u
 #define MIG_LIMIT_PAGE_BITS          16u         /* target pages up to 64 KiB */

@@ -33,37 +33,37 @@ typedef struct MigStr {
 } MigStr;
 
 /* X(symbol, name): the name stands in ndjson and in paths. */
-#define MIG_RECORDS(X)                                                                             \
-    X(HEADER, "header")                                                                            \
-    X(CONFIG, "config")                                                                            \
-    X(CONFIG_PAGE_BITS, "config-page-bits")                                                        \
-    X(CONFIG_CAPABILITIES, "config-capabilities")                                                  \
-    X(CONFIG_UUID, "config-uuid")                                                                  \
-    X(SECTION, "section")                                                                          \
-    X(FOOTER, "footer")                                                                            \
-    X(COMMAND, "command")                                                                          \
-    X(PACKAGE_END, "package-end")                                                                  \
-    X(RAM_MEM_SIZE, "ram-mem-size")                                                                \
-    X(RAM_BLOCK, "ram-block")                                                                      \
-    X(RAM_ZERO, "ram-zero")                                                                        \
-    X(RAM_PAGE, "ram-page")                                                                        \
-    X(RAM_XBZRLE, "ram-xbzrle")                                                                    \
-    X(RAM_COMPRESS, "ram-compress")                                                                \
-    X(RAM_HOOK, "ram-hook")                                                                        \
-    X(RAM_FLUSH, "ram-flush")                                                                      \
-    X(RAM_EOS, "ram-eos")                                                                          \
-    X(MAPPED_BITMAP, "mapped-bitmap")                                                              \
-    X(MAPPED_PAGES, "mapped-pages")                                                                \
-    X(BODY, "body")                                                                                \
-    X(BLOCK, "block")                                                                              \
-    X(DIRTY_BITMAP, "dirty-bitmap")                                                                \
-    X(ITERABLE, "iterable")                                                                        \
-    X(END_OF_STREAM, "end-of-stream")                                                              \
-    X(VMDESC, "vmdesc")                                                                            \
-    X(RP, "return-path")                                                                           \
-    X(MULTIFD_INIT, "multifd-init")                                                                \
-    X(MULTIFD_PACKET, "multifd-packet")                                                            \
-    X(MULTIFD_DEVICE, "multifd-device")                                                            \
+#define MIG_RECORDS(X)                            \
+    X(HEADER, "header")                           \
+    X(CONFIG, "config")                           \
+    X(CONFIG_PAGE_BITS, "config-page-bits")       \
+    X(CONFIG_CAPABILITIES, "config-capabilities") \
+    X(CONFIG_UUID, "config-uuid")                 \
+    X(SECTION, "section")                         \
+    X(FOOTER, "footer")                           \
+    X(COMMAND, "command")                         \
+    X(PACKAGE_END, "package-end")                 \
+    X(RAM_MEM_SIZE, "ram-mem-size")               \
+    X(RAM_BLOCK, "ram-block")                     \
+    X(RAM_ZERO, "ram-zero")                       \
+    X(RAM_PAGE, "ram-page")                       \
+    X(RAM_XBZRLE, "ram-xbzrle")                   \
+    X(RAM_COMPRESS, "ram-compress")               \
+    X(RAM_HOOK, "ram-hook")                       \
+    X(RAM_FLUSH, "ram-flush")                     \
+    X(RAM_EOS, "ram-eos")                         \
+    X(MAPPED_BITMAP, "mapped-bitmap")             \
+    X(MAPPED_PAGES, "mapped-pages")               \
+    X(BODY, "body")                               \
+    X(BLOCK, "block")                             \
+    X(DIRTY_BITMAP, "dirty-bitmap")               \
+    X(ITERABLE, "iterable")                       \
+    X(END_OF_STREAM, "end-of-stream")             \
+    X(VMDESC, "vmdesc")                           \
+    X(RP, "return-path")                          \
+    X(MULTIFD_INIT, "multifd-init")               \
+    X(MULTIFD_PACKET, "multifd-packet")           \
+    X(MULTIFD_DEVICE, "multifd-device")           \
     X(COLO, "colo")
 
 typedef enum MigRecordType {
@@ -112,7 +112,6 @@ typedef struct MigRecordCommand {
     };
 } MigRecordCommand;
 
-/* The MAPPED_BITMAP and MAPPED_PAGES that follow a block with such a header are read at its offsets. */
 typedef struct MigMappedHeader {
     uint32_t version;
     uint64_t page_size, bitmap_offset, pages_offset;
@@ -136,11 +135,15 @@ typedef struct MigRecordRam {
     uint8_t fill;    /* ZERO: the byte that fills the page; XBZRLE: the header byte */
 } MigRecordRam;
 
-/* MAPPED_BITMAP, MAPPED_PAGES: what stands at fixed places of a mapped-ram file. */
+/*
+ * MAPPED_BITMAP (payload: the block's bitmap) and MAPPED_PAGES (payload: the block's whole page
+ * area, holes included) follow each block of a mapped-ram list. Both stand where the block's header
+ * says, which is where a sequential reader meets them: |gap| zero bytes, then the payload.
+ */
 typedef struct MigRecordMapped {
     uint32_t block;
-    uint64_t file_offset; /* where the payload begins */
-    uint64_t page_offset; /* MAPPED_PAGES: of the run's first page in the block, bytes */
+    uint64_t gap;         /* zero bytes on the wire in front of the payload */
+    uint64_t file_offset; /* where the payload begins (not on the wire) */
 } MigRecordMapped;
 
 typedef struct MigRecordBlock { /* iterable `block`, until 9.0 */
