@@ -9,7 +9,7 @@
 #   peers.sh path VERSION          print the path of one (exit 1 if it isn't there)
 #   peers.sh remove [VERSION...]   unmount and delete roots
 #
-# A wrapper may be called from anywhere, as root or through sudo. Inside and outside share /dev (so also
+# A wrapper may be called from anywhere, as root or through sudo (which passes no descriptors on). Inside and outside share /dev (so also
 # /dev/shm and /dev/kvm), /proc, /sys, /tmp and the folder MIGBENCH_RUNDIR (default /tmp/migbench-run): name files
 # and sockets below those with absolute paths. The wrapper replaces itself by the emulator, so process
 # id, signals, descriptors and exit status are the emulator's. Mounts are made again when they are gone.
@@ -99,7 +99,7 @@ WRAPPER
     cat >>"$out.new" <<'WRAPPER'
 run=${MIGBENCH_RUNDIR:-/tmp/migbench-run}
 if [ "$(id -u)" -ne 0 ]; then
-    exec sudo -C 1024 MIGBENCH_RUNDIR="$run" "$0" "$@" 2>/dev/null || exec sudo MIGBENCH_RUNDIR="$run" "$0" "$@"
+    exec sudo MIGBENCH_RUNDIR="$run" "$0" "$@"
 fi
 share() {
     mkdir -p "$1" "$root$1"
@@ -129,9 +129,9 @@ write_wrappers() {
     version=$1 root=$2
     mkdir -p "$PEERS/bin"
     for program in "$root"/usr/bin/qemu-system-* "$root"/usr/bin/qemu-img; do
-        [ -x "$program" ] && [ ! -h "$program" ] || [ -h "$program" ] || continue
+        [ -x "$program" ] || continue
         name=$(basename "$program")
-        case $name in qemu-system-i386|qemu-system-*-*) continue;; esac
+        case $name in qemu-system-amd64|qemu-system-i386|qemu-system-*-*) continue;; esac
         write_wrapper "$root" "/usr/bin/$name" "$PEERS/bin/$name-$version"
     done
 }

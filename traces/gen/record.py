@@ -52,7 +52,7 @@ def producer(version, argv, replace, accel, guest):
 
 
 def migrate_to_file(q, capabilities=(), parameters=None):
-    out = path_of(f"stream-{os.getpid()}.mig")
+    out = path_of(f"stream-{os.getpid()}-{time.monotonic_ns()}.mig")
     q.set_capabilities(list(capabilities))
     q.set_parameters(parameters or {})
     q.qmp("migrate", uri=f"exec:cat > {out}")
@@ -297,18 +297,18 @@ def table():
             add("none-scripted", v, scripted, argv=["-M", "none", "-m", "2M", "-cpu", "qemu64,apic-id=0"],
                 blocks=[("ram", 512)], bases={"ram": 0}, comment="writes between passes, through qtest")
         add("microvm-scripted", v, scripted,
-            argv=["-M", MICROVM + ",acpi=off" if v != "5.2" else MICROVM, "-m", "2M", "-bios", "{rom}"],
+            argv=["-M", MICROVM + ",acpi=off", "-m", "2M", "-bios", "{rom}"],
             blocks=[("microvm.ram", 512)], bases={"microvm.ram": 0},
             comment="writes between passes, through qtest")
+        # 10.0 under TCG ends on a failed assertion in tlb_reset_dirty_range_all() when a block is larger
+        # than the first one that was made, so both have the same size.
         add("pc-scripted", v, scripted,
-            argv=["-M", "pc,usb=off,vmport=off,smbus=off,hpet=off", "-m", "3M,slots=1,maxmem=1G", "-bios", "{rom}",
+            argv=["-M", "pc,usb=off,vmport=off,smbus=off,hpet=off", "-m", "2M,slots=1,maxmem=1G", "-bios", "{rom}",
                   "-object", "memory-backend-ram,id=mem1,size=2M", "-device",
                   "pc-dimm,memdev=mem1,id=d1"],
-            blocks=[("pc.ram", 768), ("mem1", 512)], bases={"pc.ram": 0, "mem1": 1 << 32},
+            blocks=[("mem1", 512), ("pc.ram", 512)], bases={"pc.ram": 0, "mem1": 1 << 32},
             comment="writes between passes to two RAM blocks, through qtest")
         for name, machine in (("pc", PC), ("q35", Q35)):
-            if v == "5.2":
-                machine = machine.replace(",acpi=off", ",acpi=off")
             add(f"{name}-idle", v, idle, argv=["-M", machine, "-m", "4M", "-bios", "{rom}"],
                 comment="a machine with a blank ROM that was never started")
             add(f"{name}-dirty", v, guest, argv=["-M", machine, "-m", "8M", "-bios", "{rom}"],
