@@ -74,13 +74,12 @@ struct MigDecoder {
 
     uint64_t gap_left, payload_left;
     uint8_t *payload_dst;
-    MigParse after_payload; /* a tail to parse when the payload is done, or NULL */
 
     /* Package. */
     uint8_t depth;
     uint64_t package_left;
     bool package_opens; /* when the record being parsed is consumed */
-    uint32_t package_length;
+    uint64_t package_length;
 
     /* The section whose body is being read. */
     MigRecordSection section;
@@ -94,11 +93,11 @@ struct MigDecoder {
     uint32_t block;      /* of the last page record: CONTINUE; UINT32_MAX: none */
     uint32_t pages;      /* page records in this body */
     uint32_t mapped_block;
-    uint64_t mapped_skip; /* gap in front of the next mapped payload */
-    uint32_t chunks;      /* records of other iterables in this body */
-    uint64_t iterable_state;
+    uint32_t chunks; /* records of other iterables in this body */
 
     uint32_t commands, messages; /* for paths */
+    bool colo;                   /* ENABLE_COLO: checkpoints follow the first migration */
+    bool checkpoints;            /* the first migration is over */
     const char *label;           /* what the last record is called in its container */
     uint32_t label_index;        /* UINT32_MAX: has no index */
     bool in_section;
@@ -126,7 +125,6 @@ uint64_t *mig_decoder_words(MigDecoder *d, size_t n);
 
 /* Looks up or adds. Adding returns NULL at the limit. */
 MigSectionEntry *mig_shared_section(MigShared *s, uint32_t id);
-MigSectionEntry *mig_shared_start(MigShared *s, uint32_t id, MigStr idstr);
 uint32_t mig_shared_block(const MigShared *s, MigStr name); /* UINT32_MAX: unknown */
 uint32_t mig_shared_add_block(MigShared *s, MigStr name);   /* UINT32_MAX: at the limit */
 
@@ -147,7 +145,7 @@ MigStep mig_parse_colo(MigDecoder *d, MigCursor *c, MigRecord *r);
 void mig_decoder_body_done(MigDecoder *d);
 
 /* Chooses what reads the body of a section with this name. */
-MigBodyOpen mig_body_of(MigStr idstr, bool iterable);
+MigBodyOpen mig_body_of(MigStr idstr);
 void mig_body_open_ram(MigDecoder *d);
 void mig_body_open_device(MigDecoder *d);
 

@@ -85,7 +85,7 @@ static MigSectionEntry *section_start(MigShared *s, const MigRecordSection *sec)
     e->id = sec->id;
     e->instance = sec->instance;
     e->version = sec->version;
-    e->open = mig_body_of(e->idstr, true);
+    e->open = mig_body_of(e->idstr);
     return e;
 }
 
@@ -351,7 +351,7 @@ static MigStep parse_full_header(MigDecoder *d, MigCursor *c, MigRecord *r)
     memcpy(d->idstr, sec.idstr.text, sec.idstr.len);
     d->idstr[sec.idstr.len] = '\0';
     sec.idstr.text = d->idstr;
-    d->open = mig_body_of(sec.idstr, sec.kind == MIG_ITEM_START);
+    d->open = mig_body_of(sec.idstr);
     if (sec.kind == MIG_ITEM_START) {
         MigSectionEntry *e = section_start(d->shared, &sec);
         if (!e) {
@@ -470,6 +470,13 @@ static MigStep parse_end(MigDecoder *d, MigCursor *c, MigRecord *r)
     return MIG_STEP_END;
 }
 
+static MigParse behind_end(MigDecoder *d)
+{
+    bool colo = d->colo || d->opt.channel == MIG_CHANNEL_COLO;
+    d->checkpoints = colo;
+    return colo ? mig_parse_colo : parse_end;
+}
+
 /* Behind EOF: nothing, or the VMDESCRIPTION; anything else is ignored by QEMU and counted here. */
 static MigStep parse_after_eof(MigDecoder *d, MigCursor *c, MigRecord *r)
 {
@@ -481,7 +488,7 @@ static MigStep parse_after_eof(MigDecoder *d, MigCursor *c, MigRecord *r)
     mig_decoder_label(d, "vmdesc", MIG_NO_INDEX);
     uint8_t type = mig_take_u8(c);
     if (!c->came_short && type != MIG_ITEM_VMDESCRIPTION) {
-        d->parse = d->opt.channel == MIG_CHANNEL_COLO ? mig_parse_colo : parse_end;
+        d->parse = behind_end(d);
         c->at = 0;
         return MIG_STEP_AGAIN;
     }
@@ -495,7 +502,7 @@ static MigStep parse_after_eof(MigDecoder *d, MigCursor *c, MigRecord *r)
                                 MIG_LIMIT_VMDESC);
     }
     *r = (MigRecord){ .type = MIG_REC_VMDESC, .payload = len };
-    d->parse = d->opt.channel == MIG_CHANNEL_COLO ? mig_parse_colo : parse_end;
+    d->parse = behind_end(d);
     return MIG_STEP_RECORD;
 }
 
@@ -505,7 +512,7 @@ static MigStep parse_eof(MigDecoder *d, MigCursor *c, MigRecord *r)
     mig_decoder_label(d, "eof", MIG_NO_INDEX);
     *r = (MigRecord){ .type = MIG_REC_END_OF_STREAM };
     if (d->depth == 0) {
-        d->parse = parse_after_eof;
+        d->parse = d->checkpoints ? mig_parse_colo : parse_after_eof;
     }
     return short_of(c);
 }

@@ -433,6 +433,7 @@ static void package_end(MigDecoder *d, MigRecord *r)
     d->in_section = false;
     mig_decoder_label(d, "end", MIG_NO_INDEX);
     d->depth = 0;
+    d->parse = d->checkpoints ? mig_parse_colo : mig_parse_item;
 }
 
 static void emit(MigDecoder *d, MigRecord *r, const MigCursor *c, uint8_t depth)

@@ -212,6 +212,136 @@ static void put_vmdesc(MigSink *s, const MigRecord *r)
     mig_put_be32(s, (uint32_t)r->payload);
 }
 
+static void put_disk(MigSink *s, const MigRecord *r)
+{
+    mig_put_be64(s, r->disk.sector << 9 | r->disk.flags);
+    if (r->disk.flags & MIG_BLOCK_DEVICE) {
+        mig_put_cstr(s, r->disk.device);
+    }
+}
+
+static void put_dirty_bitmap(MigSink *s, const MigRecord *r)
+{
+    const MigRecordDirtyBitmap *b = &r->bitmap;
+    mig_put_u8(s, b->flags);
+    if (b->flags & MIG_BITMAP_DEVICE_NAME) {
+        mig_put_cstr(s, b->node);
+    }
+    if (b->flags & MIG_BITMAP_NAME) {
+        mig_put_cstr(s, b->bitmap);
+    }
+    if (b->flags & MIG_BITMAP_START) {
+        mig_put_be32(s, b->granularity);
+        mig_put_u8(s, b->bitmap_flags);
+    }
+    if (b->flags & MIG_BITMAP_BITS) {
+        mig_put_be64(s, b->first_sector);
+        mig_put_be32(s, b->sectors);
+        if (!(b->flags & MIG_BITMAP_ZEROES)) {
+            mig_put_be64(s, b->size);
+        }
+    }
+}
+
+static void put_iterable(MigSink *s, const MigRecord *r)
+{
+    const MigRecordIterable *it = &r->iterable;
+    switch (it->kind) {
+    case MIG_ITERABLE_HTAB_SIZE:
+    case MIG_ITERABLE_HTAB_MARK:
+        mig_put_be32(s, (uint32_t)it->word);
+        break;
+    case MIG_ITERABLE_HTAB_CHUNK:
+        mig_put_be32(s, (uint32_t)it->word);
+        mig_put_be16(s, it->n_valid);
+        mig_put_be16(s, it->n_invalid);
+        break;
+    default:
+        mig_put_be64(s, it->word);
+        if (it->has_count) {
+            mig_put_be64(s, it->count);
+        }
+        break;
+    }
+}
+
+static void put_rp(MigSink *s, const MigRecord *r)
+{
+    const MigRecordRp *rp = &r->rp;
+    mig_put_be16(s, rp->type);
+    mig_put_be16(s, rp->length);
+    switch (rp->type) {
+    case MIG_RP_SHUT:
+    case MIG_RP_PONG:
+    case MIG_RP_RESUME_ACK:
+        mig_put_be32(s, rp->value);
+        break;
+    case MIG_RP_REQ_PAGES:
+    case MIG_RP_REQ_PAGES_ID:
+        mig_put_be64(s, rp->request.start);
+        mig_put_be32(s, rp->request.length);
+        if (rp->type == MIG_RP_REQ_PAGES_ID) {
+            mig_put_cstr(s, rp->request.name);
+        }
+        break;
+    case MIG_RP_RECV_BITMAP:
+        mig_put_cstr(s, rp->bitmap.name);
+        mig_put_be64(s, rp->bitmap.size);
+        break;
+    default:
+        break;
+    }
+}
+
+static void put_multifd_init(MigSink *s, const MigRecord *r)
+{
+    mig_put_be32(s, r->multifd_init.magic);
+    mig_put_be32(s, r->multifd_init.version);
+    mig_put(s, r->multifd_init.uuid, sizeof(r->multifd_init.uuid));
+    mig_put_u8(s, r->multifd_init.id);
+    mig_put(s, r->multifd_init.unused, sizeof(r->multifd_init.unused));
+}
+
+static void put_multifd_packet(MigSink *s, const MigRecord *r)
+{
+    const MigRecordMultifd *m = &r->multifd;
+    mig_put_be32(s, m->magic);
+    mig_put_be32(s, m->version);
+    mig_put_be32(s, m->flags);
+    mig_put_be32(s, m->pages_alloc);
+    mig_put_be32(s, m->normal_pages);
+    mig_put_be32(s, m->next_packet_size);
+    mig_put_be64(s, m->packet_num);
+    mig_put_be32(s, m->zero_pages);
+    mig_put_be32(s, m->unused32);
+    for (int i = 0; i < 3; i++) {
+        mig_put_be64(s, m->unused64[i]);
+    }
+    mig_put(s, m->name, sizeof(m->name));
+    for (uint32_t i = 0; i < m->page_count; i++) {
+        mig_put_be64(s, m->offsets[i]);
+    }
+}
+
+static void put_multifd_device(MigSink *s, const MigRecord *r)
+{
+    const MigRecordMultifdDevice *dev = &r->multifd_device;
+    mig_put_be32(s, dev->magic);
+    mig_put_be32(s, dev->version);
+    mig_put_be32(s, dev->flags);
+    mig_put(s, dev->idstr, sizeof(dev->idstr));
+    mig_put_be32(s, dev->instance);
+    mig_put_be32(s, dev->next_packet_size);
+}
+
+static void put_colo(MigSink *s, const MigRecord *r)
+{
+    mig_put_be32(s, r->colo.message);
+    if (r->colo.message == MIG_COLO_VMSTATE_SIZE) {
+        mig_put_be64(s, r->colo.size);
+    }
+}
+
 static const Encode encoders[MIG_REC_COUNT] = {
     [MIG_REC_HEADER] = put_header,
     [MIG_REC_CONFIG] = put_config,
@@ -234,8 +364,16 @@ static const Encode encoders[MIG_REC_COUNT] = {
     [MIG_REC_MAPPED_BITMAP] = put_gap,
     [MIG_REC_MAPPED_PAGES] = put_gap,
     [MIG_REC_BODY] = put_nothing,
+    [MIG_REC_BLOCK] = put_disk,
+    [MIG_REC_DIRTY_BITMAP] = put_dirty_bitmap,
+    [MIG_REC_ITERABLE] = put_iterable,
     [MIG_REC_END_OF_STREAM] = put_eof,
     [MIG_REC_VMDESC] = put_vmdesc,
+    [MIG_REC_RP] = put_rp,
+    [MIG_REC_MULTIFD_INIT] = put_multifd_init,
+    [MIG_REC_MULTIFD_PACKET] = put_multifd_packet,
+    [MIG_REC_MULTIFD_DEVICE] = put_multifd_device,
+    [MIG_REC_COLO] = put_colo,
 };
 
 size_t mig_record_encode(const MigRecord *r, uint8_t *out, size_t cap)

@@ -111,4 +111,39 @@ typedef enum MigRpMessage {
 #define MIG_PING_LISTEN   4u    /* after the package */
 #define MIG_PING_LOADED   0x42u /* in the package, 10.2 and later */
 
+/* Iterable `block`, until 9.0: be64 (sector << 9) | flags */
+#define MIG_BLOCK_FLAGS       0x1ffu
+#define MIG_BLOCK_DEVICE      0x01u
+#define MIG_BLOCK_EOS         0x02u
+#define MIG_BLOCK_PROGRESS    0x04u
+#define MIG_BLOCK_ZERO        0x08u
+#define MIG_BLOCK_CHUNK_BYTES (1u << 20)
+
+/* Iterable `dirty-bitmap`: u8 flags */
+#define MIG_BITMAP_EOS         0x01u
+#define MIG_BITMAP_ZEROES      0x02u
+#define MIG_BITMAP_NAME        0x04u
+#define MIG_BITMAP_DEVICE_NAME 0x08u
+#define MIG_BITMAP_START       0x10u
+#define MIG_BITMAP_COMPLETE    0x20u
+#define MIG_BITMAP_BITS        0x40u
+#define MIG_BITMAP_EXTRA       0x80u
+
+/* X(symbol, number, name): words between COLO checkpoints */
+#define MIG_COLO_MESSAGES(X)                       \
+    X(CHECKPOINT_READY, 0, "checkpoint-ready")     \
+    X(CHECKPOINT_REQUEST, 1, "checkpoint-request") \
+    X(CHECKPOINT_REPLY, 2, "checkpoint-reply")     \
+    X(VMSTATE_SEND, 3, "vmstate-send")             \
+    X(VMSTATE_SIZE, 4, "vmstate-size")             \
+    X(VMSTATE_RECEIVED, 5, "vmstate-received")     \
+    X(VMSTATE_LOADED, 6, "vmstate-loaded")
+
+typedef enum MigColoMessage {
+#define X(symbol, number, name) MIG_COLO_##symbol = number,
+    MIG_COLO_MESSAGES(X)
+#undef X
+        MIG_COLO_COUNT
+} MigColoMessage;
+
 #endif

@@ -22,6 +22,12 @@ static const char *const rp_names[] = {
 #undef X
 };
 
+static const char *const colo_names[] = {
+#define X(symbol, number, name) [number] = name,
+    MIG_COLO_MESSAGES(X)
+#undef X
+};
+
 static const char *const item_names[] = {
     [MIG_ITEM_START] = "start",
     [MIG_ITEM_PART] = "part",
@@ -45,6 +51,11 @@ const char *mig_command_name(uint16_t number)
 const char *mig_rp_name(uint16_t type)
 {
     return LOOK_UP(rp_names, type);
+}
+
+const char *mig_colo_name(uint32_t message)
+{
+    return LOOK_UP(colo_names, message);
 }
 
 const char *mig_item_name(MigItem kind)

@@ -278,6 +278,7 @@ const char *mig_record_name(MigRecordType type);
 /* "ping", "packaged"..., or NULL for a number that is no command (no return-path message). */
 const char *mig_command_name(uint16_t number);
 const char *mig_rp_name(uint16_t type);
+const char *mig_colo_name(uint32_t message);
 
 /* "start", "part", "end", "full" */
 const char *mig_item_name(MigItem kind);

@@ -59,6 +59,8 @@ static void on_record(Run *run, const MigRecord *r)
     if (r->payload) {
         g_byte_array_set_size(run->payload, (guint)r->payload);
         mig_decoder_payload_into(run->decoder, run->payload->data);
+    } else {
+        encode(run, mig_record_encode_tail);
     }
 }
 
