@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs every test of the tree and counts them. `./run test` calls it and has installed what it needs.
+"""Runs every test of the tree and counts them. `./run test` calls it and installs what it needs.
 
 The parts are independent; each builds in its own folder beside build/. A TAP line of a test
-program counts as one test, a program that crashed, timed out or broke off counts as one more
-failure, and where a part has no TAP (a build, a comparison, a fuzzer) each thing checked counts as
+program counts as one test; a program that crashed, timed out or broke off counts as one more
+failure; where a part has no TAP (a build, a comparison, a fuzzer) each thing checked counts as
 one.
 """
 import argparse

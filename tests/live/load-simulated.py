@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stream that the simulator wrote loads into real QEMU, and the memory there is the simulator's.
 
-Two machines: `none` with its one block, and `pc` with a second block (a DIMM), which loads a stream
-of RAM alone, too. Before a stream is loaded the test makes sure that it is worth loading: at least three
-passes over memory, every block in it, a page that was full, turned zero, and became full again.
+Two machines: `none` with its one block, and `pc` with a second block (a DIMM), which loads a
+stream of RAM alone, too. Before a stream is loaded the test makes sure that it is worth loading:
+at least three passes over memory, every block in it, in each a page that was full, turned zero,
+and became full again.
 """
 import json
 import os

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the live tests share: finding real QEMUs, running one with its memory in a file, TAP.
 
-The emulators are those that traces/gen/peers.sh lists: the one on PATH and those that `./run peers`
-made. A version that isn't there skips with a reason, but for 7.2 where CI is set: every machine that
-runs all tests has it. Nothing here waits by the clock: it waits for events of the monitor, with an
-upper bound that only a hanging emulator meets.
+The emulators are those that traces/gen/peers.sh lists: the one on PATH and those that `./run
+peers` made. A version that isn't there skips with a reason, but for 7.2 where CI is set: every
+machine that runs all tests has it. Nothing here waits by the clock: it waits for events of the
+monitor, with an upper bound that only a hanging emulator meets.
 """
 import os
 import shutil
@@ -65,7 +65,7 @@ class Tap:
 
 
 class Workspace:
-    """Two private folders that an emulator in a chroot can see: for files, and for shared memory."""
+    """Two private folders that an emulator in a chroot sees: for files, and for shared memory."""
 
     def __enter__(self):
         # A killed test must still clean up: turn the signal into an exception.
@@ -158,5 +158,5 @@ def expect_equal_memory(what, got, want, page=4096):
         raise Fail(f"{what}: {len(got)} bytes, expected {len(want)}")
     bad = [n for n in range(0, len(want), page) if got[n:n + page] != want[n:n + page]]
     at = next(n for n in range(bad[0], bad[0] + page) if got[n] != want[n])
-    raise Fail(f"{what}: {len(bad)} of {len(want) // page} pages differ, first page {bad[0] // page}: "
-               f"byte {at} is {got[at]:#04x}, expected {want[at]:#04x}")
+    raise Fail(f"{what}: {len(bad)} of {len(want) // page} pages differ, the first is "
+               f"{bad[0] // page}: byte {at} is {got[at]:#04x}, expected {want[at]:#04x}")

@@ -100,11 +100,8 @@ def is_c(name):
 
 def room_of(name, table):
     """The longest key of |table| that is |name| or a folder above it."""
-    best = None
-    for room in table:
-        if (name == room or name.startswith(room + "/")) and (best is None or len(room) > len(best)):
-            best = room
-    return best
+    rooms = [room for room in table if name == room or name.startswith(room + "/")]
+    return max(rooms, key=len, default=None)
 
 
 def code_only(source):
