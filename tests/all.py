@@ -91,7 +91,8 @@ def build(tally, folder, compiler, options=(), targets=()):
 
 def count_tap(tally, prefix, entry):
     """Counts one line of meson's testlog.json."""
-    name, result = f"{prefix}/{entry['name']}", entry["result"]
+    # meson writes "project:suite / name".
+    name, result = f"{prefix}/{entry['name'].rpartition(' / ')[2]}", entry["result"]
     out, log = entry.get("stdout", ""), entry.get("stdout", "") + entry.get("stderr", "")
     failed_before = tally.failed
     for line in out.splitlines():
@@ -271,8 +272,13 @@ PARTS = {
 def report(total, seconds):
     for name, reason in total.skips:
         print(f"skipped: {name}: {reason}")
+    logs = {}
     for name, log in total.failures:
-        print(f"\nFAILED: {name}")
+        logs.setdefault(log, []).append(name)
+    for log, names in logs.items():
+        print()
+        for name in names:
+            print(f"FAILED: {name}")
         for line in log.splitlines():
             print("    " + line)
     print(f"\n{seconds:.0f} s in all")

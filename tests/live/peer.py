@@ -140,8 +140,8 @@ def migbench(*arguments, status=0):
     done = subprocess.run([MIGBENCH, *arguments], stdin=subprocess.DEVNULL, timeout=PATIENCE * 4,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode != status:
-        raise Fail(f"migbench {' '.join(arguments)}: exit status {done.returncode}, expected "
-                   f"{status}\n{done.stdout}")
+        raise Fail(f"migbench {arguments[0]} {os.path.basename(arguments[1])} ...: exit status "
+                   f"{done.returncode}, expected {status}\n{done.stdout}")
     return done.stdout
 
 
