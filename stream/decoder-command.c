@@ -184,7 +184,7 @@ MigStep mig_parse_command(MigDecoder *d, MigCursor *c, MigRecord *r)
     }
     c->at = payload.at;
     d->commands++;
-    d->colo |= cmd.number == MIG_CMD_ENABLE_COLO;
+    d->shared->colo |= cmd.number == MIG_CMD_ENABLE_COLO;
     *r = (MigRecord){ .type = MIG_REC_COMMAND, .command = cmd };
     return MIG_STEP_RECORD;
 }

@@ -51,6 +51,8 @@ typedef struct MigShared {
     uint32_t page_size;
     uint64_t advised_sizes; /* POSTCOPY_ADVISE: OR of the blocks' page sizes; 0 before it */
     bool ignore_shared, mapped_ram, configured, footers;
+    bool ended; /* the main channel has reached EOF */
+    bool colo;  /* checkpoints follow the first migration */
 } MigShared;
 
 struct MigDecoder {
@@ -96,7 +98,6 @@ struct MigDecoder {
     uint32_t chunks; /* records of other iterables in this body */
 
     uint32_t commands, messages; /* for paths */
-    bool colo;                   /* ENABLE_COLO: checkpoints follow the first migration */
     bool checkpoints;            /* the first migration is over */
     const char *label;           /* what the last record is called in its container */
     uint32_t label_index;        /* UINT32_MAX: has no index */

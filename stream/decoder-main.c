@@ -465,35 +465,48 @@ MigStep mig_parse_footer(MigDecoder *d, MigCursor *c, MigRecord *r)
 
 /* ---- the end ---- */
 
+/*
+ * Behind the end: nothing, or the words of COLO, which begin with a request for a checkpoint.
+ * Anything else is ignored by QEMU, and counted here.
+ */
 static MigStep parse_end(MigDecoder *d, MigCursor *c, MigRecord *r)
 {
-    return MIG_STEP_END;
+    if (c->n == 0 && d->eof) {
+        return MIG_STEP_END;
+    }
+    uint32_t word = mig_take_be32(c);
+    if (c->came_short && !d->eof) {
+        return MIG_STEP_MORE;
+    }
+    if (c->came_short || word != MIG_COLO_CHECKPOINT_REQUEST) {
+        return MIG_STEP_END;
+    }
+    c->at = 0;
+    d->shared->colo = true;
+    d->checkpoints = true;
+    d->parse = mig_parse_colo;
+    return MIG_STEP_AGAIN;
 }
 
-static MigParse behind_end(MigDecoder *d)
-{
-    bool colo = d->colo || d->opt.channel == MIG_CHANNEL_COLO;
-    d->checkpoints = colo;
-    return colo ? mig_parse_colo : parse_end;
-}
-
-/* Behind EOF: nothing, or the VMDESCRIPTION; anything else is ignored by QEMU and counted here. */
+/* Behind EOF: the VMDESCRIPTION, or the end. */
 static MigStep parse_after_eof(MigDecoder *d, MigCursor *c, MigRecord *r)
 {
     char found[32];
 
-    if (c->n == 0 && d->eof) {
-        return MIG_STEP_END;
+    d->parse = parse_end;
+    if (c->n == 0) {
+        d->parse = d->eof ? parse_end : parse_after_eof;
+        c->came_short = !d->eof;
+        return d->eof ? MIG_STEP_AGAIN : MIG_STEP_MORE;
     }
-    mig_decoder_label(d, "vmdesc", MIG_NO_INDEX);
-    uint8_t type = mig_take_u8(c);
-    if (!c->came_short && type != MIG_ITEM_VMDESCRIPTION) {
-        d->parse = behind_end(d);
-        c->at = 0;
+    if (c->data[0] != MIG_ITEM_VMDESCRIPTION) {
         return MIG_STEP_AGAIN;
     }
+    mig_decoder_label(d, "vmdesc", MIG_NO_INDEX);
+    mig_take_u8(c);
     uint32_t len = mig_take_be32(c);
     if (c->came_short) {
+        d->parse = parse_after_eof;
         return MIG_STEP_MORE;
     }
     if (len > MIG_LIMIT_VMDESC) {
@@ -502,7 +515,6 @@ static MigStep parse_after_eof(MigDecoder *d, MigCursor *c, MigRecord *r)
                                 MIG_LIMIT_VMDESC);
     }
     *r = (MigRecord){ .type = MIG_REC_VMDESC, .payload = len };
-    d->parse = behind_end(d);
     return MIG_STEP_RECORD;
 }
 
@@ -511,7 +523,8 @@ static MigStep parse_eof(MigDecoder *d, MigCursor *c, MigRecord *r)
     mig_take_u8(c);
     mig_decoder_label(d, "eof", MIG_NO_INDEX);
     *r = (MigRecord){ .type = MIG_REC_END_OF_STREAM };
-    if (d->depth == 0) {
+    if (d->depth == 0 && !c->came_short) {
+        d->shared->ended = true;
         d->parse = d->checkpoints ? mig_parse_colo : parse_after_eof;
     }
     return short_of(c);

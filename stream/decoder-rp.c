@@ -3,7 +3,7 @@
  * The return path (destination to source) as source_return_path_thread() reads it, and the raw
  * words that COLO puts on both halves of the transport.
  *
- * A COLO return half begins with framed messages, and goes on with be32 words. All words are below
+ * With COLO both halves go on with be32 words when the first migration is over. All words are below
  * 65536 and no framed message has type 0, so the first half-word tells them apart.
  */
 #include <inttypes.h>
@@ -132,7 +132,7 @@ MigStep mig_parse_rp(MigDecoder *d, MigCursor *c, MigRecord *r)
     if (c->came_short) {
         return MIG_STEP_MORE;
     }
-    if (rp.type == 0 && d->opt.channel == MIG_CHANNEL_COLO_RETURN) {
+    if (rp.type == 0 && (d->shared->ended || d->shared->colo)) {
         d->parse = mig_parse_colo;
         c->at = 0;
         return MIG_STEP_AGAIN;

@@ -26,8 +26,7 @@ static MigParse first_state(MigChannel channel)
     static const MigParse states[] = {
         [MIG_CHANNEL_MAIN] = mig_parse_header,    [MIG_CHANNEL_RECOVERY] = mig_parse_item,
         [MIG_CHANNEL_RETURN_PATH] = mig_parse_rp, [MIG_CHANNEL_MULTIFD] = mig_parse_multifd_init,
-        [MIG_CHANNEL_PREEMPT] = mig_parse_ram,    [MIG_CHANNEL_COLO] = mig_parse_header,
-        [MIG_CHANNEL_COLO_RETURN] = mig_parse_rp,
+        [MIG_CHANNEL_PREEMPT] = mig_parse_ram,
     };
     return states[channel];
 }

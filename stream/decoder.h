@@ -33,8 +33,6 @@ typedef enum MigChannel {
     MIG_CHANNEL_RETURN_PATH, /* destination to source */
     MIG_CHANNEL_MULTIFD,
     MIG_CHANNEL_PREEMPT, /* bare RAM records */
-    MIG_CHANNEL_COLO,    /* a main channel that goes on with COLO checkpoints */
-    MIG_CHANNEL_COLO_RETURN,
 } MigChannel;
 
 typedef enum MigTri { MIG_AUTO, MIG_NO, MIG_YES } MigTri;
