@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The dirty bitmap, see bitmap.h. A search skips 4096 clear pages per summary word that it looks
+ * at. Memory comes from calloc(), so that a clear bitmap of a 1 TiB block costs address space only.
+ */
+#include "sim/engine/bitmap.h"
+
+#include <glib.h>
+#include <stdlib.h>
+
+static uint64_t *zeros(uint64_t n)
+{
+    uint64_t *p = calloc(n ? n : 1, sizeof(*p));
+    if (!p) {
+        g_error("out of memory for a bitmap of %" G_GUINT64_FORMAT " words", n);
+    }
+    return p;
+}
+
+MigBitmap *mig_bitmap_new(uint64_t bits)
+{
+    MigBitmap *b = g_new0(MigBitmap, 1);
+    b->bits = bits;
+    uint64_t words = mig_bitmap_word_count(b);
+    b->words = zeros(words);
+    b->summary = zeros((words + 63) / 64);
+    return b;
+}
+
+void mig_bitmap_free(MigBitmap *b)
+{
+    if (b) {
+        free(b->words);
+        free(b->summary);
+        g_free(b);
+    }
+}
+
+/* The bits of word |w| that lie in [first, end). */
+static uint64_t mask_in(uint64_t w, uint64_t first, uint64_t end)
+{
+    uint64_t mask = ~0ull;
+    if (first > w * 64) {
+        mask &= ~0ull << (first - w * 64);
+    }
+    if (end < (w + 1) * 64) {
+        mask &= ~(~0ull << (end - w * 64));
+    }
+    return mask;
+}
+
+typedef uint64_t (*WordFn)(MigBitmap *b, uint64_t w, uint64_t mask);
+
+static uint64_t range(MigBitmap *b, uint64_t first, uint64_t n, WordFn fn)
+{
+    assert(first <= b->bits && n <= b->bits - first);
+    uint64_t end = first + n, changed = 0;
+    for (uint64_t w = first / 64; n && w <= (end - 1) / 64; w++) {
+        changed += (unsigned)__builtin_popcountll(fn(b, w, mask_in(w, first, end)));
+    }
+    return changed;
+}
+
+uint64_t mig_bitmap_set_range(MigBitmap *b, uint64_t first, uint64_t n)
+{
+    return range(b, first, n, mig_bitmap_set_mask);
+}
+
+uint64_t mig_bitmap_clear_range(MigBitmap *b, uint64_t first, uint64_t n)
+{
+    return range(b, first, n, mig_bitmap_clear_mask);
+}
+
+uint64_t mig_bitmap_count_range(const MigBitmap *b, uint64_t first, uint64_t n)
+{
+    assert(first <= b->bits && n <= b->bits - first);
+    uint64_t end = first + n, count = 0;
+    for (uint64_t w = first / 64; n && w <= (end - 1) / 64; w++) {
+        count += (unsigned)__builtin_popcountll(b->words[w] & mask_in(w, first, end));
+    }
+    return count;
+}
+
+uint64_t mig_bitmap_next(const MigBitmap *b, uint64_t from)
+{
+    if (from >= b->bits || b->set == 0) {
+        return b->bits;
+    }
+    uint64_t w = from / 64, word = b->words[w] & (~0ull << (from % 64));
+    if (word) {
+        return w * 64 + (unsigned)__builtin_ctzll(word);
+    }
+    uint64_t words = mig_bitmap_word_count(b), groups = (words + 63) / 64;
+    uint64_t group = ++w / 64;
+    uint64_t some = group < groups ? b->summary[group] & (~0ull << (w % 64)) : 0;
+    while (!some && ++group < groups) {
+        some = b->summary[group];
+    }
+    if (!some) {
+        return b->bits;
+    }
+    w = group * 64 + (unsigned)__builtin_ctzll(some);
+    return w * 64 + (unsigned)__builtin_ctzll(b->words[w]);
+}
+
+uint64_t mig_bitmap_move(MigBitmap *into, MigBitmap *from)
+{
+    assert(into->bits == from->bits);
+    uint64_t before = into->set;
+    for (uint64_t i = mig_bitmap_next(from, 0); i < from->bits; i = mig_bitmap_next(from, i)) {
+        uint64_t w = i / 64, mask = from->words[w];
+        mig_bitmap_set_mask(into, w, mask);
+        mig_bitmap_clear_mask(from, w, mask);
+    }
+    return into->set - before;
+}
