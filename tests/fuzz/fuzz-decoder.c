@@ -13,7 +13,7 @@
 #include "stream/encoder.h"
 #include "tests/fuzz/fuzz.h"
 
-#define CHANNELS    7u
+#define CHANNELS    (MIG_CHANNEL_PREEMPT + 1u)
 #define SCRATCH     (1u << 16)
 #define RECORDS_MAX 100000u
 
