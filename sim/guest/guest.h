@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A synthetic guest: RAM blocks, workloads that write to them, and a dirty log. It implements
+ * MigMemory for a source. Nothing happens in it until somebody looks: the world tells it the time
+ * (mig_guest_advance) and it then makes all writes that were due.
+ *
+ *     MigGuest *g = mig_guest_new(&config);
+ *     mig_guest_advance(g, now);  mig_guest_memory(g)->ops->sync(...);
+ *     mig_guest_stop(g, now);     mig_guest_start(g, now);     mig_guest_throttle(g, now, 20);
+ *
+ * Time is the world's, int64 ns, and never falls. The guest runs from 0 unless `stopped`.
+ */
+#ifndef MIG_SIM_GUEST_GUEST_H
+#define MIG_SIM_GUEST_GUEST_H
+
+#include "sim/engine/memory.h"
+#include "sim/guest/content.h"
+#include "sim/guest/workload.h"
+
+typedef enum MigTracking {
+    MIG_TRACKING_TCG,        /* a sync takes the log and clears it for the whole block */
+    MIG_TRACKING_KVM_LOG,    /* the same instant; only costs differ */
+    MIG_TRACKING_KVM_MANUAL, /* a sync reads the log, clear() re-arms it chunk by chunk */
+    MIG_TRACKING_KVM_RING,   /* as KVM_LOG: reaping a ring re-arms its pages */
+} MigTracking;
+
+typedef struct MigGuestBlock {
+    MigMemoryBlock memory; /* its name is borrowed for the guest's life */
+    const MigContent *content;
+    uint32_t content_count;
+} MigGuestBlock;
+
+typedef struct MigGuestConfig {
+    uint64_t seed;
+    uint32_t page_size; /* target page, a power of two, 0: 4096 */
+    MigTracking tracking;
+    bool stopped; /* it never runs before mig_guest_start() */
+    const MigGuestBlock *blocks;
+    uint32_t block_count;
+    const MigWorkload *workloads;
+    uint32_t workload_count;
+} MigGuestConfig;
+
+typedef struct MigGuest MigGuest;
+
+/* Copies what |config| points to, names and file contents apart. */
+MigGuest *mig_guest_new(const MigGuestConfig *config);
+void mig_guest_free(MigGuest *g); /* NULL is fine */
+
+/* The guest as the engine sees it. map, write and fill are NULL: it is a source. */
+MigMemory *mig_guest_memory(MigGuest *g);
+
+/* Makes every write that is due at |now|, included. */
+void mig_guest_advance(MigGuest *g, int64_t now);
+
+/* Stops and restarts the vCPUs at |now|. Stopping a stopped guest changes nothing. */
+void mig_guest_stop(MigGuest *g, int64_t now);
+void mig_guest_start(MigGuest *g, int64_t now);
+bool mig_guest_running(const MigGuest *g);
+
+/*
+ * vCPU throttling as cpu_throttle_timer_tick() does it: in every 10 ms / (1 - percent / 100) the
+ * vCPUs run 10 ms. |percent| 0 to 99; 0 ends it.
+ */
+void mig_guest_throttle(MigGuest *g, int64_t now, unsigned percent);
+
+/* A write from outside (a script), logged as any other. The range is inside the block. */
+void mig_guest_fill(MigGuest *g, uint32_t block, uint64_t first, uint64_t pages, uint8_t byte);
+
+typedef struct MigGuestStats {
+    uint64_t written; /* by workloads */
+    uint64_t lost;    /* due, but never made: the guest's slowdown */
+    int64_t stalled;  /* ns that the vCPUs did not run, stops and throttling together */
+    uint64_t touched; /* pages that any write has hit */
+} MigGuestStats;
+
+MigGuestStats mig_guest_stats(const MigGuest *g);
+
+#endif

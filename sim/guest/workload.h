@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A workload: an endless (or ending) row of page writes. Write number n goes to a page that is a
+ * pure function of (seed, index, n); when it happens follows from the rate, the pace and the
+ * stalls of its vCPU.
+ *
+ *     due(n) = origin + n / rate            happens(n) = max(due(n), happens(n - 1) + cost)
+ *
+ * A stall (stop, throttling) moves the origin by its length with pace "cpu"; with pace "clock" only
+ * as far as leaves at most `catch_up` to be made up. The test guests keep the same rules.
+ */
+#ifndef MIG_SIM_GUEST_WORKLOAD_H
+#define MIG_SIM_GUEST_WORKLOAD_H
+
+#include "sim/guest/content.h"
+
+typedef enum MigPattern {
+    MIG_PATTERN_SEQUENTIAL, /* page n mod pages */
+    MIG_PATTERN_RANDOM,     /* uniform, with replacement */
+    MIG_PATTERN_HOT_COLD,   /* hot_share % to the first hot_size %, the others anywhere in it all */
+    MIG_PATTERN_ONCE,       /* one sequential round */
+    MIG_PATTERN_PERIODIC,   /* one sequential round every `period` */
+} MigPattern;
+
+typedef enum MigPace { MIG_PACE_CLOCK, MIG_PACE_CPU } MigPace;
+
+typedef struct MigWorkload {
+    uint32_t block;
+    uint64_t first, pages; /* in the block; pages > 0 */
+    MigPattern pattern;
+    uint32_t hot_share, hot_size; /* percent */
+    uint64_t rate;                /* page writes per second, 0: none */
+    MigPace pace;
+    int64_t catch_up, cost, period; /* ns */
+    MigWriteKind write;
+    uint16_t write_bytes;
+    uint8_t write_byte; /* FILL */
+} MigWorkload;
+
+#define MIG_WORKLOAD_RATE_MAX 1000000000u /* one write per nanosecond */
+
+/* A workload in progress. */
+typedef struct MigWorkloadRun {
+    MigWorkload w;
+    uint64_t key;      /* of its pages */
+    uint64_t page_key; /* of what it writes */
+    uint64_t next;     /* number of the next write = writes made */
+    uint64_t turn;     /* next write, counted from `origin` */
+    uint64_t lost;     /* writes that were due and never made */
+    int64_t origin;    /* ns: when turn 0 was due */
+    int64_t free;      /* ns: when its vCPU has finished the last write, or resumed */
+} MigWorkloadRun;
+
+MigWorkloadRun mig_workload_begin(const MigWorkload *w, uint64_t seed, uint32_t index);
+
+/* When the next write happens if the vCPU keeps running; INT64_MAX: never. */
+int64_t mig_workload_next(const MigWorkloadRun *r);
+
+/* The page (in the block) that the next write goes to. */
+uint64_t mig_workload_page(const MigWorkloadRun *r);
+
+/* The write itself. */
+MigWrite mig_workload_write(const MigWorkloadRun *r);
+
+/* The next write was made: moves on. */
+void mig_workload_step(MigWorkloadRun *r);
+
+/* The vCPU did not run from |from| to |to|. */
+void mig_workload_stall(MigWorkloadRun *r, int64_t from, int64_t to);
+
+#endif
