@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One direction of a link as the writer meets it: a socket buffer that drains at the link's rate
+ * and blocks who finds it full, a latency, and a receiver that reads as fast as it can work.
+ *
+ *     writer --write(n)--> [ buffer, at most send_buffer bytes ] --rate--> latency --> receiver
+ *
+ * Exact: a byte's departure is the busy period's start plus (bytes of the period so far) / rate,
+ * rounded up once; nothing is rounded per write. Framing is a ratio of payload to wire bytes, so
+ * that a segment that is not full is priced in proportion (at most 90 bytes too cheap per write).
+ */
+#ifndef MIG_SIM_WORLD_LINK_H
+#define MIG_SIM_WORLD_LINK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum MigFraming {
+    MIG_FRAMING_NONE,         /* unix sockets and pipes: every bit of bandwidth is payload */
+    MIG_FRAMING_ETHERNET_TCP, /* MTU 1500: 1448 of 1538 bytes are payload */
+} MigFraming;
+
+#define MIG_LINK_SEND_BUFFER    (4u << 20) /* Linux: tcp_wmem's maximum */
+#define MIG_LINK_RECEIVE_BUFFER (6u << 20) /* Linux: tcp_rmem's maximum */
+
+typedef struct MigLinkConfig {
+    uint64_t bandwidth; /* of the wire, bit/s; 0: infinitely fast */
+    int64_t latency;    /* ns, one way */
+    MigFraming framing;
+    uint64_t send_buffer, receive_buffer; /* bytes; 0: the defaults above */
+} MigLinkConfig;
+
+typedef struct MigLinkChunk {
+    uint64_t end; /* bytes accepted up to and with it */
+    int64_t done; /* ns, when the receiver has worked on it */
+} MigLinkChunk;
+
+typedef struct MigLink {
+    MigLinkConfig config;
+    uint64_t accepted;    /* bytes, ever */
+    int64_t busy_since;   /* ns; the period in which the buffer was never empty */
+    uint64_t busy_bytes;  /* accepted in it */
+    int64_t receiver;     /* ns, when the receiver has worked on everything accepted */
+    MigLinkChunk *chunks; /* a ring of those that the receiver has not worked on */
+    size_t head, count, cap;
+} MigLink;
+
+void mig_link_init(MigLink *l, const MigLinkConfig *config);
+void mig_link_clear(MigLink *l);
+
+typedef struct MigLinkWrite {
+    int64_t accepted; /* ns, when the last byte was in the buffer: the writer goes on */
+    int64_t arrived;  /* ns, when the last byte is at the other end */
+    int64_t done;     /* ns, when the receiver has worked on it */
+} MigLinkWrite;
+
+/*
+ * Writes |n| bytes at |now| (not before the last write's accepted), on which the receiver works for
+ * |work| ns.
+ */
+MigLinkWrite mig_link_write(MigLink *l, int64_t now, uint64_t n, int64_t work);
+
+/* Bytes in the buffer at |now|. */
+uint64_t mig_link_queued(const MigLink *l, int64_t now);
+
+/* The time that |n| bytes take on the wire, rounded up. */
+int64_t mig_link_span(const MigLinkConfig *c, uint64_t n);
+
+#endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The virtual world: does the engine's operations on a virtual clock, pricing them with the host
+ * cost model and the link, while guest, destination and events go on.
+ *
+ *     MigClock ---- read by the guest whenever its memory is asked for
+ *        ^ moved only here
+ *     engine --op--> virtual --bytes--> outbuf --flush--> link --> sink (a destination, a file)
+ *            <--outcome--
+ *
+ * With a sink, pages are read and bytes made; without one ("accounting") only sizes are. Times,
+ * counters and the digest of events are the same.
+ */
+#ifndef MIG_SIM_WORLD_VIRTUAL_H
+#define MIG_SIM_WORLD_VIRTUAL_H
+
+#include "sim/engine/devices.h"
+#include "sim/engine/memory.h"
+#include "sim/engine/op.h"
+#include "sim/world/clock.h"
+#include "sim/world/costs.h"
+#include "sim/world/events.h"
+#include "sim/world/link.h"
+
+/* What the world does to the guest; each is called at the clock's present time. */
+typedef struct MigGuestHooks {
+    void *opaque;
+    void (*run)(void *opaque, bool running);         /* vCPUs start or stop */
+    void (*throttle)(void *opaque, unsigned percent); /* 0: none */
+} MigGuestHooks;
+
+/*
+ * Where the bytes of a channel go. They arrive in order, some at a time, long before |arrival| on
+ * the wall clock. False: the receiver has failed (then the source's writes fail, from the time that
+ * it can know).
+ */
+typedef struct MigSink {
+    void *opaque;
+    bool (*bytes)(void *opaque, uint32_t channel, const void *data, size_t n, int64_t arrival);
+    bool (*end)(void *opaque, uint32_t channel); /* the channel was closed; false: too early */
+} MigSink;
+
+typedef struct MigObserver {
+    void *opaque;
+    /* A monitor event, when it happens. */
+    void (*event)(void *opaque, int64_t at, const char *name, const char *status, uint64_t pass);
+    /* After every operation. May be NULL. */
+    void (*op)(void *opaque, const MigOp *op, const MigOutcome *outcome);
+} MigObserver;
+
+typedef struct MigVirtualConfig {
+    MigClock *clock;
+    MigMemory *memory;       /* the source's */
+    MigCosts costs;          /* the source's host */
+    MigCosts receiver;       /* the destination's */
+    MigLinkConfig link;
+    MigGuestHooks guest;     /* functions may be NULL */
+    MigSink sink;            /* bytes NULL: accounting */
+    MigObserver observer;    /* functions may be NULL */
+    /* The devices' state, asked for once with the guest stopped; the world frees it. */
+    MigDevices *(*devices)(void *opaque);
+    void *devices_opaque;
+} MigVirtualConfig;
+
+typedef struct MigVirtual MigVirtual;
+
+MigVirtual *mig_virtual_new(const MigVirtualConfig *config);
+void mig_virtual_free(MigVirtual *v);
+
+/* Does one operation; the clock then stands at outcome.now. */
+MigOutcome mig_virtual_do(MigVirtual *v, const MigOp *op);
+
+/* For events: asked for here, run when the clock passes them, inside operations. */
+MigEvents *mig_virtual_events(MigVirtual *v);
+
+/* The operation under way (if it can be) ends with this interrupt. */
+void mig_virtual_interrupt(MigVirtual *v, MigInterrupt why);
+
+/* Cuts the link: from now on writes fail with |error| (static text). */
+void mig_virtual_cut(MigVirtual *v, const char *error);
+
+/* When the receiver had worked on everything sent so far, ns. */
+int64_t mig_virtual_receiver_done(const MigVirtual *v);
+
+/*
+ * SHA-256, hexadecimal, of what happened when (the same with and without a sink), and of the bytes
+ * sent (NULL without a sink). To be called once, at the end; strings are the world's.
+ */
+const char *mig_virtual_events_digest(MigVirtual *v);
+const char *mig_virtual_bytes_digest(MigVirtual *v);
+
+#endif
