@@ -23,6 +23,7 @@ MAY_INCLUDE = {
     "stream": (),
     "sim/engine": ("stream",),
     "sim/guest": ("stream", "sim/engine/memory.h", "sim/world/prng.h"),
+    "sim/guest/program": (),
     "sim/world": ("stream", "sim/engine", "sim/guest"),
     "sim": ("stream",),
     "conformance": ("stream", "sim"),
@@ -30,6 +31,9 @@ MAY_INCLUDE = {
     "tests": ("stream", "sim", "conformance", "traces"),
     "traces": (),
 }
+
+# The guest's own program runs without an operating system and is built from its folder alone.
+OWN_FOLDER = "sim/guest/program"
 
 # Of the headers in <>, those that a room must not see: how their names begin.
 SYSTEM = (r"sys/|netinet/|arpa/|linux/|gio|netdb\.h|poll\.h|time\.h|unistd\.h|fcntl\.h|dirent\.h"
@@ -126,6 +130,8 @@ def includes_point_one_way(names):
             if not match:
                 continue
             target = match.group(1)
+            if room == OWN_FOLDER and f"{room}/{target}" in names:
+                continue
             if "/" not in target or target.startswith("."):
                 yield f"{name}:{number}: '{target}' is to be named from the top of the tree"
                 continue
