@@ -15,15 +15,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sim/engine/devices.h"
 #include "stream/record.h"
+#include "stream/version.h"
 
 typedef enum MigOpKind {
     MIG_OP_CONNECT,     /* open `channel` */
     MIG_OP_SEND,        /* queue one record (and its payload) on `channel` */
     MIG_OP_SEND_PAGES,  /* queue the dirty pages of a run, see below */
     MIG_OP_FLUSH,       /* push what is queued on `channel` to the transport */
-    MIG_OP_SYNC,        /* dirty bitmap sync of every block: the engine calls memory->sync at its end */
-    MIG_OP_CLEAR,       /* lazy clear of a chunk of the log */
+    MIG_OP_LOG_START,   /* dirty logging on: the engine calls memory->log_start at its end */
+    MIG_OP_SYNC,        /* dirty bitmap sync of every block: it calls memory->sync at its end */
+    MIG_OP_CLEAR,       /* lazy clear of a chunk of the log: it calls memory->clear at its end */
     MIG_OP_STOP_GUEST,  /* stop the vCPUs: run state finish-migrate */
     MIG_OP_START_GUEST, /* let them run again */
     MIG_OP_THROTTLE,    /* vCPU throttle to `percent` */
@@ -46,14 +49,16 @@ typedef struct MigOp {
         /*
          * At most 64 pages from `first`: bit i of `dirty` selects page first + i. The world looks at
          * each page at the time it is its turn, says zero or normal, queues it (the first one with
-         * its block's name when `named`), and stops behind the page whose flush used up `quota`
-         * flushed bytes (UINT64_MAX: no limit).
+         * its block's name when `named`), and stops behind the page with which the bytes that this
+         * operation flushed (or queued, as `counts` says) exceed `quota` (UINT64_MAX: no limit).
+         * A channel that fails ends it, too. Anything else that happens does not.
          */
         struct {
             uint32_t block;
             uint64_t first;
             uint64_t dirty;
             bool named;
+            MigQuota counts; /* MIG_QUOTA_FLUSHED, else queued bytes */
             uint64_t quota;
         } pages;
         struct {
@@ -61,11 +66,11 @@ typedef struct MigOp {
             uint64_t first, count;
         } clear;
         unsigned percent;
-        int64_t until; /* ns */
+        int64_t until; /* ns; an urgent request ends the sleep, a cancel does not */
         struct {
             const char *event;  /* QAPI: MIGRATION, MIGRATION_PASS, STOP, RESUME */
-            const char *status; /* MIGRATION */
-            uint64_t pass;      /* MIGRATION_PASS */
+            const char *status; /* MIGRATION, else NULL */
+            uint64_t pass;      /* MIGRATION_PASS, else 0 */
         } notify;
     };
 } MigOp;
@@ -85,7 +90,8 @@ typedef struct MigOutcome {
     uint64_t zero;         /* SEND_PAGES: which of those were zero */
     MigInterrupt interrupt;
     const char *error;       /* borrowed until the next operation */
-    const MigRecord *record; /* WAIT_RETURN: the message */
+    const MigRecord *record; /* WAIT_RETURN: the message, borrowed likewise */
+    const MigDevices *devices; /* DEVICES: finished; lives until the engine is done */
 } MigOutcome;
 
 #endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The destination of a migration: consumes the records of the main channel and applies them to
+ * memory. Push: bytes are fed as they come, at any split.
+ */
+#ifndef MIG_SIM_ENGINE_DEST_H
+#define MIG_SIM_ENGINE_DEST_H
+
+#include "sim/engine/config.h"
+#include "stream/decoder.h"
+
+typedef struct MigDest MigDest;
+
+typedef enum MigDestState {
+    MIG_DEST_LOADING,
+    MIG_DEST_COMPLETED, /* the end was seen, and the guest could run */
+    MIG_DEST_FAILED,    /* see mig_dest_error() */
+} MigDestState;
+
+typedef struct MigDestCounts {
+    uint64_t normal, zero;          /* pages */
+    uint64_t zero_skipped;          /* zero pages into memory that was zero already */
+    uint64_t parts, devices, bytes; /* sections, sections, stream bytes */
+    uint64_t pings;
+    bool return_path; /* OPEN_RETURN_PATH was seen */
+} MigDestCounts;
+
+MigDest *mig_dest_new(const MigDestConfig *config);
+void mig_dest_free(MigDest *d); /* NULL is fine */
+
+/* False when the migration has failed (now or before). */
+bool mig_dest_feed(MigDest *d, const void *data, size_t n);
+/* No more bytes will come. False when that is too early. */
+bool mig_dest_end(MigDest *d);
+
+MigDestState mig_dest_state(const MigDest *d);
+const MigDestCounts *mig_dest_counts(const MigDest *d);
+
+/* After a failure. `fault` is NONE where the bytes are good and this machine refuses them. */
+const MigDiagnosis *mig_dest_error(const MigDest *d);
+
+/* The run state that the globalstate said, or "running" without one. */
+const char *mig_dest_run_state(const MigDest *d);
+
+#endif

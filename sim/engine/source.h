@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The source of a migration: QEMU's migration thread as a resumable machine.
+ *
+ *     s = mig_source_new(&config)
+ *     outcome = { .now = the time at which `migrate` was accepted }
+ *     while ((op = mig_source_next(s, &outcome))->kind != MIG_OP_DONE)
+ *         outcome = world_do(world, op)
+ *
+ *     setup --> active: { decide [sync] iterate | rate limit }* --> stop, final sync, rest of RAM,
+ *     devices, end --> [return path] --> completed
+ *
+ * It does no I/O and knows no time but what outcomes tell. Not in it yet: everything beyond
+ * MIG_CAPS_IMPLEMENTED, and 1.4's buffered loop (such an era runs the thread's loop).
+ */
+#ifndef MIG_SIM_ENGINE_SOURCE_H
+#define MIG_SIM_ENGINE_SOURCE_H
+
+#include "sim/engine/config.h"
+#include "sim/engine/op.h"
+#include "sim/engine/stats.h"
+
+typedef struct MigSource MigSource;
+
+/* One row per dirty bitmap sync. Times in ns. */
+typedef struct MigPass {
+    uint64_t sync;        /* dirty-sync-count after it */
+    int64_t at;           /* ns */
+    uint64_t remaining;   /* bytes, right after it */
+    uint64_t dirty_pages; /* pages that it turned dirty */
+    uint64_t transferred; /* bytes so far, as query-migrate counts */
+    uint64_t dirty_pages_rate;
+    int64_t expected_downtime; /* ms */
+    double mbps;
+} MigPass;
+
+/* Keeps copies of what |config| points to, but for memory. Never NULL. */
+MigSource *mig_source_new(const MigSourceConfig *config);
+void mig_source_free(MigSource *s); /* NULL is fine */
+
+/*
+ * The next operation, which is the source's and lasts until the next call. |outcome| is that of the
+ * operation before; before the first it says the time only.
+ */
+const MigOp *mig_source_next(MigSource *s, const MigOutcome *outcome);
+
+/* migrate_cancel: true when the status became cancelling (the caller then tells the monitor). */
+bool mig_source_cancel(MigSource *s);
+
+/* migrate-set-parameters; live ones act from the next look at them. */
+void mig_source_set_parameters(MigSource *s, const MigParameters *parameters);
+const MigParameters *mig_source_parameters(const MigSource *s);
+
+/* query-migrate at |now| ns. */
+void mig_source_query(const MigSource *s, int64_t now, MigStats *stats);
+
+const char *mig_source_status(const MigSource *s); /* "active" */
+bool mig_source_completed(const MigSource *s);
+uint64_t mig_source_sync_count(const MigSource *s);
+uint64_t mig_source_remaining(const MigSource *s); /* bytes, the estimate */
+
+/* One row per sync so far. */
+const MigPass *mig_source_passes(const MigSource *s, size_t *count);
+
+/* Where the downtime went; ns, 0 where it did not come so far. */
+typedef struct MigDowntime {
+    int64_t began, stopped, synced, ram_sent, devices_sent, ended;
+} MigDowntime;
+const MigDowntime *mig_source_downtime(const MigSource *s);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What query-migrate would say, in QEMU's words (QAPI: MigrationInfo, MigrationStats). A field that
+ * the era or the status does not show has its has_* flag off.
+ */
+#ifndef MIG_SIM_ENGINE_STATS_H
+#define MIG_SIM_ENGINE_STATS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct MigRamStats {
+    uint64_t transferred; /* B */
+    uint64_t remaining;   /* B */
+    uint64_t total;       /* B */
+    uint64_t duplicate;   /* pages */
+    uint64_t normal;      /* pages */
+    uint64_t normal_bytes;
+    uint64_t dirty_pages_rate; /* pages/s */
+    double mbps;               /* Mbit/s */
+    uint64_t dirty_sync_count;
+    uint64_t postcopy_requests;
+    uint64_t page_size;
+    uint64_t multifd_bytes;
+    uint64_t pages_per_second;
+    uint64_t precopy_bytes, downtime_bytes, postcopy_bytes;
+    bool has_pages_per_second;
+    bool has_phase_bytes;
+} MigRamStats;
+
+typedef struct MigStats {
+    const char *status;
+    const char *error_desc; /* NULL: none; the source's */
+    bool has_times;         /* total-time and setup-time */
+    int64_t total_time, setup_time;
+    bool has_downtime;
+    int64_t downtime; /* ms */
+    bool has_expected_downtime;
+    int64_t expected_downtime; /* ms */
+    bool has_ram;
+    MigRamStats ram;
+} MigStats;
+
+#endif
