@@ -119,7 +119,7 @@ def guest_field(how, machine):
 
 
 def base_fields(version, how, machine, accel="tcg"):
-    argv = machine.argv
+    argv = machine.argv + how.get("source_argv", [])
     return {"features": how["features"], "comment": how["comment"],
             "producer": record.producer(version, argv, machine.replace, how.get("accel", accel),
                                         guest_field(how, machine)),
@@ -468,6 +468,10 @@ def table():
             add("postcopy-preempt-recovery", v, paired, ["postcopy-ram", "postcopy-preempt", "recovery"],
                 "the same, broken and resumed", capabilities=["postcopy-ram", "postcopy-preempt"],
                 drive=drive_recovery, **guest)
+        add("postcopy-hugepages", v, paired, ["postcopy-ram", "huge pages"],
+            "RAM of 2 MiB pages: the block list carries the page size, postcopy goes by huge pages",
+            capabilities=["postcopy-ram"], drive=drive_postcopy, hugetlb=True,
+            **dict(guest, size=8 << 20))
         if v == "11.1":
             add("postcopy-multifd", v, paired, ["postcopy-ram", "multifd"],
                 "multifd before the switch, ordinary pages after it",
@@ -482,7 +486,7 @@ def table():
                 disks=[("disk0", 3), ("disk1", 1)], arguments={"blk": True})
         caps = ["x-colo"] + (["return-path"] if v == "11.1" else [])
         add("colo", v, paired, ["x-colo"], "the first migration and two checkpoints, then the source ends",
-            machine="guest", accel=accel, size=4 << 20, run=True, capabilities=caps,
+            machine="guest", accel="kvm" if v != "11.1" else accel, size=4 << 20, run=True, capabilities=caps,
             parameters={"x-checkpoint-delay": 500}, drive=drive_colo)
         disk = ["-blockdev", "driver=null-co,node-name=n0,size=67108864,read-zeroes=on"]
         bitmaps = [("block-dirty-bitmap-add", {"node": "n0", "name": "b0", "granularity": 65536}),

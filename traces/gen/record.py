@@ -39,15 +39,17 @@ def blank_rom():
     return path
 
 
-def producer(version, argv, replace, accel, guest):
+def producer(version, argv, replace, accel, guest, program="qemu-system-x86_64"):
     """How the trace came about, with this machine's paths replaced by words."""
     full, path = qemu.peers()[version]
+    if program != "qemu-system-x86_64":
+        path = program
     shown = []
     for a in argv:
         for real, word in replace.items():
             a = a.replace(real, word)
         shown.append(a)
-    return {"qemu": full, "package": qemu.package_version(path), "program": "qemu-system-x86_64",
+    return {"qemu": full, "package": qemu.package_version(path), "program": program,
             "accel": accel, "argv": shown, "guest": guest}
 
 
@@ -230,6 +232,24 @@ def idle(version, trace_id, how):
     return data, walker, fields
 
 
+def other_target(version, trace_id, how):
+    """Another architecture, from the emulators that are installed beside the x86 one."""
+    rom = blank_rom()
+    os.truncate(rom, 4096)
+    argv = [a.replace("{rom}", rom) for a in how["argv"]] + ["-S", "-accel", "tcg"] + QUIET[:4]
+    with qemu.Qemu(how["program"], argv) as q:
+        out = migrate_to_file(q)
+        q.wait_status(["completed"])
+    data = collect(out)
+    walker = walk_stream(data)
+    fields = {"features": ["idle", "other architecture"], "comment": how["comment"],
+              "producer": producer(version, argv, {rom: "{rom}"}, "tcg",
+                                   {"rom": "4 KiB of zeros, or none", "state": "prelaunch"},
+                                   how["program"]),
+              "capabilities": [], "parameters": {}}
+    return data, walker, fields
+
+
 def guest(version, trace_id, how):
     """Our guest runs and writes; the link is so slow that it takes several passes."""
     import guest_rom
@@ -315,6 +335,12 @@ def table():
                 comment="our guest, two regions written at a fixed rate", **DIRTY)
     add("pc-dirty-kvm", "7.2", guest, accel="kvm", argv=["-M", PC, "-m", "8M", "-bios", "{rom}"],
         comment="as pc-dirty, on KVM", **DIRTY)
+    add("aarch64-virt", "7.2", other_target, program="qemu-system-aarch64",
+        argv=["-M", "virt,acpi=off,dtb-randomness=off", "-cpu", "cortex-a57", "-m", "4M", "-net", "none"],
+        comment="a target whose page size varies: target-page-bits in the configuration")
+    add("s390x-ccw", "7.2", other_target, program="qemu-system-s390x",
+        argv=["-M", "s390-ccw-virtio", "-cpu", "qemu", "-m", "4M", "-net", "none", "-bios", "{rom}"],
+        comment="big-endian target, storage keys")
     for old in ("1.4", "2.2", "2.3", "2.4"):
         for v in ("5.2", "7.2"):
             add(f"pc-i440fx-{old}-idle", v, idle,
