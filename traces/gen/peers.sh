@@ -9,10 +9,11 @@
 #   peers.sh path VERSION          print the path of one (exit 1 if it isn't there)
 #   peers.sh remove [VERSION...]   unmount and delete roots
 #
-# A wrapper may be called from anywhere, as root or through sudo (which passes no descriptors on). Inside and outside share /dev (so also
-# /dev/shm and /dev/kvm), /proc, /sys, /tmp and the folder MIGBENCH_RUNDIR (default /tmp/migbench-run): name files
-# and sockets below those with absolute paths. The wrapper replaces itself by the emulator, so process
-# id, signals, descriptors and exit status are the emulator's. Mounts are made again when they are gone.
+# A wrapper may be called from anywhere, as root or through sudo (which passes no descriptors on).
+# Inside and outside share /dev (so also /dev/shm and /dev/kvm), /proc, /sys, /tmp and the folder
+# MIGBENCH_RUNDIR (default /tmp/migbench-run): name files and sockets below those with absolute paths.
+# The wrapper replaces itself by the emulator, so process id, signals, descriptors and exit status are
+# the emulator's. Mounts are made again when they are gone.
 #
 # The mirror is the one that this machine's apt uses; MIGBENCH_MIRROR names another one (an old suite
 # may have moved to the distribution's archive). MIGBENCH_PEERS is the folder for it all.
