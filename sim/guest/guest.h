@@ -8,7 +8,8 @@
  *     mig_guest_advance(g, now);  mig_guest_memory(g)->ops->sync(...);
  *     mig_guest_stop(g, now);     mig_guest_start(g, now);     mig_guest_throttle(g, now, 20);
  *
- * Time is the world's, int64 ns, and never falls. The guest runs from 0 unless `stopped`.
+ * Time is the world's, int64 ns, and never falls. The guest runs from 0 unless `stopped`. With a
+ * `now` to look at, the engine's questions advance it by themselves.
  */
 #ifndef MIG_SIM_GUEST_GUEST_H
 #define MIG_SIM_GUEST_GUEST_H
@@ -32,6 +33,8 @@ typedef struct MigGuestBlock {
 
 typedef struct MigGuestConfig {
     uint64_t seed;
+    const int64_t *now; /* the world's clock, read whenever memory is asked for; NULL: none, then
+                           the guest stands where mig_guest_advance() left it */
     uint32_t page_size; /* target page, a power of two, 0: 4096 */
     MigTracking tracking;
     bool stopped; /* it never runs before mig_guest_start() */

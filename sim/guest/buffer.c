@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Memory in mappings, see buffer.h. Reservations are not backed (MAP_NORESERVE): a block larger
+ * than the host's memory is fine as long as its written pages fit.
+ */
+#include "sim/guest/buffer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gio.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "stream/zero.h"
+
+typedef struct BufferBlock {
+    MigMemoryBlock memory;
+    char *name;
+    uint8_t *at;
+} BufferBlock;
+
+struct MigBuffer {
+    MigMemory memory;
+    BufferBlock *blocks;
+    uint32_t count;
+};
+
+static const BufferBlock *block_of(const MigMemory *m, uint32_t index)
+{
+    const MigBuffer *b = (const MigBuffer *)m;
+    assert(index < b->count);
+    return &b->blocks[index];
+}
+
+static uint32_t buffer_count(const MigMemory *m)
+{
+    return ((const MigBuffer *)m)->count;
+}
+
+static const MigMemoryBlock *buffer_block(const MigMemory *m, uint32_t index)
+{
+    return &block_of(m, index)->memory;
+}
+
+static void buffer_log(MigMemory *m)
+{
+    (void)m;
+}
+
+static uint64_t buffer_sync(MigMemory *m, uint32_t block, MigBitmap *dirty)
+{
+    (void)m, (void)block, (void)dirty;
+    return 0;
+}
+
+static void buffer_clear(MigMemory *m, uint32_t block, uint64_t first, uint64_t count)
+{
+    (void)m, (void)block, (void)first, (void)count;
+}
+
+static uint8_t *buffer_map(MigMemory *m, uint32_t block, uint64_t page)
+{
+    const BufferBlock *b = block_of(m, block);
+    assert(page < b->memory.used_length / m->page_size);
+    return b->at + page * m->page_size;
+}
+
+static bool buffer_is_zero(MigMemory *m, uint32_t block, uint64_t page)
+{
+    return mig_is_zero(buffer_map(m, block, page), m->page_size);
+}
+
+static const uint8_t *buffer_read(MigMemory *m, uint32_t block, uint64_t page, uint8_t *scratch)
+{
+    (void)scratch;
+    return buffer_map(m, block, page);
+}
+
+static void buffer_write(MigMemory *m, uint32_t block, uint64_t page, const uint8_t *bytes)
+{
+    memcpy(buffer_map(m, block, page), bytes, m->page_size);
+}
+
+/* As ram_handle_zero() does: a page that is zero already is not touched. */
+static void buffer_fill(MigMemory *m, uint32_t block, uint64_t page, uint8_t byte)
+{
+    uint8_t *at = buffer_map(m, block, page);
+    if (byte != 0 || !mig_is_zero(at, m->page_size)) {
+        memset(at, byte, m->page_size);
+    }
+}
+
+static const MigMemoryOps buffer_ops = {
+    .count = buffer_count,
+    .block = buffer_block,
+    .log_start = buffer_log,
+    .log_stop = buffer_log,
+    .sync = buffer_sync,
+    .clear = buffer_clear,
+    .is_zero = buffer_is_zero,
+    .read = buffer_read,
+    .map = buffer_map,
+    .write = buffer_write,
+    .fill = buffer_fill,
+};
+
+MigMemory *mig_buffer_memory(MigBuffer *b)
+{
+    return &b->memory;
+}
+
+static bool fail_errno(GError **error, int code, const char *what, const char *name)
+{
+    g_set_error(error, G_IO_ERROR, g_io_error_from_errno(code), "%s '%s': %s", what, name,
+                g_strerror(code));
+    return false;
+}
+
+static int open_sized(const char *path, uint64_t length, GError **error)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        fail_errno(error, errno, "cannot make the memory file", path);
+        return -1;
+    }
+    if (ftruncate(fd, (off_t)length) < 0) {
+        fail_errno(error, errno, "cannot give its length to", path);
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static bool map_block(BufferBlock *b, const char *path, GError **error)
+{
+    int fd = -1, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    if (path) {
+        fd = open_sized(path, b->memory.used_length, error);
+        flags = MAP_SHARED;
+        if (fd < 0) {
+            return false;
+        }
+    }
+    void *at = mmap(NULL, b->memory.used_length, PROT_READ | PROT_WRITE, flags, fd, 0);
+    int code = errno;
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (at == MAP_FAILED) {
+        return fail_errno(error, code, "cannot map the memory of block", b->name);
+    }
+    b->at = at;
+    return true;
+}
+
+MigBuffer *mig_buffer_new(const MigMemory *like, const char *const *files, GError **error)
+{
+    g_autoptr(MigBuffer) b = g_new0(MigBuffer, 1);
+    b->memory.ops = &buffer_ops;
+    b->memory.page_size = like->page_size;
+    b->count = like->ops->count(like);
+    b->blocks = g_new0(BufferBlock, b->count);
+    for (uint32_t i = 0; i < b->count; i++) {
+        b->blocks[i].memory = *like->ops->block(like, i);
+        b->blocks[i].name = g_strdup(b->blocks[i].memory.name);
+        b->blocks[i].memory.name = b->blocks[i].name;
+        if (!map_block(&b->blocks[i], files ? files[i] : NULL, error)) {
+            return NULL;
+        }
+    }
+    return g_steal_pointer(&b);
+}
+
+void mig_buffer_free(MigBuffer *b)
+{
+    if (!b) {
+        return;
+    }
+    for (uint32_t i = 0; i < b->count; i++) {
+        if (b->blocks[i].at) {
+            munmap(b->blocks[i].at, b->blocks[i].memory.used_length);
+        }
+        g_free(b->blocks[i].name);
+    }
+    g_free(b->blocks);
+    g_free(b);
+}
+
+static bool page_equal(MigMemory *a, MigMemory *b, uint32_t block, uint64_t page, uint8_t *scratch)
+{
+    bool zero = a->ops->is_zero(a, block, page);
+    if (zero != b->ops->is_zero(b, block, page)) {
+        return false;
+    }
+    return zero || memcmp(a->ops->read(a, block, page, scratch),
+                          b->ops->read(b, block, page, scratch + a->page_size), a->page_size) == 0;
+}
+
+bool mig_memory_equal(MigMemory *a, MigMemory *b, MigMemoryDifference *difference)
+{
+    g_autofree uint8_t *scratch = g_malloc(2 * a->page_size);
+    *difference = (MigMemoryDifference){ 0 };
+    for (uint32_t i = 0; i < a->ops->count(a); i++) {
+        uint64_t pages = a->ops->block(a, i)->used_length / a->page_size;
+        for (uint64_t page = 0; page < pages; page++) {
+            if (!page_equal(a, b, i, page, scratch) && difference->pages++ == 0) {
+                difference->block = i;
+                difference->page = page;
+            }
+        }
+    }
+    return difference->pages == 0;
+}
+
+static bool dump_pages(MigMemory *m, uint32_t block, int fd)
+{
+    g_autofree uint8_t *scratch = g_malloc(m->page_size);
+    uint64_t length = m->ops->block(m, block)->used_length;
+    if (ftruncate(fd, (off_t)length) < 0) {
+        return false;
+    }
+    for (uint64_t page = 0; page < length / m->page_size; page++) {
+        if (m->ops->is_zero(m, block, page)) {
+            continue; /* a hole */
+        }
+        const uint8_t *bytes = m->ops->read(m, block, page, scratch);
+        for (size_t done = 0; done < m->page_size;) {
+            ssize_t n =
+                pwrite(fd, bytes + done, m->page_size - done, (off_t)(page * m->page_size + done));
+            if (n < 0 && errno != EINTR) {
+                return false;
+            }
+            done += n > 0 ? (size_t)n : 0;
+        }
+    }
+    return true;
+}
+
+bool mig_memory_dump(MigMemory *m, uint32_t block, const char *path, GError **error)
+{
+    g_autofree char *temporary = g_strconcat(path, ".XXXXXX", NULL);
+    int fd = g_mkstemp_full(temporary, O_RDWR | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        return fail_errno(error, errno, "cannot write", path);
+    }
+    bool fine = dump_pages(m, block, fd);
+    int code = errno;
+    if (close(fd) < 0 && fine) {
+        fine = false;
+        code = errno;
+    }
+    if (fine && rename(temporary, path) < 0) {
+        fine = false;
+        code = errno;
+    }
+    if (!fine) {
+        unlink(temporary);
+        return fail_errno(error, code, "cannot write", path);
+    }
+    return true;
+}

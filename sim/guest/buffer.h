@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Guest memory that is memory: each block a mapping, anonymous or of a file. What a destination
+ * loads into. Pages that nobody wrote cost nothing.
+ */
+#ifndef MIG_SIM_GUEST_BUFFER_H
+#define MIG_SIM_GUEST_BUFFER_H
+
+#include <glib.h>
+
+#include "sim/engine/memory.h"
+
+typedef struct MigBuffer MigBuffer;
+
+/*
+ * Blocks as those of |like|, all zero. |files|: NULL, or a path for each block (NULL there:
+ * anonymous), made or overwritten with the block's length. NULL and *error when memory or a file
+ * can't be had.
+ */
+MigBuffer *mig_buffer_new(const MigMemory *like, const char *const *files, GError **error);
+void mig_buffer_free(MigBuffer *b); /* NULL is fine */
+
+/* For a destination: sync and the log are there and never report anything. */
+MigMemory *mig_buffer_memory(MigBuffer *b);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigBuffer, mig_buffer_free)
+
+/* The first page that differs between two memories of equal blocks. */
+typedef struct MigMemoryDifference {
+    uint64_t pages; /* that differ, in all blocks */
+    uint32_t block; /* of the first of them */
+    uint64_t page;
+} MigMemoryDifference;
+
+/* Compares every page. True: all equal. Both have blocks of the same number and lengths. */
+bool mig_memory_equal(MigMemory *a, MigMemory *b, MigMemoryDifference *difference);
+
+/* Writes one block's bytes to |path| (through a temporary name). */
+bool mig_memory_dump(MigMemory *m, uint32_t block, const char *path, GError **error);
+
+#endif

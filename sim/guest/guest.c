@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The synthetic guest, see guest.h.
+ *
+ * Model. A write changes the state of its page (page-map.h) and, while the log is on, sets its bit.
+ * Where workloads share pages their writes are made in the order of their times (equal times: in
+ * the order of the scenario), so that how often somebody looks can't change what a page holds.
+ * Memory: one log bit per page, 48 bytes per written page.
+ *
+ * Limits. The dirty log's faults and the sync itself cost the vCPUs nothing. A dirty ring never
+ * fills up.
+ */
+#include "sim/guest/guest.h"
+
+#include <assert.h>
+#include <glib.h>
+#include <string.h>
+
+#include "sim/guest/page-map.h"
+#include "sim/world/prng.h"
+
+#define SLICE_NS 10000000ll /* CPU_THROTTLE_TIMESLICE_NS of softmmu/cpu-throttle.c */
+
+typedef struct GuestBlock {
+    MigMemoryBlock memory;
+    MigContent *content;
+    uint32_t content_count;
+    uint64_t pages;
+    uint64_t key; /* of the random words of its initial content */
+    MigPageMap written;
+    MigBitmap *log;
+} GuestBlock;
+
+struct MigGuest {
+    MigMemory memory;     /* first: it is one */
+    const int64_t *clock; /* or NULL */
+    MigTracking tracking;
+    GuestBlock *blocks;
+    uint32_t block_count;
+    MigWorkloadRun *runs;
+    uint32_t run_count;
+    bool shared; /* some workloads share pages */
+    bool logging, running;
+    int64_t now;        /* materialised up to here */
+    int64_t stopped_at; /* while not running */
+    unsigned throttle;  /* percent */
+    int64_t nap;        /* while throttled: the present slice's sleep begins here */
+    int64_t stalled;
+};
+
+static MigGuest *from_memory(const MigMemory *m)
+{
+    return (MigGuest *)m;
+}
+
+/* The guest as it is at this instant. */
+static MigGuest *look(MigMemory *m)
+{
+    MigGuest *g = from_memory(m);
+    if (g->clock && *g->clock > g->now) {
+        mig_guest_advance(g, *g->clock);
+    }
+    return g;
+}
+
+static MigPageOrigin origin_of(const MigGuest *g, const GuestBlock *b, uint64_t page)
+{
+    MigPageOrigin o = { .page = page, .key = b->key, .page_size = g->memory.page_size };
+    for (uint32_t i = b->content_count; i-- > 0 && !o.content;) {
+        const MigContent *c = &b->content[i];
+        if (page >= c->first && page - c->first < c->pages) {
+            o.content = c;
+        }
+    }
+    return o;
+}
+
+static void write_page(MigGuest *g, uint32_t block, uint64_t page, const MigWrite *w)
+{
+    GuestBlock *b = &g->blocks[block];
+    MigPageOrigin origin = origin_of(g, b, page);
+    mig_content_write(mig_page_map_get(&b->written, page), &origin, w);
+    if (g->logging) {
+        mig_bitmap_set(b->log, page);
+    }
+}
+
+static void make_write(MigGuest *g, MigWorkloadRun *r)
+{
+    MigWrite w = mig_workload_write(r);
+    write_page(g, r->w.block, mig_workload_page(r), &w);
+    mig_workload_step(r);
+}
+
+/* The run whose next write comes first and not behind |until|, or NULL. */
+static MigWorkloadRun *earliest(MigGuest *g, int64_t until)
+{
+    MigWorkloadRun *first = NULL;
+    for (uint32_t i = 0; i < g->run_count; i++) {
+        int64_t at = mig_workload_next(&g->runs[i]);
+        if (at <= until && at != INT64_MAX) {
+            first = &g->runs[i];
+            until = at - 1;
+        }
+    }
+    return first;
+}
+
+/* The vCPUs run until |until|. */
+static void run_until(MigGuest *g, int64_t until)
+{
+    for (MigWorkloadRun *r; g->shared && (r = earliest(g, until)) != NULL;) {
+        make_write(g, r);
+    }
+    for (uint32_t i = 0; !g->shared && i < g->run_count; i++) {
+        while (mig_workload_next(&g->runs[i]) <= until) {
+            make_write(g, &g->runs[i]);
+        }
+    }
+}
+
+static void stall(MigGuest *g, int64_t from, int64_t to)
+{
+    for (uint32_t i = 0; i < g->run_count; i++) {
+        mig_workload_stall(&g->runs[i], from, to);
+    }
+    g->stalled += to > from ? to - from : 0;
+}
+
+static int64_t nap_length(const MigGuest *g)
+{
+    return SLICE_NS * g->throttle / (100 - g->throttle);
+}
+
+void mig_guest_advance(MigGuest *g, int64_t now)
+{
+    if (!g->running || now < g->now) {
+        g->now = now > g->now ? now : g->now;
+        return;
+    }
+    while (g->throttle > 0 && g->nap <= now) {
+        /* A nap that has begun is taken whole: its end may lie ahead, no write is due before. */
+        run_until(g, g->nap);
+        stall(g, g->nap, g->nap + nap_length(g));
+        g->nap += nap_length(g) + SLICE_NS;
+    }
+    run_until(g, now);
+    g->now = now;
+}
+
+void mig_guest_stop(MigGuest *g, int64_t now)
+{
+    mig_guest_advance(g, now);
+    if (g->running) {
+        g->running = false;
+        g->stopped_at = now;
+    }
+}
+
+void mig_guest_start(MigGuest *g, int64_t now)
+{
+    if (!g->running) {
+        stall(g, g->stopped_at, now);
+        g->nap = g->nap > now ? g->nap : now;
+        g->running = true;
+        g->now = now > g->now ? now : g->now;
+    }
+}
+
+bool mig_guest_running(const MigGuest *g)
+{
+    return g->running;
+}
+
+void mig_guest_throttle(MigGuest *g, int64_t now, unsigned percent)
+{
+    assert(percent <= 99);
+    mig_guest_advance(g, now);
+    if (g->throttle == 0) {
+        g->nap = now; /* the timer's first tick puts the vCPUs to sleep at once */
+    }
+    g->throttle = percent;
+}
+
+void mig_guest_fill(MigGuest *g, uint32_t block, uint64_t first, uint64_t pages, uint8_t byte)
+{
+    assert(block < g->block_count && first + pages <= g->blocks[block].pages);
+    MigWrite w = { .kind = MIG_WRITE_FILL, .byte = byte };
+    for (uint64_t page = first; page < first + pages; page++) {
+        write_page(g, block, page, &w);
+    }
+}
+
+MigGuestStats mig_guest_stats(const MigGuest *g)
+{
+    MigGuestStats s = { .stalled = g->stalled };
+    for (uint32_t i = 0; i < g->run_count; i++) {
+        s.written += g->runs[i].next;
+        s.lost += g->runs[i].lost;
+    }
+    for (uint32_t i = 0; i < g->block_count; i++) {
+        s.touched += g->blocks[i].written.count;
+    }
+    return s;
+}
+
+/* MigMemory -------------------------------------------------------------------------------- */
+
+static uint32_t memory_count(const MigMemory *m)
+{
+    return from_memory(m)->block_count;
+}
+
+static const MigMemoryBlock *memory_block(const MigMemory *m, uint32_t index)
+{
+    assert(index < from_memory(m)->block_count);
+    return &from_memory(m)->blocks[index].memory;
+}
+
+static void memory_log_start(MigMemory *m)
+{
+    MigGuest *g = look(m);
+    for (uint32_t i = 0; i < g->block_count; i++) {
+        mig_bitmap_clear_range(g->blocks[i].log, 0, g->blocks[i].pages);
+    }
+    g->logging = true;
+}
+
+static void memory_log_stop(MigMemory *m)
+{
+    look(m)->logging = false;
+}
+
+/* What a manual-protect sync does: the log keeps its bits until their chunk is cleared. */
+static uint64_t merge(MigBitmap *into, const MigBitmap *log)
+{
+    uint64_t fresh = 0;
+    for (uint64_t i = mig_bitmap_next(log, 0); i < log->bits;) {
+        uint64_t w = i / 64, next = (w + 1) * 64;
+        uint64_t got = mig_bitmap_set_mask(into, w, mig_bitmap_word(log, w));
+        fresh += (unsigned)__builtin_popcountll(got);
+        i = next < log->bits ? mig_bitmap_next(log, next) : log->bits;
+    }
+    return fresh;
+}
+
+static uint64_t memory_sync(MigMemory *m, uint32_t block, MigBitmap *dirty)
+{
+    MigGuest *g = look(m);
+    MigBitmap *log = g->blocks[block].log;
+    return g->tracking == MIG_TRACKING_KVM_MANUAL ? merge(dirty, log) : mig_bitmap_move(dirty, log);
+}
+
+static void memory_clear(MigMemory *m, uint32_t block, uint64_t first, uint64_t count)
+{
+    MigGuest *g = look(m);
+    if (g->tracking == MIG_TRACKING_KVM_MANUAL) {
+        mig_bitmap_clear_range(g->blocks[block].log, first, count);
+    }
+}
+
+static bool memory_is_zero(MigMemory *m, uint32_t block, uint64_t page)
+{
+    MigGuest *g = look(m);
+    const GuestBlock *b = &g->blocks[block];
+    MigPageOrigin origin = origin_of(g, b, page);
+    return mig_content_is_zero(mig_page_map_find(&b->written, page), &origin);
+}
+
+static const uint8_t *memory_read(MigMemory *m, uint32_t block, uint64_t page, uint8_t *scratch)
+{
+    MigGuest *g = look(m);
+    const GuestBlock *b = &g->blocks[block];
+    MigPageOrigin origin = origin_of(g, b, page);
+    mig_content_read(mig_page_map_find(&b->written, page), &origin, scratch);
+    return scratch;
+}
+
+static const MigMemoryOps guest_ops = {
+    .count = memory_count,
+    .block = memory_block,
+    .log_start = memory_log_start,
+    .log_stop = memory_log_stop,
+    .sync = memory_sync,
+    .clear = memory_clear,
+    .is_zero = memory_is_zero,
+    .read = memory_read,
+};
+
+MigMemory *mig_guest_memory(MigGuest *g)
+{
+    return &g->memory;
+}
+
+/* Making one ------------------------------------------------------------------------------- */
+
+static void begin_block(MigGuest *g, uint32_t index, const MigGuestBlock *from, uint64_t seed)
+{
+    GuestBlock *b = &g->blocks[index];
+    assert(from->memory.used_length % g->memory.page_size == 0);
+    b->memory = from->memory;
+    b->content = g_memdup2(from->content, from->content_count * sizeof(MigContent));
+    b->content_count = from->content_count;
+    b->pages = from->memory.used_length / g->memory.page_size;
+    b->key = mig_prng_key(seed, "content", index);
+    b->log = mig_bitmap_new(b->pages);
+}
+
+static bool overlap(const MigWorkload *a, const MigWorkload *b)
+{
+    return a->block == b->block && a->first < b->first + b->pages && b->first < a->first + a->pages;
+}
+
+static bool any_overlap(const MigWorkload *w, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t j = 0; j < i; j++) {
+            if (overlap(&w[i], &w[j])) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+MigGuest *mig_guest_new(const MigGuestConfig *config)
+{
+    MigGuest *g = g_new0(MigGuest, 1);
+    g->memory.ops = &guest_ops;
+    g->memory.page_size = config->page_size ? config->page_size : 4096;
+    g->clock = config->now;
+    g->tracking = config->tracking;
+    g->running = !config->stopped;
+    g->block_count = config->block_count;
+    g->blocks = g_new0(GuestBlock, config->block_count);
+    for (uint32_t i = 0; i < config->block_count; i++) {
+        begin_block(g, i, &config->blocks[i], config->seed);
+    }
+    g->run_count = config->workload_count;
+    g->runs = g_new0(MigWorkloadRun, config->workload_count);
+    for (uint32_t i = 0; i < config->workload_count; i++) {
+        const MigWorkload *w = &config->workloads[i];
+        assert(w->block < g->block_count && w->first + w->pages <= g->blocks[w->block].pages);
+        g->runs[i] = mig_workload_begin(w, config->seed, i);
+    }
+    g->shared = any_overlap(config->workloads, config->workload_count);
+    return g;
+}
+
+void mig_guest_free(MigGuest *g)
+{
+    for (uint32_t i = 0; g && i < g->block_count; i++) {
+        mig_page_map_clear(&g->blocks[i].written);
+        mig_bitmap_free(g->blocks[i].log);
+        g_free(g->blocks[i].content);
+    }
+    if (g) {
+        g_free(g->blocks);
+        g_free(g->runs);
+        g_free(g);
+    }
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Workloads, see workload.h.
+ *
+ * Model. Each workload has a vCPU time of its own (as if there were a vCPU for each). The guest's
+ * throttling and stops reach it as stalls. A write takes `cost`; it is logged at its beginning.
+ *
+ * Limits. A dirty log's write faults cost nothing here. Two workloads never slow each other down.
+ */
+#include "sim/guest/workload.h"
+
+#include <assert.h>
+
+#include "sim/world/prng.h"
+
+#define NS_PER_S 1000000000ull
+
+MigWorkloadRun mig_workload_begin(const MigWorkload *w, uint64_t seed, uint32_t index)
+{
+    assert(w->pages > 0 && w->rate <= MIG_WORKLOAD_RATE_MAX);
+    return (MigWorkloadRun){
+        .w = *w,
+        .key = mig_prng_key(seed, "workload-page", index),
+        .page_key = mig_prng_key(seed, "workload-words", index),
+    };
+}
+
+/* When the write `turn` steps behind the origin is due. But for periodic ones, turn < rate. */
+static int64_t due(const MigWorkloadRun *r, uint64_t turn)
+{
+    if (r->w.pattern == MIG_PATTERN_PERIODIC) {
+        return r->origin + (int64_t)((__uint128_t)turn * NS_PER_S / r->w.rate);
+    }
+    return r->origin + (int64_t)(turn * NS_PER_S / r->w.rate);
+}
+
+int64_t mig_workload_next(const MigWorkloadRun *r)
+{
+    if (r->w.rate == 0 || (r->w.pattern == MIG_PATTERN_ONCE && r->next >= r->w.pages)) {
+        return INT64_MAX;
+    }
+    int64_t at = due(r, r->turn);
+    return at > r->free ? at : r->free;
+}
+
+static uint64_t below(uint64_t random, uint64_t bound)
+{
+    return (uint64_t)(((__uint128_t)random * bound) >> 64);
+}
+
+uint64_t mig_workload_page(const MigWorkloadRun *r)
+{
+    uint64_t pages = r->w.pages, n = r->next;
+    if (r->w.pattern == MIG_PATTERN_RANDOM) {
+        return r->w.first + below(mig_prng_at(r->key, n), pages);
+    }
+    if (r->w.pattern == MIG_PATTERN_HOT_COLD) {
+        uint64_t hot = (uint64_t)((__uint128_t)pages * r->w.hot_size / 100);
+        bool to_hot = hot > 0 && below(mig_prng_at(r->key, 2 * n), 100) < r->w.hot_share;
+        return r->w.first + below(mig_prng_at(r->key, 2 * n + 1), to_hot ? hot : pages);
+    }
+    return r->w.first + n % pages;
+}
+
+MigWrite mig_workload_write(const MigWorkloadRun *r)
+{
+    return (MigWrite){
+        .kind = r->w.write,
+        .byte = r->w.write_byte,
+        .n = r->w.write_bytes,
+        .key = r->page_key,
+        .number = r->next,
+    };
+}
+
+void mig_workload_step(MigWorkloadRun *r)
+{
+    r->free = mig_workload_next(r) + r->w.cost;
+    r->next++;
+    r->turn++;
+    if (r->w.pattern == MIG_PATTERN_PERIODIC && r->next % r->w.pages == 0) {
+        /* A round that took longer than its period is followed by the next one at once. */
+        r->turn = 0;
+        r->origin += r->w.period;
+    } else if (r->turn == r->w.rate && r->w.pattern != MIG_PATTERN_PERIODIC) {
+        r->origin += (int64_t)NS_PER_S; /* exact: this many writes are due in a second */
+        r->turn = 0;
+    }
+}
+
+/* How many writes were due in |span| ns, rounded down. */
+static uint64_t due_in(const MigWorkloadRun *r, int64_t span)
+{
+    return (uint64_t)((__uint128_t)(uint64_t)span * r->w.rate / NS_PER_S);
+}
+
+void mig_workload_stall(MigWorkloadRun *r, int64_t from, int64_t to)
+{
+    if (r->w.rate == 0 || to <= from) {
+        return;
+    }
+    r->free = r->free > from ? r->free + (to - from) : to; /* in the middle of a write, or not */
+    int64_t late = to - due(r, r->turn), forgive = r->w.pace == MIG_PACE_CPU ? to - from : 0;
+    if (r->w.pace == MIG_PACE_CLOCK && late > r->w.catch_up) {
+        forgive = late - r->w.catch_up;
+    }
+    r->origin += forgive;
+    r->lost += due_in(r, forgive);
+}
