@@ -7,7 +7,9 @@
  *   3. the first footer of this section that is followed by something which can be an item. The
  *      check reads the whole header of that item, so that a wrong guess needs some ten bytes of
  *      device state that look like a footer, a type and a printable name in a row.
- *   4. else: inconclusive.
+ *   4. in the eras without footers: the first bytes that are the whole header of a later FULL
+ * section, or the EOF byte that ends the stream;
+ *   5. else: inconclusive.
  *
  * The body itself is opaque: one BODY record whose payload it is.
  */
@@ -84,7 +86,7 @@ static Guess printable_header(const uint8_t *p, size_t n)
         return GUESS_NO;
     }
     for (size_t i = 6; i < n && i < 6 + len; i++) {
-        if (p[i] <= ' ' || p[i] > '~') {
+        if (p[i] < ' ' || p[i] > '~') {
             return GUESS_NO;
         }
     }
@@ -173,6 +175,56 @@ static MigStep by_footer(MigDecoder *d, MigCursor *c, uint64_t *length)
     return last || c->n > MIG_LIMIT_BODY ? MIG_STEP_AGAIN : MIG_STEP_MORE;
 }
 
+/* ---- 4. the next header ---- */
+
+#define ID_GAP 4096u /* between sections that follow each other: devices that were not saved */
+
+/* Are the |n| bytes at |p| the header of a FULL section behind this one? */
+static Guess full_header(const MigDecoder *d, const uint8_t *p, size_t n)
+{
+    if (n < 6) {
+        return GUESS_UNDECIDED;
+    }
+    uint32_t id = mig_load_be32(p + 1);
+    if (id <= d->section.id || id - d->section.id > ID_GAP || p[5] < 2) {
+        return GUESS_NO;
+    }
+    Guess name = printable_header(p, n);
+    size_t version_at = 6u + p[5] + 4u;
+    if (name != GUESS_YES || n < version_at + 4) {
+        return name == GUESS_NO ? GUESS_NO : GUESS_UNDECIDED;
+    }
+    return mig_load_be32(p + version_at) < 256 ? GUESS_YES : GUESS_NO;
+}
+
+static MigStep by_header(MigDecoder *d, MigCursor *c, uint64_t *length)
+{
+    bool last = d->eof || (d->depth && c->n == d->package_left);
+
+    for (size_t at = d->scanned; at < c->n; at++) {
+        const uint8_t *p = memchr(c->data + at, MIG_ITEM_FULL, c->n - at);
+        if (!p) {
+            d->scanned = c->n;
+            break;
+        }
+        at = (size_t)(p - c->data);
+        d->scanned = at;
+        Guess guess = full_header(d, p, c->n - at);
+        if (guess == GUESS_YES) {
+            *length = at;
+            return MIG_STEP_RECORD;
+        }
+        if (guess == GUESS_UNDECIDED && !last) {
+            break;
+        }
+    }
+    if (last && c->n > 0 && c->data[c->n - 1] == MIG_ITEM_EOF) {
+        *length = c->n - 1;
+        return MIG_STEP_RECORD;
+    }
+    return last || c->n > MIG_LIMIT_BODY ? MIG_STEP_AGAIN : MIG_STEP_MORE;
+}
+
 /* ---- the resolver ---- */
 
 static MigStep body_record(MigDecoder *d, MigRecord *r, MigBodyHow how, uint64_t length)
@@ -209,20 +261,18 @@ MigStep mig_parse_body(MigDecoder *d, MigCursor *c, MigRecord *r)
     if (length != MIG_BODY_SIZE_UNKNOWN) {
         return body_record(d, r, MIG_BODY_VMDESC, length);
     }
-    if (d->shared->footers) {
-        step = by_footer(d, c, &length);
-        if (step == MIG_STEP_RECORD) {
-            return body_record(d, r, MIG_BODY_FOOTER, length);
-        }
-        if (step == MIG_STEP_MORE) {
-            c->came_short = true;
-            return MIG_STEP_MORE;
-        }
+    step = d->shared->footers ? by_footer(d, c, &length) : by_header(d, c, &length);
+    if (step == MIG_STEP_RECORD) {
+        return body_record(d, r, d->shared->footers ? MIG_BODY_FOOTER : MIG_BODY_HEADER, length);
+    }
+    if (step == MIG_STEP_MORE) {
+        c->came_short = true;
+        return MIG_STEP_MORE;
     }
     return mig_decoder_fail(d, 0, MIG_FAULT_BODY_UNRESOLVED,
                             d->shared->footers ? "no footer of this section"
-                                               : "a stream without footers",
-                            "a layout, a VMDESCRIPTION or a footer that tells where the body of "
-                            "%s ends",
+                                               : "no header of a later section",
+                            "a layout, a VMDESCRIPTION, a footer or a header that tells where the "
+                            "body of %s ends",
                             d->section.idstr.text);
 }

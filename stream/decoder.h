@@ -18,8 +18,9 @@
  *
  * Where a body has no length on the wire (device sections), the decoder finds its end by a layout
  * that it knows, else by |body_size| (a VMDESCRIPTION that the caller found by looking ahead), else
- * by searching for the section's footer with a legal item behind it, in at most MIG_LIMIT_BODY
- * bytes; else it stops with MIG_FAULT_BODY_UNRESOLVED, which is inconclusive and not a verdict.
+ * by searching for the section's footer with a legal item behind it (in the eras without footers:
+ * for the next section's header), in at most MIG_LIMIT_BODY bytes; else it stops with
+ * MIG_FAULT_BODY_UNRESOLVED, which is inconclusive and not a verdict.
  */
 #ifndef MIG_STREAM_DECODER_H
 #define MIG_STREAM_DECODER_H

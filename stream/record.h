@@ -78,6 +78,7 @@ typedef enum MigBodyHow {
     MIG_BODY_LAYOUT, /* a layout that this library knows */
     MIG_BODY_VMDESC, /* the VMDESCRIPTION, found by looking ahead */
     MIG_BODY_FOOTER, /* the first footer of the section with a legal item behind it: a guess */
+    MIG_BODY_HEADER, /* no footers: the header of the next section, a guess as well */
 } MigBodyHow;
 
 typedef struct MigRecordSection {

@@ -2,6 +2,7 @@
 /* See traces.h. A raw trace is <id>.mig.zst, a container of several channels <id>.pcapng.zst. */
 #include "tests/unit/traces.h"
 
+#include <json-c/json.h>
 #include <string.h>
 #include <zstd.h>
 
@@ -49,16 +50,35 @@ static GBytes *decompress(const char *data, gsize n)
     return g_byte_array_free_to_bytes(out);
 }
 
-GBytes *mig_test_trace_load(const char *id)
+char *mig_test_trace_path(const char *id, const char *suffix)
 {
     g_autofree char *folder = trace_folder();
-    g_autofree char *name = g_strconcat(id, ".mig.zst", NULL);
-    g_autofree char *path = g_build_filename(folder, name, NULL);
+    g_autofree char *name = g_strconcat(id, suffix, NULL);
+    return g_build_filename(folder, name, NULL);
+}
+
+gsize mig_test_trace_offset(const char *id)
+{
+    g_autofree char *path = mig_test_trace_path(id, ".json");
+    json_object *manifest = json_object_from_file(path), *offset;
+    g_assert_nonnull(manifest);
+    gsize n = json_object_object_get_ex(manifest, "offset", &offset)
+                  ? (gsize)json_object_get_int64(offset)
+                  : 0;
+    json_object_put(manifest);
+    return n;
+}
+
+GBytes *mig_test_trace_load(const char *id)
+{
+    g_autofree char *path = mig_test_trace_path(id, ".mig.zst");
     g_autofree char *data = NULL;
     g_autoptr(GError) error = NULL;
     gsize n;
 
     g_file_get_contents(path, &data, &n, &error);
     g_assert_no_error(error);
-    return decompress(data, n);
+    g_autoptr(GBytes) file = decompress(data, n);
+    gsize offset = mig_test_trace_offset(id);
+    return g_bytes_new_from_bytes(file, offset, g_bytes_get_size(file) - offset);
 }
