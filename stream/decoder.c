@@ -112,7 +112,9 @@ MigStr mig_decoder_keep(MigDecoder *d, MigStr s)
         return (MigStr){ 0 };
     }
     char *copy = d->text + d->text_len;
-    memcpy(copy, s.text, s.len);
+    if (s.len) {
+        memcpy(copy, s.text, s.len);
+    }
     copy[s.len] = '\0';
     d->text_len += s.len + 1u;
     return (MigStr){ copy, s.len };
@@ -467,7 +469,7 @@ static MigStatus came_short(MigDecoder *d, const MigCursor *c, bool *retry)
     if (!d->eof) {
         return MIG_STATUS_MORE;
     }
-    return fail(d, c->n, MIG_FAULT_TRUNCATED, c->n ? "the rest of a record" : "another item");
+    return fail(d, c->n, MIG_FAULT_TRUNCATED, c->n ? "the rest of this" : "more bytes");
 }
 
 MigStatus mig_decoder_next(MigDecoder *d, MigRecord *r)

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading pcapng. Only what our recordings need is understood: section header, interface
+ * description (link type 147, the name and the time resolution) and enhanced packet blocks; other
+ * blocks are passed over. Both byte orders are read.
+ *
+ * Limits: one block is held in memory, at most MIG_CAPTURE_BLOCK bytes.
+ */
+#include "sim/world/capture.h"
+
+#include <gio/gio.h>
+#include <string.h>
+
+#define BLOCK_SECTION   0x0a0d0d0au
+#define BLOCK_INTERFACE 1u
+#define BLOCK_PACKET    6u
+#define BYTE_ORDER_MARK 0x1a2b3c4du
+#define LINKTYPE_USER0  147u
+#define OPTION_END      0u
+#define OPTION_NAME     2u
+#define OPTION_TSRESOL  9u
+
+typedef struct Channel {
+    MigCaptureChannel about;
+    MigDecoder *decoder;
+    guint ticks_per_s_log10; /* of its time stamps */
+    gboolean bad;
+} Channel;
+
+struct MigCapture {
+    MigInput *input;
+    const uint8_t *data; /* what the input lent and was not used yet */
+    size_t n;
+    uint64_t offset; /* in the file, of |data| */
+    GByteArray *block;
+    gboolean swapped;
+    GPtrArray *channels;
+    Channel *main;
+    guint generation_channels;
+    unsigned current; /* the channel whose decoder may have more records */
+    gboolean busy, flushing;
+    unsigned flushed;
+};
+
+bool mig_capture_probe(const uint8_t *data, size_t n)
+{
+    static const uint8_t head[] = { 0x0a, 0x0d, 0x0d, 0x0a };
+    return n >= sizeof(head) && memcmp(data, head, sizeof(head)) == 0;
+}
+
+static void channel_free(gpointer data)
+{
+    Channel *ch = data;
+    g_free(ch->about.name);
+    mig_decoder_free(ch->decoder);
+    g_free(ch);
+}
+
+MigCapture *mig_capture_new(MigInput *input)
+{
+    MigCapture *c = g_new0(MigCapture, 1);
+    c->input = input;
+    c->block = g_byte_array_new();
+    c->channels = g_ptr_array_new_with_free_func(channel_free);
+    return c;
+}
+
+MigCapture *mig_capture_open(const char *path, GError **error)
+{
+    MigInput *input = mig_input_open(path, error);
+    return input ? mig_capture_new(input) : NULL;
+}
+
+void mig_capture_free(MigCapture *c)
+{
+    if (!c) {
+        return;
+    }
+    /* The main channel's decoder owns what the others share: it goes last. */
+    for (guint i = c->channels->len; i-- > 0;) {
+        Channel *ch = c->channels->pdata[i];
+        if (ch != c->main) {
+            g_clear_pointer(&ch->decoder, mig_decoder_free);
+        }
+    }
+    g_ptr_array_unref(c->channels);
+    g_byte_array_unref(c->block);
+    mig_input_free(c->input);
+    g_free(c);
+}
+
+/* ---- pcapng ---- */
+
+static gboolean fail(MigCapture *c, GError **error, const char *what)
+{
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                "%s: offset %" G_GUINT64_FORMAT ": %s (is this a pcapng recording?)",
+                c->input->name, c->offset, what);
+    return FALSE;
+}
+
+/* Appends |n| bytes of the file to the block; FALSE without *error: the file ends first. */
+static gboolean take(MigCapture *c, size_t n, GError **error)
+{
+    while (n > 0) {
+        if (c->n == 0) {
+            if (!mig_input_next(c->input, &c->data, &c->n, error) || c->n == 0) {
+                return FALSE;
+            }
+        }
+        size_t step = MIN(n, c->n);
+        g_byte_array_append(c->block, c->data, (guint)step);
+        c->data += step;
+        c->n -= step;
+        c->offset += step;
+        n -= step;
+    }
+    return TRUE;
+}
+
+static guint32 u32_at(const MigCapture *c, size_t at)
+{
+    guint32 v;
+    memcpy(&v, c->block->data + at, sizeof(v));
+    return c->swapped ? GUINT32_SWAP_LE_BE(v) : v;
+}
+
+static guint16 u16_at(const MigCapture *c, size_t at)
+{
+    guint16 v;
+    memcpy(&v, c->block->data + at, sizeof(v));
+    return c->swapped ? GUINT16_SWAP_LE_BE(v) : v;
+}
+
+static gboolean section_order(MigCapture *c, GError **error)
+{
+    if (!take(c, 4, error)) {
+        return *error ? FALSE : fail(c, error, "the section header is cut off");
+    }
+    c->swapped = FALSE;
+    if (u32_at(c, 8) != BYTE_ORDER_MARK) {
+        c->swapped = TRUE;
+        if (u32_at(c, 8) != BYTE_ORDER_MARK) {
+            return fail(c, error, "no byte order mark in the section header");
+        }
+    }
+    return TRUE;
+}
+
+/* Reads one block whole. FALSE: the end, or *error. */
+static gboolean next_block(MigCapture *c, GError **error)
+{
+    g_autoptr(GError) local = NULL;
+    guint32 length;
+
+    g_byte_array_set_size(c->block, 0);
+    if (!take(c, 8, &local)) {
+        if (local) {
+            g_propagate_error(error, g_steal_pointer(&local));
+            return FALSE;
+        }
+        return c->block->len == 0 ? FALSE : fail(c, error, "a block is cut off");
+    }
+    if (u32_at(c, 0) == BLOCK_SECTION && !section_order(c, &local)) {
+        g_propagate_error(error, g_steal_pointer(&local));
+        return FALSE;
+    }
+    length = u32_at(c, 4);
+    if (length < 12 || length % 4 != 0 || length > MIG_CAPTURE_BLOCK) {
+        return fail(c, error, "a block of impossible length");
+    }
+    if (!take(c, length - c->block->len, &local)) {
+        if (local) {
+            g_propagate_error(error, g_steal_pointer(&local));
+            return FALSE;
+        }
+        return fail(c, error, "a block is cut off");
+    }
+    return TRUE;
+}
+
+/* "main.2": the kind is that of "main", unless it is a recovery. */
+static MigChannel kind_of(const char *name)
+{
+    if (g_str_has_prefix(name, "return")) {
+        return MIG_CHANNEL_RETURN_PATH;
+    }
+    if (g_str_has_prefix(name, "multifd")) {
+        return MIG_CHANNEL_MULTIFD;
+    }
+    if (g_str_has_prefix(name, "preempt")) {
+        return MIG_CHANNEL_PREEMPT;
+    }
+    return strchr(name, '.') ? MIG_CHANNEL_RECOVERY : MIG_CHANNEL_MAIN;
+}
+
+/* The main channel's decoder is made with the first interface: the others share its tables. */
+static void open_decoder(MigCapture *c, Channel *ch)
+{
+    if (ch->about.kind == MIG_CHANNEL_MAIN && !c->main) {
+        ch->decoder = mig_decoder_new(NULL);
+        c->main = ch;
+    }
+}
+
+static Channel *main_channel(MigCapture *c)
+{
+    for (guint i = 0; i < c->channels->len && !c->main; i++) {
+        open_decoder(c, c->channels->pdata[i]);
+    }
+    return c->main;
+}
+
+static gboolean add_interface(MigCapture *c, GError **error)
+{
+    Channel *ch = g_new0(Channel, 1);
+    size_t end = c->block->len - 4;
+
+    if (c->channels->len == MIG_CAPTURE_CHANNELS || c->block->len < 20) {
+        g_free(ch);
+        return fail(c, error, "a bad interface description, or too many of them");
+    }
+    ch->ticks_per_s_log10 = 6;
+    for (size_t at = 16; at + 4 <= end && u16_at(c, at) != OPTION_END;) {
+        guint16 code = u16_at(c, at), length = u16_at(c, at + 2);
+        if (length > end - at - 4) {
+            break;
+        }
+        const char *value = (const char *)c->block->data + at + 4;
+        if (code == OPTION_NAME && !ch->about.name) {
+            ch->about.name = g_utf8_make_valid(value, length);
+        } else if (code == OPTION_TSRESOL && length == 1 && (guint8)value[0] <= 9) {
+            ch->ticks_per_s_log10 = (guint8)value[0];
+        }
+        at += 4 + ((length + 3u) & ~3u);
+    }
+    if (!ch->about.name) {
+        ch->about.name = g_strdup_printf("channel%u", c->channels->len);
+    }
+    ch->about.kind = kind_of(ch->about.name);
+    g_ptr_array_add(c->channels, ch);
+    return u16_at(c, 8) == LINKTYPE_USER0
+               ? TRUE
+               : fail(c, error, "an interface that is no channel of a migration (link type)");
+}
+
+static uint64_t to_ns(uint64_t ticks, guint ticks_per_s_log10)
+{
+    for (guint i = ticks_per_s_log10; i < 9; i++) {
+        ticks *= 10;
+    }
+    return ticks;
+}
+
+static gboolean take_packet(MigCapture *c, MigChunk *chunk, GError **error)
+{
+    if (c->block->len < 32 || u32_at(c, 8) >= c->channels->len ||
+        u32_at(c, 20) > c->block->len - 32) {
+        return fail(c, error, "a packet that contradicts itself");
+    }
+    chunk->channel = u32_at(c, 8);
+    Channel *ch = c->channels->pdata[chunk->channel];
+    uint64_t ticks = (uint64_t)u32_at(c, 12) << 32 | u32_at(c, 16);
+    chunk->ns = to_ns(ticks, ch->ticks_per_s_log10);
+    chunk->data = c->block->data + 28;
+    chunk->n = u32_at(c, 20);
+    ch->about.bytes += chunk->n;
+    ch->about.last_ns = chunk->ns;
+    return TRUE;
+}
+
+bool mig_capture_chunk(MigCapture *c, MigChunk *chunk, GError **error)
+{
+    while (next_block(c, error)) {
+        switch (u32_at(c, 0)) {
+        case BLOCK_INTERFACE:
+            if (!add_interface(c, error)) {
+                return false;
+            }
+            break;
+        case BLOCK_PACKET:
+            return take_packet(c, chunk, error);
+        default:
+            break;
+        }
+    }
+    return false;
+}
+
+/* ---- records ---- */
+
+static MigDecoder *decoder_of(MigCapture *c, Channel *ch)
+{
+    Channel *main = main_channel(c);
+    if (!ch->decoder && main) {
+        ch->decoder = mig_decoder_new_child(main->decoder, ch->about.kind);
+    }
+    return ch->decoder;
+}
+
+/* Takes a record of the current channel; MORE: it has no more for now. */
+static MigStatus from_current(MigCapture *c, unsigned *channel, MigRecord *record)
+{
+    Channel *ch = c->channels->pdata[c->current];
+    MigStatus s = mig_decoder_next(ch->decoder, record);
+
+    *channel = c->current;
+    if (s == MIG_STATUS_BAD) {
+        ch->bad = TRUE;
+    }
+    if (s > MIG_STATUS_PAYLOAD) {
+        c->busy = FALSE;
+    }
+    return s == MIG_STATUS_END ? MIG_STATUS_MORE : s;
+}
+
+/* Feeds the next chunk; FALSE at the end or with *error. */
+static gboolean feed_chunk(MigCapture *c, GError **error)
+{
+    MigChunk chunk;
+    if (!mig_capture_chunk(c, &chunk, error)) {
+        return FALSE;
+    }
+    Channel *ch = c->channels->pdata[chunk.channel];
+    MigDecoder *d = decoder_of(c, ch);
+    if (!d) {
+        return fail(c, error, "no interface is named main");
+    }
+    if (!ch->bad && chunk.n > 0) {
+        c->current = chunk.channel;
+        c->busy = TRUE;
+        mig_decoder_feed(d, chunk.data, chunk.n);
+    }
+    return TRUE;
+}
+
+/* Tells the next channel that nothing more comes; FALSE when all know. */
+static gboolean flush_channel(MigCapture *c)
+{
+    while (c->flushed < c->channels->len) {
+        Channel *ch = c->channels->pdata[c->flushed++];
+        if (ch->decoder && !ch->bad) {
+            mig_decoder_feed_eof(ch->decoder);
+            c->current = c->flushed - 1;
+            c->busy = TRUE;
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+MigStatus mig_capture_next(MigCapture *c, unsigned *channel, MigRecord *record, GError **error)
+{
+    g_autoptr(GError) local = NULL;
+
+    for (;;) {
+        if (c->busy) {
+            MigStatus s = from_current(c, channel, record);
+            if (s != MIG_STATUS_MORE) {
+                return s;
+            }
+        } else if (!c->flushing && !feed_chunk(c, &local)) {
+            if (local) {
+                g_propagate_error(error, g_steal_pointer(&local));
+                return MIG_STATUS_MORE;
+            }
+            c->flushing = TRUE;
+        } else if (c->flushing && !flush_channel(c)) {
+            return MIG_STATUS_END;
+        }
+    }
+}
+
+void mig_capture_payload_into(MigCapture *c, unsigned channel, void *dst)
+{
+    Channel *ch = c->channels->pdata[channel];
+    mig_decoder_payload_into(ch->decoder, dst);
+}
+
+unsigned mig_capture_channel_count(const MigCapture *c)
+{
+    return c->channels->len;
+}
+
+const MigCaptureChannel *mig_capture_channel(const MigCapture *c, unsigned channel)
+{
+    const Channel *ch = c->channels->pdata[channel];
+    return &ch->about;
+}
+
+const MigDecoder *mig_capture_decoder(const MigCapture *c, unsigned channel)
+{
+    const Channel *ch = c->channels->pdata[channel];
+    return ch->decoder;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Recordings of several channels: a pcapng file (usually zstd-compressed) with one interface for
+ * each channel and direction, named "main", "return", "multifd0"..., "preempt"; after a recovery
+ * "main.2", "return.2" and so on. traces/README.md describes the container.
+ *
+ * The reader gives the records of all channels in the order in which their bytes went by, through
+ * one decoder per channel. A set of channels is one stream to the user.
+ */
+#ifndef MIG_SIM_WORLD_CAPTURE_H
+#define MIG_SIM_WORLD_CAPTURE_H
+
+#include <glib.h>
+
+#include "sim/world/input.h"
+#include "stream/decoder.h"
+
+#define MIG_CAPTURE_CHANNELS 1024u       /* interfaces of one file */
+#define MIG_CAPTURE_BLOCK    (32u << 20) /* bytes of one pcapng block */
+
+typedef struct MigCaptureChannel {
+    char *name;
+    MigChannel kind;
+    uint64_t bytes;   /* given to its decoder so far */
+    uint64_t last_ns; /* time of its last chunk */
+} MigCaptureChannel;
+
+typedef struct MigCapture MigCapture;
+
+/* True when the first |n| bytes of a file are those of a pcapng section header. */
+bool mig_capture_probe(const uint8_t *data, size_t n);
+
+MigCapture *mig_capture_open(const char *path, GError **error);
+/* Takes |input| over. */
+MigCapture *mig_capture_new(MigInput *input);
+void mig_capture_free(MigCapture *c);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigCapture, mig_capture_free)
+
+/* One chunk of one channel, as it went by. The bytes last until the next call. */
+typedef struct MigChunk {
+    unsigned channel;
+    uint64_t ns;
+    const uint8_t *data;
+    size_t n;
+} MigChunk;
+
+/* The next chunk; false at the end, or with *error. Not to be mixed with mig_capture_next(). */
+bool mig_capture_chunk(MigCapture *c, MigChunk *chunk, GError **error);
+
+/*
+ * The next record of any channel: RECORD, PAYLOAD (of the record last given for *|channel|), or BAD
+ * for one channel, whose later bytes are then passed over. END: every channel is through. MORE: the
+ * input failed, *error is set.
+ */
+MigStatus mig_capture_next(MigCapture *c, unsigned *channel, MigRecord *record, GError **error);
+
+/* See mig_decoder_payload_into(); |dst| must last until PAYLOAD or BAD is given for the channel. */
+void mig_capture_payload_into(MigCapture *c, unsigned channel, void *dst);
+
+unsigned mig_capture_channel_count(const MigCapture *c);
+const MigCaptureChannel *mig_capture_channel(const MigCapture *c, unsigned channel);
+const MigDecoder *mig_capture_decoder(const MigCapture *c, unsigned channel);
+
+#endif
