@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A scenario: what migrates, over what, with which settings, and what happens meanwhile. Read from
+ * strict JSON; docs/examples/ has some.
+ *
+ *     scenario-guest.c      "guest": blocks, contents, workloads, devices
+ *     scenario-migration.c  "capabilities", "parameters", "events", "link", "host"
+ *     scenario-set.c        --set PATH=VALUE, before anything is read
+ */
+#ifndef MIG_SIM_SCENARIO_H
+#define MIG_SIM_SCENARIO_H
+
+#include <glib.h>
+
+#include "sim/engine/config.h"
+#include "sim/guest/guest.h"
+#include "sim/json-reader.h"
+#include "sim/world/costs.h"
+#include "sim/world/link.h"
+
+#define MIG_SCENARIO_SCHEMA "migbench-scenario-1"
+#define MIG_SCENARIO_PAGE   4096u /* target page: x86 */
+
+typedef struct MigScenarioBlock {
+    char *name;
+    uint64_t size, max_size; /* bytes; max_size 0: as size */
+    uint64_t page_size;      /* of the host, bytes */
+    uint64_t address;
+    bool has_address;
+    bool shared, rom;
+    GArray *content; /* MigContent */
+} MigScenarioBlock;
+
+typedef struct MigScenarioDevice {
+    char *idstr;
+    uint32_t instance, version;
+    uint64_t length; /* of the body, bytes */
+    uint32_t section_id;
+    bool has_section_id;
+} MigScenarioDevice;
+
+typedef enum MigAction {
+    MIG_ACTION_SET_PARAMETERS, /* migrate-set-parameters */
+    MIG_ACTION_CANCEL,         /* migrate_cancel */
+    MIG_ACTION_CUT_LINK,       /* x-cut-link */
+    MIG_ACTION_WRITE,          /* x-write */
+} MigAction;
+
+typedef struct MigScenarioWrite {
+    uint32_t block;
+    uint64_t first, pages;
+    uint8_t byte;
+} MigScenarioWrite;
+
+typedef struct MigParameterSet {
+    MigParameters values;
+    uint32_t given; /* which: bits that scenario-migration.c gives a meaning */
+} MigParameterSet;
+
+/* All conditions that are there have to hold; it fires once. */
+typedef struct MigScenarioEvent {
+    bool has_at, has_after_pass, has_remaining;
+    int64_t at;               /* ns */
+    uint64_t after_pass;      /* dirty-sync-count exceeds it */
+    uint64_t remaining_below; /* bytes */
+    MigAction action;
+    MigParameterSet parameters;
+    MigScenarioWrite write;
+} MigScenarioEvent;
+
+typedef struct MigScenario {
+    char *name; /* the file */
+    char *description;
+    char *qemu, *destination_qemu; /* the latter may be NULL */
+    MigVersion version, destination_version;
+    uint64_t seed;
+
+    char *machine, *run_state;
+    uint32_t vcpus;
+    uint64_t device_state; /* bytes of one opaque device; 0: none */
+    MigTracking tracking;
+    GArray *blocks;    /* MigScenarioBlock, in the order of the RAM list */
+    GArray *workloads; /* MigWorkload */
+    GArray *devices;   /* MigScenarioDevice; empty: timer, device-state, globalstate */
+    bool has_devices;
+
+    MigLinkConfig link;
+    MigCosts host, destination_host;
+    MigCapabilitySet capabilities;
+    MigParameterSet parameters;
+    GArray *events;  /* MigScenarioEvent */
+    int64_t poll;    /* ns */
+    int64_t limit;   /* ns */
+    GPtrArray *lent; /* GBytes that contents point to */
+} MigScenario;
+
+/*
+ * Loads |path| with |sets| ("PATH=VALUE", ended by NULL; may be NULL) applied. NULL and *error,
+ * which names the file and the key.
+ */
+MigScenario *mig_scenario_load(const char *path, const char *const *sets, GError **error);
+
+/* From a parsed value; |name| for messages, |folder| where relative file names begin. */
+MigScenario *mig_scenario_read(json_object *v, const char *name, const char *folder,
+                               GError **error);
+void mig_scenario_free(MigScenario *s); /* NULL is fine */
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigScenario, mig_scenario_free)
+
+/* Sets one value of |root|: "link.bandwidth=1Gbit/s", "guest.ram[0].size=1G",
+ * "guest.ram.0.size=1G". A value that is JSON is taken as such, anything else as a string. */
+bool mig_scenario_set(json_object *root, const char *assignment, GError **error);
+
+/* The guest that it describes; |now| as in MigGuestConfig. The scenario must outlive it. */
+MigGuest *mig_scenario_guest(const MigScenario *s, const int64_t *now);
+
+/* The parameters of |s| over the era's defaults; |p| changed by those that |set| gives. */
+void mig_parameters_apply(MigParameters *p, const MigParameterSet *set);
+
+/* Readers of the parts, for scenario.c. |dst| is the MigScenario. */
+MigReadFn mig_scenario_read_guest;
+MigReadFn mig_scenario_read_link;
+MigReadFn mig_scenario_read_host;
+MigReadFn mig_scenario_read_capabilities;
+MigReadFn mig_scenario_read_parameters;
+MigReadFn mig_scenario_read_events;
+
+/* The index of the block of that name, or fails. */
+bool mig_scenario_find_block(MigReader *r, const MigScenario *s, const char *name, uint32_t *index);
+
+#endif
