@@ -179,22 +179,22 @@ bool mig_json_string(MigJsonScan *scan, char out[MIG_JSON_STRING])
         char c = scan->text[scan->at];
         long code;
 
-        if (length + 5 > MIG_JSON_STRING) {
-            return mig_json_fail(scan, "a string of at most 255 bytes");
-        }
         if ((unsigned char)c < 0x20) {
             return mig_json_fail(scan, "no control character in a string");
         }
         scan->at++;
-        if (c != '\\') {
-            out[length++] = c;
-            continue;
-        }
-        code = escape(scan);
+        code = c == '\\' ? escape(scan) : (unsigned char)c;
         if (code < 0) {
             return mig_json_fail(scan, "an escape sequence");
         }
-        length += put_utf8(out + length, code);
+        if (c == '\\') {
+            length += put_utf8(out + length, code);
+        } else {
+            out[length++] = c;
+        }
+        if (length > MIG_JSON_STRING - 5) {
+            return mig_json_fail(scan, "a string of at most 255 bytes");
+        }
     }
     out[length] = 0;
     return mig_json_expect(scan, '"');

@@ -114,6 +114,7 @@ static const struct {
     { "CPU_Double_U", 8, MIG_VM_UNSIGNED },
     { "cpu double", 8, MIG_VM_UNSIGNED },
     { "nullptr", 1, MIG_VM_NULL },
+    { "ptr-marker", 1, MIG_VM_NULL },
 };
 
 static bool is_text(const uint8_t *bytes, uint64_t size)
@@ -142,6 +143,8 @@ static void read_value(MigVmValue *value)
             value->i = (int64_t)(value->u << shift) >> shift;
             if (value->kind == MIG_VM_BOOL) {
                 value->u = value->u != 0;
+            } else if (value->kind == MIG_VM_NULL && value->u != 0x30) {
+                value->kind = MIG_VM_UNSIGNED; /* 31: the element follows (11.x) */
             }
             return;
         }

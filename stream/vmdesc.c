@@ -374,7 +374,7 @@ static bool read_device(Parser *p, MigVmDevice ***tail)
     MigVmDevice device = { 0 }, *copy;
     MigVmBody body = { 0 };
     bool seen[2] = { false, false };
-    uint32_t members = 0;
+    uint32_t members = 0, disagreements = p->desc->disagreements;
     char key[MIG_JSON_STRING];
 
     if (!mig_json_expect(&p->scan, '{')) {
@@ -399,6 +399,7 @@ static bool read_device(Parser *p, MigVmDevice ***tail)
     } else {
         device.size = body.size;
     }
+    device.unreliable = p->desc->disagreements != disagreements;
     device.body = keep(p, &body, sizeof(body));
     copy = keep(p, &device, sizeof(device));
     if (!device.body || !copy) {

@@ -21,11 +21,12 @@
 
 #include "stream/status.h"
 
-#define MIG_VMDESC_DEPTH  32u          /* structs and subsections inside each other */
-#define MIG_VMDESC_COUNT  (1u << 24)   /* elements of one array */
-#define MIG_VMDESC_SIZE   (1ull << 32) /* bytes of one element, of one body */
-#define MIG_VMDESC_MEMORY (40u << 20)  /* bytes of the tree; the text's bound is MIG_LIMIT_VMDESC \
-                                        */
+#define MIG_VMDESC_DEPTH 32u          /* structs and subsections inside each other */
+#define MIG_VMDESC_COUNT (1u << 24)   /* elements of one array */
+#define MIG_VMDESC_SIZE  (1ull << 32) /* bytes of one element, of one body */
+#define MIG_VMDESC_MEMORY                                                  \
+    (40u << 20) /* bytes of the tree; the text's bound is MIG_LIMIT_VMDESC \
+                 */
 
 typedef struct MigVmField MigVmField;
 typedef struct MigVmBody MigVmBody;
@@ -58,8 +59,10 @@ struct MigVmField {
 struct MigVmDevice {
     const char *name; /* idstr of the section header */
     uint32_t instance_id;
-    bool opaque;   /* written by code without a description: one buffer */
-    uint64_t size; /* bytes of the section's body */
+    bool opaque;     /* written by code without a description: one buffer */
+    bool unreliable; /* parts of it do not add up: up to 9.x an array of pointers whose first is
+                        NULL is described as if all were, so that size may be too small */
+    uint64_t size;   /* bytes of the section's body, going by the description */
     const MigVmBody *body;
     MigVmDevice *next;
 };
