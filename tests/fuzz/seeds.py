@@ -3,8 +3,10 @@
 """Writes the first inputs of the fuzz targets into corpus/: small valid ones of every construct, by
 hand, so that the search begins inside the format. What fuzzing finds is added beside them by hand,
 named for its cause."""
+import json
 import os
 import struct
+import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PAGE = 4096
@@ -101,6 +103,31 @@ def streams():
     yield "preempt", PREEMPT, page(8, 0, full, "ram") + EOS
 
 
+def descriptions():
+    """(name, JSON text and device bytes)"""
+    def text(*devices):
+        return json.dumps({"page_size": PAGE, "devices": devices}).encode() + b"\0"
+
+    def device(fields, subsections=None):
+        found = {"name": "x", "instance_id": 0, "vmsd_name": "x", "version": 1, "fields": fields}
+        return dict(found, subsections=subsections) if subsections else found
+
+    def field(name, kind, size, **more):
+        return dict({"name": name, "type": kind, "size": size}, **more)
+
+    inner = {"vmsd_name": "y", "version": 1, "fields": [field("a", "uint8", 1)]}
+    yield "scalars", text(device([field("a", "uint32", 4), field("b", "timer", 8),
+                                  field("c", "bool", 1), field("d", "nullptr", 1)])) + bytes(14)
+    yield "array", text(device([field("a", "uint16", 2, array_len=4)])) + bytes(8)
+    yield "indexed", text(device([field("a", "struct", 1, index=n, struct=inner)
+                                  for n in range(2)])) + bytes(2)
+    yield "subsection", text(device([field("a", "uint8", 1)], [
+        {"vmsd_name": "x/s", "version": 1, "fields": [field("b", "uint8", 1)]}])) + (
+            b"\1\5\3x/s" + be32(1) + b"\2")
+    yield "opaque", text({"name": "apic", "instance_id": 1, "size": 3, "fields": [
+        field("data", "buffer", 3)]}) + b"abc"
+
+
 def write(target, name, data):
     folder = os.path.join(HERE, "corpus", target)
     os.makedirs(folder, exist_ok=True)
@@ -111,6 +138,13 @@ def write(target, name, data):
 def main():
     for name, channel, data in streams():
         write("decoder", name, bytes([channel, 6]) + data)
+    for name, data in descriptions():
+        write("vmdesc", name, data)
+    packed = zlib.compressobj(1)
+    full = packed.compress(b"page" * 1024) + packed.flush(zlib.Z_SYNC_FLUSH)
+    for name, data in (("none", b"\0\0" + b"page" * 1024), ("zlib", b"\1\0" + full * 2),
+                       ("zstd", b"\2\1" + b"\x28\xb5\x2f\xfd" + bytes(32))):
+        write("multifd-codec", name, data)
     for name, delta in (("two-runs", b"\0\3abc\x85\1\1x"), ("empty", b""), ("wide", b"\x85\0\1x"),
                         ("trailing", b"\0\1x\5"), ("past-page", b"\xff\x1f\2xy")):
         write("xbzrle", name, delta)
