@@ -472,6 +472,11 @@ def table():
             "RAM of 2 MiB pages: the block list carries the page size, postcopy goes by huge pages",
             capabilities=["postcopy-ram"], drive=drive_postcopy, hugetlb=True,
             **dict(guest, size=8 << 20))
+        if ten:
+            add("postcopy-preempt-old", v, paired, ["postcopy-ram", "postcopy-preempt", "old preempt channel"],
+                "a machine type of before 8.0: the channel is made at the beginning and ends with EOS",
+                capabilities=["postcopy-ram", "postcopy-preempt"], drive=drive_postcopy,
+                type="pc-i440fx-7.2,usb=off,vmport=off,acpi=off,hpet=off", **guest)
         if v == "11.1":
             add("postcopy-multifd", v, paired, ["postcopy-ram", "multifd"],
                 "multifd before the switch, ordinary pages after it",

@@ -341,6 +341,12 @@ def table():
     add("s390x-ccw", "7.2", other_target, program="qemu-system-s390x",
         argv=["-M", "s390-ccw-virtio", "-cpu", "qemu", "-m", "4M", "-net", "none", "-bios", "{rom}"],
         comment="big-endian target, storage keys")
+    for old in ("7.2", "9.2"):
+        for v in ("10.0", "11.1"):
+            add(f"pc-i440fx-{old}-idle", v, idle,
+                argv=["-M", f"pc-i440fx-{old},usb=off,vmport=off,acpi=off,hpet=off", "-m", "2M",
+                      "-bios", "{rom}"],
+                comment="a machine type of before SWITCHOVER_START on a new binary")
     for old in ("1.4", "2.2", "2.3", "2.4"):
         for v in ("5.2", "7.2"):
             add(f"pc-i440fx-{old}-idle", v, idle,

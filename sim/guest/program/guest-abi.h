@@ -54,8 +54,8 @@ enum mig_guest_pace {
 
 enum mig_guest_write {
     MIG_GUEST_COUNTER = 0, /* the first 8 bytes become the number of the write, counted from 1 */
-    MIG_GUEST_PAGE = 1,    /* all 4096 bytes change, to words that don't compress */
-    MIG_GUEST_BYTES = 2,   /* write_bytes single bytes change, evenly spread over the page */
+    MIG_GUEST_PAGE = 1,  /* all of it: 32 bit words w * 1664525 + 1013904223, from mix(number, 0) */
+    MIG_GUEST_BYTES = 2, /* write_bytes single bytes change, evenly spread over the page */
 };
 
 enum mig_guest_fill_kind {

@@ -9,7 +9,8 @@
  * writes are made up for, up to catch_up_us. Which page write n goes to is a pure function
  * (guest-abi.h).
  *
- * Limits. A stall shorter than stall_us counts as run time. Regions take turns, one write each, so
+ * Limits. Stopping the virtual machine is no stall where the time stamp counter stops with it
+ * (TCG). A stall shorter than stall_us counts as run time. Regions take turns, one write each, so
  * that a region that is always due cannot starve another. The time stamp counter must be constant
  * and be carried over a migration (it is, by TCG and KVM). Intervals are kept in 1/4096 tick: 2^52
  * ticks, about 17 days at 3 GHz.
@@ -43,7 +44,9 @@ const volatile struct mig_guest_parameters mig_guest_parameters = {
 /* All mutable state: the linker puts the counters first, and all of it below the stack in one page.
  */
 __attribute__((section(".counters"))) static struct mig_guest_counters counters;
+static struct mig_guest_region region[MIG_GUEST_MAX_REGIONS]; /* out of the ROM */
 static struct region_state state[MIG_GUEST_MAX_REGIONS];
+static uint32_t region_count;
 static uint64_t last_look; /* tsc */
 static uint64_t next_beat; /* ticks << FRACTION */
 static uint64_t stall_limit;
@@ -133,11 +136,11 @@ static uint64_t from_us(uint32_t us)
 
 static void fill(const volatile struct mig_guest_fill *f)
 {
-    uint64_t *at = (uint64_t *)(uintptr_t)f->offset;
-    uint32_t words = (uint32_t)(f->length / 8);
-    uint64_t repeat = (f->seed & 0xff) * UINT64_C(0x0101010101010101);
+    volatile uint64_t *at = (volatile uint64_t *)(uintptr_t)f->offset;
+    uint32_t words = (uint32_t)(f->length / 8), seed = f->seed, kind = f->kind;
+    uint64_t repeat = (seed & 0xff) * UINT64_C(0x0101010101010101);
     for (uint32_t i = 0; i < words; i++) {
-        at[i] = f->kind == MIG_GUEST_FILL_RANDOM ? mig_guest_mix(f->seed, i) : repeat;
+        at[i] = kind == MIG_GUEST_FILL_RANDOM ? mig_guest_mix(seed, i) : repeat;
     }
 }
 
@@ -145,8 +148,10 @@ static void write_page(const struct mig_guest_region *r, uint32_t page, uint64_t
 {
     uint8_t *at = (uint8_t *)(uintptr_t)(r->offset + (uint64_t)page * MIG_GUEST_PAGE_BYTES);
     if (r->write == MIG_GUEST_PAGE) {
-        for (uint32_t i = 0; i < MIG_GUEST_PAGE_BYTES / 8; i++) {
-            ((volatile uint64_t *)at)[i] = mig_guest_mix(number, i);
+        uint32_t word = (uint32_t)mig_guest_mix(number, 0);
+        for (uint32_t i = 0; i < MIG_GUEST_PAGE_BYTES / 4; i++) {
+            ((volatile uint32_t *)at)[i] = word;
+            word = word * 1664525u + 1013904223u;
         }
     } else if (r->write == MIG_GUEST_BYTES) {
         uint32_t n = r->write_bytes;
@@ -169,8 +174,8 @@ static uint64_t look(void)
         if (gap > counters.longest_stall) {
             counters.longest_stall = gap;
         }
-        for (uint32_t i = 0; i < mig_guest_parameters.region_count; i++) {
-            if (mig_guest_parameters.region[i].pace == MIG_GUEST_CPU) {
+        for (uint32_t i = 0; i < region_count; i++) {
+            if (region[i].pace == MIG_GUEST_CPU) {
                 state[i].due += gap << FRACTION;
                 state[i].round += gap << FRACTION;
             }
@@ -205,31 +210,27 @@ static void after_write(const struct mig_guest_region *r, struct region_state *s
 
 static void step(uint32_t i)
 {
-    struct mig_guest_region r;
+    const struct mig_guest_region *r = &region[i];
     struct region_state *s = &state[i];
-    const volatile uint32_t *from = (const volatile uint32_t *)&mig_guest_parameters.region[i];
-    for (uint32_t w = 0; w < sizeof(r) / 4; w++) {
-        ((volatile uint32_t *)&r)[w] = from[w];
-    }
     uint64_t now = look();
     if (s->finished || now < s->due) {
         return;
     }
-    if (r.pace == MIG_GUEST_CLOCK) {
+    if (r->pace == MIG_GUEST_CLOCK) {
         forget(s, &counters.lost[i], now);
     }
     uint64_t n = counters.written[i];
     s->due = s->interval ? s->due + s->interval : now;
-    write_page(&r, mig_guest_page_of(&r, n, s->turn), n + 1);
+    write_page(r, mig_guest_page_of(r, n, s->turn), n + 1);
     counters.written[i] = n + 1;
-    after_write(&r, s);
+    after_write(r, s);
 }
 
 static void beat(uint64_t now)
 {
     put_text("beat ms=");
     put_number(divide(now >> FRACTION, (uint32_t)divide(counters.tsc_hz, 1000)));
-    for (uint32_t i = 0; i < mig_guest_parameters.region_count; i++) {
+    for (uint32_t i = 0; i < region_count; i++) {
         put_text(" written=");
         put_number(counters.written[i]);
         put_text(" lost=");
@@ -251,8 +252,13 @@ static void prepare(void)
     uint64_t hz = mig_guest_parameters.tsc_hz;
     counters.tsc_hz = hz ? hz : measure_tsc();
     stall_limit = from_us(mig_guest_parameters.stall_us ? mig_guest_parameters.stall_us : 1000);
-    for (uint32_t i = 0; i < mig_guest_parameters.region_count; i++) {
-        const volatile struct mig_guest_region *r = &mig_guest_parameters.region[i];
+    region_count = mig_guest_parameters.region_count;
+    const volatile uint32_t *from = (const volatile uint32_t *)mig_guest_parameters.region;
+    for (uint32_t w = 0; w < region_count * sizeof(region[0]) / 4; w++) {
+        ((volatile uint32_t *)region)[w] = from[w];
+    }
+    for (uint32_t i = 0; i < region_count; i++) {
+        const struct mig_guest_region *r = &region[i];
         state[i].interval = r->rate ? divide(counters.tsc_hz << FRACTION, r->rate) : 0;
         state[i].catch_up = from_us(r->catch_up_us) << FRACTION;
         state[i].period = from_us(r->period_us) << FRACTION;
@@ -272,15 +278,14 @@ void mig_guest_main(void)
     put_text("migbench-guest ready tsc-hz=");
     put_number(counters.tsc_hz);
     put_text("\n");
-    uint32_t regions = mig_guest_parameters.region_count;
-    if (!regions && !mig_guest_parameters.heartbeat_ms) {
+    if (!region_count && !mig_guest_parameters.heartbeat_ms) {
         return;
     }
     uint64_t every = from_us(mig_guest_parameters.heartbeat_ms * 1000) << FRACTION;
     counters.ready_tsc = last_look = tsc();
     next_beat = every;
     for (;;) {
-        for (uint32_t i = 0; i < regions; i++) {
+        for (uint32_t i = 0; i < region_count; i++) {
             step(i);
         }
         uint64_t now = look();
