@@ -53,9 +53,9 @@ typedef enum MigVmType {
 #define MIG_VMS_COUNT_U16        4u
 #define MIG_VMS_COUNT_U32        8u
 #define MIG_VMS_COUNT_I32        16u
-#define MIG_VMS_POINTER          32u /* the member points to the element or elements */
-#define MIG_VMS_ARRAY_OF_POINTER 64u /* each element is a pointer; NULL is the byte 0x30 */
-#define MIG_VMS_SIZE_U32         128u /* BUFFER: the size is the uint32_t at num_offset, size at most */
+#define MIG_VMS_POINTER          32u  /* the member points to the element or elements */
+#define MIG_VMS_ARRAY_OF_POINTER 64u  /* each element is a pointer; NULL is the byte 0x30 */
+#define MIG_VMS_SIZE_U32         128u /* BUFFER: as long as the uint32_t at num_offset says */
 #define MIG_VMS_MUST_EXIST       256u /* no bytes; the test has to say yes */
 
 #define MIG_VMS_NULL_MARKER 0x30u
