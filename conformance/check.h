@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Judging one stream: records go by, rules look at them, verdicts only worsen.
+ *
+ *     none < not-applicable < pass < inconclusive < warn < fail < error
+ *
+ * Checking goes on behind a finding of a rule. A fault of the decoder ends it: what can't be
+ * decoded can't be judged, and every rule that had not found anything by then is inconclusive.
+ */
+#ifndef MIG_CONFORMANCE_CHECK_H
+#define MIG_CONFORMANCE_CHECK_H
+
+#include <glib.h>
+
+#include "conformance/rule.h"
+#include "sim/world/stream-reader.h"
+#include "stream/version.h"
+
+typedef enum MigVerdict {
+    MIG_VERDICT_NONE,
+    MIG_VERDICT_NOT_APPLICABLE,
+    MIG_VERDICT_PASS,
+    MIG_VERDICT_INCONCLUSIVE,
+    MIG_VERDICT_WARN,
+    MIG_VERDICT_FAIL,
+    MIG_VERDICT_ERROR,
+} MigVerdict;
+
+/* Which levels count, and how much: lenient MUST; interop (default) SHOULD too, as warnings; strict
+ * SHOULD too; canonical everything. */
+typedef enum MigProfile {
+    MIG_PROFILE_LENIENT,
+    MIG_PROFILE_INTEROP,
+    MIG_PROFILE_STRICT,
+    MIG_PROFILE_CANONICAL,
+    MIG_PROFILE_COUNT,
+} MigProfile;
+
+#define MIG_HEX_CONTEXT       16u /* bytes shown before and behind the place */
+#define MIG_FINDINGS_PER_RULE 16u /* that are kept; the others are counted */
+
+typedef struct MigFinding {
+    const MigRule *rule;
+    MigVerdict verdict; /* WARN or FAIL, by the profile */
+    const char *channel;
+    uint64_t
+        offset; /* of the first byte that is wrong (or the stream's end, where one is missing) */
+    char *path, *expected, *found;
+    GBytes *context; /* NULL where the input can't seek */
+    uint64_t context_offset;
+} MigFinding;
+
+typedef struct MigRuleResult {
+    const MigRule *rule;
+    MigVerdict verdict;
+    const char *reason; /* of not-applicable and inconclusive; static */
+    uint32_t findings;  /* all of them */
+} MigRuleResult;
+
+/* What rules know in common of the stream so far. */
+typedef struct MigFacts {
+    bool configured;
+    MigVersion machine_version; /* of a versioned machine type, else 0 */
+    bool modern;                /* unversioned and configured: as the newest, whatever the binary */
+    bool advised, discarded, listening; /* postcopy */
+    bool ignore_shared, mapped_ram;
+    bool vmdesc; /* a VMDESCRIPTION has gone by */
+    uint32_t page_size;
+    uint32_t sections; /* started iterables that have not ended */
+    bool ended;        /* an iterable has ended */
+    bool switchover;   /* SWITCHOVER_START has gone by */
+    bool repeated;     /* a page was sent twice */
+} MigFacts;
+
+struct MigCheck {
+    MigProfile profile;
+    MigFacts facts;
+    GArray *findings;       /* MigFinding */
+    MigRuleResult *results; /* one per rule, in the order of the catalogue */
+    unsigned result_count;
+    bool stopped;              /* the decoder gave up */
+    MigDiagnosis diagnosis;    /* why, when it did */
+    uint64_t end;              /* bytes judged */
+    const MigDecoder *decoder; /* while running: for paths */
+    MigStreamReader *reader;
+    void **states;
+    bool want_payload;
+    const char *path; /* instead of the current record's, while a rule looks back */
+};
+
+MigCheck *mig_check_new(MigProfile profile);
+void mig_check_free(MigCheck *check);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigCheck, mig_check_free)
+
+/* Reads the stream to its end. False: the input failed, *error says why. */
+bool mig_check_run(MigCheck *check, MigStreamReader *reader, GError **error);
+
+/* Over all rules: fail, warn, inconclusive or pass. */
+MigVerdict mig_check_verdict(const MigCheck *check);
+
+/* ---- for rules ---- */
+
+/* |found_format| like printf. The path is that of the current record. */
+void mig_check_find(MigCheck *check, const MigRule *rule, uint64_t offset, const char *expected,
+                    const char *found_format, ...) G_GNUC_PRINTF(5, 6);
+void mig_check_not_applicable(MigCheck *check, const MigRule *rule, const char *reason);
+void mig_check_inconclusive(MigCheck *check, const MigRule *rule, const char *reason);
+/* Has the payload of the current record brought to the groups' payload(). */
+void mig_check_want_payload(MigCheck *check);
+MigRuleResult *mig_check_result(MigCheck *check, const MigRule *rule);
+
+const char *mig_verdict_name(MigVerdict verdict);
+const char *mig_profile_name(MigProfile profile);
+/* False: no such profile. */
+bool mig_profile_parse(const char *text, MigProfile *profile);
+
+#endif

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* migbench inspect: what is in a stream. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "conformance/commands.h"
+#include "conformance/output.h"
+#include "conformance/record-fields.h"
+#include "conformance/summary.h"
+#include "sim/command.h"
+#include "sim/world/stream-reader.h"
+#include "stream/limits.h"
+#include "stream/vmdesc-walk.h"
+
+typedef struct Inspect {
+    char *format, *channel;
+    gboolean summary;
+    bool json;
+    MigStreamReader *reader;
+    const MigDecoder *decoder;
+    MigSummary *counts;
+    GString *line;
+    GByteArray *body; /* of the device being read */
+    char device[256];
+    uint32_t instance;
+} Inspect;
+
+/* ---- one line per record ---- */
+
+static void text_field(void *opaque, const MigField *f)
+{
+    GString *out = opaque;
+
+    g_string_append_printf(out, "  %s=", f->name);
+    switch (f->kind) {
+    case MIG_FIELD_NUMBER:
+        g_string_append_printf(out, "%" PRIu64, f->number);
+        break;
+    case MIG_FIELD_HEX:
+        g_string_append_printf(out, "0x%" PRIx64, f->number);
+        break;
+    case MIG_FIELD_BOOL:
+        g_string_append(out, f->number ? "yes" : "no");
+        break;
+    case MIG_FIELD_TEXT:
+        mig_text_append(out, f->text);
+        break;
+    case MIG_FIELD_BYTES:
+        for (uint32_t i = 0; i < f->text.len; i++) {
+            g_string_append_printf(out, "%02x", (unsigned char)f->text.text[i]);
+        }
+        break;
+    }
+}
+
+static void json_field(void *opaque, const MigField *f)
+{
+    GString *out = opaque;
+
+    mig_json_append_key(out, f->name);
+    switch (f->kind) {
+    case MIG_FIELD_NUMBER:
+    case MIG_FIELD_HEX:
+        g_string_append_printf(out, "%" PRIu64, f->number);
+        break;
+    case MIG_FIELD_BOOL:
+        g_string_append(out, f->number ? "true" : "false");
+        break;
+    case MIG_FIELD_TEXT:
+        mig_json_append_string(out, f->text);
+        break;
+    case MIG_FIELD_BYTES:
+        g_string_append_c(out, '"');
+        for (uint32_t i = 0; i < f->text.len; i++) {
+            g_string_append_printf(out, "%02x", (unsigned char)f->text.text[i]);
+        }
+        g_string_append_c(out, '"');
+        break;
+    }
+}
+
+static void print_text(Inspect *in, const MigRecord *r, const char *path)
+{
+    static const char blanks[] = "    ";
+    bool inside = strchr(path, '/') && r->type != MIG_REC_SECTION;
+
+    g_string_append_printf(in->line, "%10" PRIu64 "  %s%-*s", r->offset, blanks + (inside ? 2 : 4),
+                           inside ? 34 : 36, path);
+    mig_record_fields(r, text_field, in->line);
+    if (r->payload) {
+        g_string_append_printf(in->line, "  (+%" PRIu64 " bytes)", r->payload);
+    }
+    g_string_append_c(in->line, '\n');
+}
+
+static void print_json(Inspect *in, const MigRecord *r, const char *path)
+{
+    g_string_append(in->line, "{\"type\":\"record\",\"record\":");
+    mig_json_append_string(in->line, mig_str(mig_record_name(r->type)));
+    mig_json_append_key(in->line, "path");
+    mig_json_append_string(in->line, mig_str(path));
+    g_string_append_printf(in->line,
+                           ",\"offset\":%" PRIu64 ",\"bytes\":%u,\"payload\":%" PRIu64
+                           ",\"depth\":%u,\"fields\":{",
+                           r->offset, r->wire, r->payload, r->depth);
+    mig_record_fields(r, json_field, in->line);
+    g_string_append(in->line, "}}\n");
+}
+
+static void print_record(Inspect *in, const MigRecord *r)
+{
+    char path[MIG_DIAGNOSIS_TEXT];
+
+    mig_decoder_path(in->decoder, path, sizeof(path));
+    g_string_truncate(in->line, 0);
+    (in->json ? print_json : print_text)(in, r, path);
+    fwrite(in->line->str, 1, in->line->len, stdout);
+}
+
+/* ---- device bodies along their description ---- */
+
+static void append_value(GString *out, const MigVmValue *v, bool json)
+{
+    switch (v->kind) {
+    case MIG_VM_SIGNED:
+        g_string_append_printf(out, "%" PRId64, v->i);
+        break;
+    case MIG_VM_UNSIGNED:
+        g_string_append_printf(out, json ? "%" PRIu64 : "0x%" PRIx64, v->u);
+        break;
+    case MIG_VM_BOOL:
+        g_string_append(out, v->u ? "true" : "false");
+        break;
+    case MIG_VM_NULL:
+        g_string_append(out, "null");
+        break;
+    default: {
+        uint64_t shown = json ? v->size : MIN(v->size, 16);
+        g_string_append(out, json ? "\"" : "");
+        for (uint64_t i = 0; i < shown; i++) {
+            g_string_append_printf(out, "%02x", v->bytes[i]);
+        }
+        g_string_append(out, json ? "\"" : shown < v->size ? "..." : "");
+    }
+    }
+}
+
+static bool show_value(void *opaque, const MigVmValue *v)
+{
+    Inspect *in = opaque;
+    uint64_t offset = mig_decoder_offset(in->decoder) - in->body->len + v->offset;
+
+    g_string_truncate(in->line, 0);
+    if (in->json) {
+        g_string_append(in->line, "{\"type\":\"value\",\"path\":");
+        mig_json_append_string(in->line, mig_str(v->path));
+        mig_json_append_key(in->line, "field-type");
+        mig_json_append_string(in->line, mig_str(v->type));
+        g_string_append_printf(
+            in->line, ",\"offset\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"value\":", offset, v->size);
+        append_value(in->line, v, true);
+        g_string_append(in->line, "}\n");
+    } else {
+        g_string_append_printf(in->line, "%10" PRIu64 "      ", offset);
+        mig_text_append(in->line, mig_str(v->path));
+        g_string_append(in->line, " = ");
+        append_value(in->line, v, false);
+        g_string_append(in->line, "  (");
+        mig_text_append(in->line, mig_str(v->type));
+        g_string_append(in->line, ")\n");
+    }
+    fwrite(in->line->str, 1, in->line->len, stdout);
+    return true;
+}
+
+static const MigVmDevice *described(Inspect *in)
+{
+    const MigVmdesc *desc = mig_stream_reader_vmdesc(in->reader);
+    const MigVmDevice *d = desc ? desc->devices : NULL;
+    while (d && (strcmp(d->name, in->device) != 0 || d->instance_id != in->instance)) {
+        d = d->next;
+    }
+    return d && !d->opaque ? d : NULL;
+}
+
+static void on_record(Inspect *in, const MigRecord *r)
+{
+    if (in->summary) {
+        return;
+    }
+    print_record(in, r);
+    if (r->type == MIG_REC_SECTION) {
+        g_snprintf(in->device, sizeof(in->device), "%.*s", (int)r->section.idstr.len,
+                   r->section.idstr.text);
+        in->instance = r->section.instance;
+    } else if (r->type == MIG_REC_BODY && r->payload && r->payload <= MIG_LIMIT_BODY &&
+               described(in)) {
+        g_byte_array_set_size(in->body, (guint)r->payload);
+        mig_stream_reader_payload_into(in->reader, in->body->data);
+    }
+}
+
+static void on_body(Inspect *in)
+{
+    static const MigVmVisitor visitor = { NULL, show_value, NULL };
+    MigDiagnosis why;
+
+    if (!mig_vmdesc_walk(described(in), in->body->data, in->body->len, &visitor, in, &why)) {
+        g_printerr("%s: described differently: expected %s, found %s\n", why.path, why.expected,
+                   why.found);
+    }
+}
+
+/* ---- the end ---- */
+
+static void print_diagnosis(Inspect *in)
+{
+    const MigDiagnosis *g = mig_stream_reader_diagnosis(in->reader);
+
+    g_string_truncate(in->line, 0);
+    if (in->json) {
+        g_string_append(in->line, "{\"type\":\"diagnosis\",\"fault\":");
+        mig_json_append_string(in->line, mig_str(mig_fault_name(g->fault)));
+        g_string_append_printf(in->line, ",\"offset\":%" PRIu64, g->offset);
+        mig_json_append_key(in->line, "path");
+        mig_json_append_string(in->line, mig_str(g->path));
+        mig_json_append_key(in->line, "expected");
+        mig_json_append_string(in->line, mig_str(g->expected));
+        mig_json_append_key(in->line, "found");
+        mig_json_append_string(in->line, mig_str(g->found));
+        g_string_append(in->line, "}\n");
+    } else {
+        g_string_append_printf(in->line,
+                               "\nstopped at offset %" PRIu64 ", %s: %s\n  expected: %s\n"
+                               "  found:    ",
+                               g->offset, g->path, mig_fault_text(g->fault), g->expected);
+        mig_text_append(in->line, mig_str(g->found));
+        g_string_append_c(in->line, '\n');
+    }
+    fwrite(in->line->str, 1, in->line->len, stdout);
+}
+
+static void print_summary(Inspect *in)
+{
+    mig_summary_end(in->counts, in->decoder);
+    g_string_truncate(in->line, 0);
+    (in->json ? mig_summary_json : mig_summary_text)(in->counts, in->decoder, in->line);
+    fwrite(in->line->str, 1, in->line->len, stdout);
+}
+
+static int inspect(Inspect *in, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    MigRecord r;
+    MigStatus status;
+    uint64_t trailing = 0;
+
+    while ((status = mig_stream_reader_next(in->reader, &r, &error)) == MIG_STATUS_RECORD ||
+           status == MIG_STATUS_PAYLOAD) {
+        if (status == MIG_STATUS_PAYLOAD) {
+            on_body(in);
+            continue;
+        }
+        mig_summary_record(in->counts, &r);
+        on_record(in, &r);
+    }
+    if (in->summary) {
+        print_summary(in);
+    }
+    if (status == MIG_STATUS_BAD) {
+        bool limit = mig_fault_is_inconclusive(mig_stream_reader_diagnosis(in->reader)->fault);
+        print_diagnosis(in);
+        return limit ? MIG_EXIT_INCOMPLETE : MIG_EXIT_FINDING;
+    }
+    if (status == MIG_STATUS_MORE || !mig_stream_reader_trailing(in->reader, &trailing, &error)) {
+        return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
+    }
+    if (trailing && in->json) {
+        printf("{\"type\":\"trailing\",\"offset\":%" PRIu64 ",\"bytes\":%" PRIu64 "}\n",
+               mig_decoder_offset(in->decoder), trailing);
+    } else if (trailing) {
+        printf("\n%" PRIu64 " bytes behind the end of the stream, at offset %" PRIu64 "\n",
+               trailing, mig_decoder_offset(in->decoder));
+    }
+    return MIG_EXIT_OK;
+}
+
+static bool options_make_sense(Inspect *in, char **argv)
+{
+    in->json = g_strcmp0(in->format, "ndjson") == 0;
+    if (in->format && !in->json && strcmp(in->format, "text") != 0) {
+        mig_command_fail(argv, 0, "--format %s: text or ndjson is expected", in->format);
+        return false;
+    }
+    if (in->channel && strcmp(in->channel, "main") != 0) {
+        mig_command_fail(argv, 0, "--channel %s: this input has only the channel main",
+                         in->channel);
+        return false;
+    }
+    return true;
+}
+
+static void inspect_clear(Inspect *in)
+{
+    g_free(in->format);
+    g_free(in->channel);
+    mig_stream_reader_free(in->reader);
+    mig_summary_free(in->counts);
+    if (in->line) {
+        g_string_free(in->line, TRUE);
+        g_byte_array_unref(in->body);
+    }
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Inspect, inspect_clear)
+
+int mig_cmd_inspect(int argc, char **argv)
+{
+    g_auto(Inspect) in = { 0 };
+    g_auto(GStrv) files = NULL;
+    g_autoptr(GError) error = NULL;
+    int status;
+    const GOptionEntry entries[] = {
+        { "format", 0, 0, G_OPTION_ARG_STRING, &in.format, "text (default) or ndjson", "FORMAT" },
+        { "summary", 0, 0, G_OPTION_ARG_NONE, &in.summary, "numbers instead of records", NULL },
+        { "channel", 0, 0, G_OPTION_ARG_STRING, &in.channel, "which channel to show", "NAME" },
+        { NULL },
+    };
+
+    if (!mig_command_parse(argc, argv, entries, "FILE", "Says what is in a migration stream.", 1, 1,
+                           &files, &status)) {
+        return status;
+    }
+    if (!options_make_sense(&in, argv)) {
+        return MIG_EXIT_USAGE;
+    }
+    in.reader = mig_stream_reader_open(files[0], NULL, &error);
+    if (!in.reader) {
+        return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
+    }
+    in.decoder = mig_stream_reader_decoder(in.reader);
+    in.counts = mig_summary_new();
+    in.line = g_string_sized_new(512);
+    in.body = g_byte_array_new();
+    return inspect(&in, argv);
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "conformance/commands.h"
+
+#include <stddef.h>
+
+#include "sim/command.h"
+
+const MigCommandEntry mig_conformance_commands[] = {
+    { "inspect", "say what is in a migration stream", mig_cmd_inspect },
+    { "check", "judge whether a migration stream is conformant", mig_cmd_check },
+    { "recode", "decode a stream and encode it again", mig_cmd_recode },
+    { "extract", "write the memory image that a destination would end with", mig_cmd_extract },
+    { "rules", "print the rules that check applies", mig_cmd_rules },
+    { NULL, NULL, NULL },
+};

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands of this folder, as sim/command.h wants them. */
+#ifndef MIG_CONFORMANCE_COMMANDS_H
+#define MIG_CONFORMANCE_COMMANDS_H
+
+int mig_cmd_inspect(int argc, char **argv);
+int mig_cmd_recode(int argc, char **argv);
+int mig_cmd_extract(int argc, char **argv);
+int mig_cmd_check(int argc, char **argv);
+int mig_cmd_rules(int argc, char **argv);
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Text, JSON and files of the commands. */
+#include "conformance/output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gio/gio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sim/command.h"
+
+void mig_json_append_string(GString *out, MigStr s)
+{
+    gboolean utf8 = g_utf8_validate(s.text ? s.text : "", (gssize)s.len, NULL);
+
+    g_string_append_c(out, '"');
+    for (uint32_t i = 0; i < s.len; i++) {
+        unsigned char ch = (unsigned char)s.text[i];
+        if (ch == '"' || ch == '\\') {
+            g_string_append_c(out, '\\');
+            g_string_append_c(out, (char)ch);
+        } else if (ch < 0x20 || ch == 0x7f || (ch >= 0x80 && !utf8)) {
+            g_string_append_printf(out, "\\u%04x", ch);
+        } else {
+            g_string_append_c(out, (char)ch);
+        }
+    }
+    g_string_append_c(out, '"');
+}
+
+void mig_json_append_key(GString *out, const char *key)
+{
+    if (out->len && out->str[out->len - 1] != '{') {
+        g_string_append_c(out, ',');
+    }
+    mig_json_append_string(out, mig_str(key));
+    g_string_append_c(out, ':');
+}
+
+void mig_text_append(GString *out, MigStr s)
+{
+    for (uint32_t i = 0; i < s.len; i++) {
+        unsigned char ch = (unsigned char)s.text[i];
+        if (ch >= 0x20 && ch < 0x7f) {
+            g_string_append_c(out, (char)ch);
+        } else {
+            g_string_append_printf(out, "\\x%02x", ch);
+        }
+    }
+}
+
+char *mig_text_size(uint64_t bytes)
+{
+    return g_format_size_full(bytes, G_FORMAT_SIZE_IEC_UNITS);
+}
+
+/* ---- files ---- */
+
+static bool set_errno(GError **error, const char *what, const char *path)
+{
+    g_set_error(error, G_IO_ERROR, (gint)g_io_error_from_errno(errno), "%s: %s: %s", path, what,
+                g_strerror(errno));
+    return false;
+}
+
+MigOutput *mig_output_open(const char *path, GError **error)
+{
+    g_autoptr(MigOutput) out = g_new0(MigOutput, 1);
+
+    if (strcmp(path, "-") == 0) {
+        out->file = stdout;
+        return g_steal_pointer(&out);
+    }
+    out->path = g_strdup(path);
+    char *temporary = g_strdup_printf("%s.XXXXXX", path);
+    int fd = g_mkstemp_full(temporary, O_RDWR | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        set_errno(error, "can't create a file beside it", path);
+        g_free(temporary);
+        return NULL;
+    }
+    out->temporary = temporary;
+    out->file = fdopen(fd, "w+b");
+    return g_steal_pointer(&out);
+}
+
+bool mig_output_commit(MigOutput *out, GError **error)
+{
+    const char *name = out->path ? out->path : "standard output";
+
+    if (fflush(out->file) != 0 || ferror(out->file)) {
+        return set_errno(error, "write failed", name);
+    }
+    if (!out->temporary) {
+        return true;
+    }
+    int failed = fclose(out->file);
+    out->file = NULL;
+    if (failed) {
+        return set_errno(error, "write failed", name);
+    }
+    if (rename(out->temporary, out->path) != 0) {
+        return set_errno(error, "can't rename the finished file", name);
+    }
+    g_clear_pointer(&out->temporary, g_free);
+    return true;
+}
+
+void mig_output_free(MigOutput *out)
+{
+    if (!out) {
+        return;
+    }
+    if (out->file && out->file != stdout) {
+        fclose(out->file);
+    }
+    if (out->temporary) {
+        unlink(out->temporary);
+    }
+    g_free(out->temporary);
+    g_free(out->path);
+    g_free(out);
+}
+
+/* ---- command lines ---- */
+
+int mig_command_fail(char **argv, int status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *message = g_strdup_vprintf(format, args);
+    va_end(args);
+    fprintf(stderr, "%s: %s\n", argv[0], message);
+    return status;
+}
+
+bool mig_command_parse(int argc, char **argv, const GOptionEntry *entries, const char *parameters,
+                       const char *summary, unsigned least, unsigned most, char ***arguments,
+                       int *status)
+{
+    g_autoptr(GOptionContext) context = g_option_context_new(parameters);
+    g_autoptr(GError) error = NULL;
+    g_auto(GStrv) copy = g_strdupv(argv);
+
+    g_option_context_add_main_entries(context, entries, NULL);
+    g_option_context_set_summary(context, summary);
+    g_option_context_set_help_enabled(context, FALSE);
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            g_set_prgname(argv[0]);
+            g_autofree char *help = g_option_context_get_help(context, TRUE, NULL);
+            fputs(help, stdout);
+            *status = MIG_EXIT_OK;
+            return false;
+        }
+    }
+    *status = MIG_EXIT_USAGE;
+    if (!g_option_context_parse_strv(context, &copy, &error)) {
+        mig_command_fail(argv, 0, "%s (try %s --help)", error->message, argv[0]);
+        return false;
+    }
+    unsigned n = g_strv_length(copy) - 1;
+    if (n < least || (most && n > most)) {
+        mig_command_fail(argv, 0, "%s (try %s --help)",
+                         n < least ? "an argument is missing" : "too many arguments", argv[0]);
+        return false;
+    }
+    *arguments = g_strdupv(copy + 1);
+    return true;
+}
