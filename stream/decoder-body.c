@@ -244,6 +244,25 @@ static uint64_t described_length(const MigDecoder *d)
     return d->opt.body_size(d->opt.opaque, d->section.idstr, d->section.instance, d->ordinal);
 }
 
+/*
+ * Some descriptions are wrong (arrays of pointers with empty places, until 9.x): a body that can be
+ * held is taken only when its footer follows.
+ */
+static MigStep by_description(MigDecoder *d, MigCursor *c, uint64_t *length)
+{
+    *length = described_length(d);
+    if (*length == MIG_BODY_SIZE_UNKNOWN) {
+        return MIG_STEP_AGAIN;
+    }
+    if (!d->shared->footers || *length > MIG_LIMIT_BODY) {
+        return MIG_STEP_RECORD;
+    }
+    if (c->n < *length + FOOTER_BYTES) {
+        return d->eof ? MIG_STEP_RECORD : MIG_STEP_MORE;
+    }
+    return footer_at(d, c, (size_t)*length) ? MIG_STEP_RECORD : MIG_STEP_AGAIN;
+}
+
 MigStep mig_parse_body(MigDecoder *d, MigCursor *c, MigRecord *r)
 {
     uint64_t length = 0;
@@ -257,9 +276,13 @@ MigStep mig_parse_body(MigDecoder *d, MigCursor *c, MigRecord *r)
         c->came_short = true;
         return MIG_STEP_MORE;
     }
-    length = described_length(d);
-    if (length != MIG_BODY_SIZE_UNKNOWN) {
+    step = by_description(d, c, &length);
+    if (step == MIG_STEP_RECORD) {
         return body_record(d, r, MIG_BODY_VMDESC, length);
+    }
+    if (step == MIG_STEP_MORE) {
+        c->came_short = true;
+        return MIG_STEP_MORE;
     }
     step = d->shared->footers ? by_footer(d, c, &length) : by_header(d, c, &length);
     if (step == MIG_STEP_RECORD) {
