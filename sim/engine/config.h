@@ -8,6 +8,7 @@
 
 #include "sim/engine/devices.h"
 #include "sim/engine/memory.h"
+#include "stream/decoder.h"
 #include "stream/version.h"
 
 /* X(symbol, QAPI name, may stand in the configuration section) */
@@ -89,6 +90,12 @@ typedef struct MigDestConfig {
     MigCapabilitySet capabilities;
     uint8_t uuid[16];
     bool has_uuid;
+    /*
+     * The length of device (idstr, instance)'s section, MIG_BODY_SIZE_UNKNOWN if it has no such
+     * device: a machine knows its own devices, and without footers nothing else tells. May be NULL.
+     */
+    uint64_t (*body_size)(void *opaque, MigStr idstr, uint32_t instance, uint32_t ordinal);
+    void *opaque;
 } MigDestConfig;
 
 #endif

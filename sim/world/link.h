@@ -41,6 +41,7 @@ typedef struct MigLink {
     int64_t busy_since;   /* ns; the period in which the buffer was never empty */
     uint64_t busy_bytes;  /* accepted in it */
     int64_t receiver;     /* ns, when the receiver has worked on everything accepted */
+    uint64_t worked;      /* bytes in front of the first chunk in the ring */
     MigLinkChunk *chunks; /* a ring of those that the receiver has not worked on */
     size_t head, count, cap;
 } MigLink;

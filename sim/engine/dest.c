@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The destination, see dest.h: a consumer of records with a table of handlers. The decoder has
+ * checked the bytes; what is checked here is whether this machine would take them (machine type,
+ * capabilities, block list, versions), as QEMU's loaders do.
+ *
+ * Limits: it has no devices, so every device section is taken and only globalstate is read; blocks
+ * of another length are refused unless they fit a resizable one.
+ */
+#include "sim/engine/dest.h"
+
+#include <glib.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "stream/vmstate-devices.h"
+
+typedef struct MigDestBlock {
+    uint32_t memory; /* index in memory */
+} MigDestBlock;
+
+struct MigDest {
+    MigDestConfig config;
+    char *machine;
+    MigDecoder *decoder;
+    MigDestState state;
+    MigDestCounts counts;
+    MigDiagnosis error;
+    GArray *blocks; /* MigDestBlock, by index in the stream's list */
+    bool capabilities_seen;
+
+    /* The payload under way. */
+    MigRecord record;
+    uint8_t *page;   /* scratch */
+    uint8_t *target; /* where it goes */
+    uint8_t *body;
+    bool is_globalstate;
+    char run_state[100];
+};
+
+typedef bool (*MigHandler)(MigDest *d, const MigRecord *r);
+
+static bool refuse(MigDest *d, MigFault fault, const char *found, const char *expected, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static bool refuse(MigDest *d, MigFault fault, const char *found, const char *expected, ...)
+{
+    va_list args;
+    d->state = MIG_DEST_FAILED;
+    d->error.fault = fault;
+    d->error.offset = d->record.offset;
+    mig_decoder_path(d->decoder, d->error.path, sizeof(d->error.path));
+    va_start(args, expected);
+    g_vsnprintf(d->error.expected, sizeof(d->error.expected), expected, args);
+    va_end(args);
+    g_strlcpy(d->error.found, found, sizeof(d->error.found));
+    return false;
+}
+
+static char *text(MigStr s)
+{
+    return g_strndup(s.text, s.len);
+}
+
+/* QEMU compares as many bytes as came, so that a prefix of the name will do. */
+static bool on_config(MigDest *d, const MigRecord *r)
+{
+    g_autofree char *machine = text(r->config.machine);
+    if (!d->config.era.configuration) {
+        return refuse(d, MIG_FAULT_NONE, machine, "no configuration section (%s has none)",
+                      d->machine);
+    }
+    if (strncmp(machine, d->machine, r->config.machine.len) != 0) {
+        return refuse(d, MIG_FAULT_NONE, machine, "machine type %s", d->machine);
+    }
+    return true;
+}
+
+static bool on_capabilities(MigDest *d, const MigRecord *r)
+{
+    MigCapabilitySet listed = 0;
+    static const MigCapability validated[] = { MIG_CAP_X_IGNORE_SHARED, MIG_CAP_MAPPED_RAM };
+    d->capabilities_seen = true;
+    for (uint32_t i = 0; i < r->capabilities.count; i++) {
+        g_autofree char *name = text(r->capabilities.names[i]);
+        MigCapability cap = mig_capability_find(name);
+        if (cap == MIG_CAP_COUNT) {
+            return refuse(d, MIG_FAULT_NONE, name, "a known capability");
+        }
+        listed |= MIG_CAP_BIT(cap);
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(validated); i++) {
+        MigCapabilitySet bit = MIG_CAP_BIT(validated[i]);
+        if ((listed & bit) != (d->config.capabilities & bit)) {
+            return refuse(d, MIG_FAULT_NONE, listed & bit ? "on" : "off", "capability %s %s",
+                          mig_capability_name(validated[i]), listed & bit ? "off" : "on");
+        }
+    }
+    return true;
+}
+
+static bool on_uuid(MigDest *d, const MigRecord *r)
+{
+    if (d->config.has_uuid && memcmp(d->config.uuid, r->uuid.uuid, 16) != 0) {
+        return refuse(d, MIG_FAULT_NONE, "another UUID", "this machine's UUID");
+    }
+    return true;
+}
+
+static bool on_section(MigDest *d, const MigRecord *r)
+{
+    MigItem kind = r->section.kind;
+    d->counts.parts += kind == MIG_ITEM_PART || kind == MIG_ITEM_END;
+    d->counts.devices += kind == MIG_ITEM_FULL;
+    d->is_globalstate = mig_str_equal(r->section.idstr, mig_str("globalstate"));
+    return true;
+}
+
+static bool on_command(MigDest *d, const MigRecord *r)
+{
+    if (r->command.number > d->config.era.commands) {
+        g_autofree char *found = g_strdup_printf("command %u", r->command.number);
+        return refuse(d, MIG_FAULT_COMMAND_NUMBER, found, "a command up to %u",
+                      d->config.era.commands);
+    }
+    d->counts.pings += r->command.number == MIG_CMD_PING;
+    if (r->command.number == MIG_CMD_OPEN_RETURN_PATH) {
+        d->counts.return_path = true;
+    } else if (r->command.number == MIG_CMD_PING && !d->counts.return_path) {
+        return refuse(d, MIG_FAULT_NONE, "ping", "an open return path before a ping");
+    }
+    return true;
+}
+
+static bool on_ram_block(MigDest *d, const MigRecord *r)
+{
+    MigMemory *m = d->config.memory;
+    g_autofree char *name = text(r->block.name);
+    for (uint32_t i = 0; i < m->ops->count(m); i++) {
+        const MigMemoryBlock *b = m->ops->block(m, i);
+        if (strcmp(b->name, name) != 0) {
+            continue;
+        }
+        bool fits = r->block.used_length == b->used_length ||
+                    (b->max_length > b->used_length && r->block.used_length <= b->max_length);
+        if (!fits) {
+            g_autofree char *found =
+                g_strdup_printf("0x%" G_GINT64_MODIFIER "x", r->block.used_length);
+            return refuse(d, MIG_FAULT_NONE, found, "size of block %s: 0x%" G_GINT64_MODIFIER "x",
+                          name, b->used_length);
+        }
+        MigDestBlock block = { .memory = i };
+        if (r->block.index >= d->blocks->len) {
+            g_array_set_size(d->blocks, r->block.index + 1);
+        }
+        g_array_index(d->blocks, MigDestBlock, r->block.index) = block;
+        return true;
+    }
+    return refuse(d, MIG_FAULT_NONE, name, "the name of a RAM block of this machine");
+}
+
+static bool page_at(MigDest *d, const MigRecord *r, uint32_t *block, uint64_t *page)
+{
+    MigMemory *m = d->config.memory;
+    if (r->ram.block >= d->blocks->len) {
+        return refuse(d, MIG_FAULT_RAM_BLOCK_UNKNOWN, "a page of another block", "a listed block");
+    }
+    *block = g_array_index(d->blocks, MigDestBlock, r->ram.block).memory;
+    *page = r->ram.offset / m->page_size;
+    if (r->ram.offset >= m->ops->block(m, *block)->max_length) {
+        return refuse(d, MIG_FAULT_RAM_OFFSET, "a page beyond it", "a page inside the block");
+    }
+    return true;
+}
+
+static bool on_zero(MigDest *d, const MigRecord *r)
+{
+    MigMemory *m = d->config.memory;
+    uint32_t block;
+    uint64_t page;
+    if (!page_at(d, r, &block, &page)) {
+        return false;
+    }
+    if (r->ram.fill && !d->config.era.zero_fill_any) {
+        g_autofree char *found = g_strdup_printf("%02x", r->ram.fill);
+        return refuse(d, MIG_FAULT_NONE, found, "a zero record that fills with 00");
+    }
+    d->counts.zero++;
+    if (!r->ram.fill && m->ops->is_zero(m, block, page)) {
+        d->counts.zero_skipped++;
+    } else {
+        m->ops->fill(m, block, page, r->ram.fill);
+    }
+    return true;
+}
+
+static bool on_page(MigDest *d, const MigRecord *r)
+{
+    MigMemory *m = d->config.memory;
+    uint32_t block;
+    uint64_t page;
+    if (!page_at(d, r, &block, &page)) {
+        return false;
+    }
+    if (r->payload != m->page_size) {
+        return refuse(d, MIG_FAULT_NONE, "a page of another size", "%u bytes", m->page_size);
+    }
+    uint8_t *mapped = m->ops->map ? m->ops->map(m, block, page) : NULL;
+    d->target = mapped ? mapped : d->page;
+    d->counts.normal++;
+    mig_decoder_payload_into(d->decoder, d->target);
+    return true;
+}
+
+static bool on_body(MigDest *d, const MigRecord *r)
+{
+    if (d->is_globalstate && r->payload && r->payload <= sizeof(MigGlobalState)) {
+        g_free(d->body);
+        d->body = g_malloc(r->payload);
+        mig_decoder_payload_into(d->decoder, d->body);
+    }
+    return true;
+}
+
+static bool on_unsupported(MigDest *d, const MigRecord *r)
+{
+    return refuse(d, MIG_FAULT_NONE, mig_record_name(r->type), "a record of a plain precopy stream");
+}
+
+static const MigHandler handlers[MIG_REC_COUNT] = {
+    [MIG_REC_CONFIG] = on_config,
+    [MIG_REC_CONFIG_CAPABILITIES] = on_capabilities,
+    [MIG_REC_CONFIG_UUID] = on_uuid,
+    [MIG_REC_SECTION] = on_section,
+    [MIG_REC_COMMAND] = on_command,
+    [MIG_REC_RAM_BLOCK] = on_ram_block,
+    [MIG_REC_RAM_ZERO] = on_zero,
+    [MIG_REC_RAM_PAGE] = on_page,
+    [MIG_REC_BODY] = on_body,
+    [MIG_REC_RAM_XBZRLE] = on_unsupported,
+    [MIG_REC_RAM_COMPRESS] = on_unsupported,
+    [MIG_REC_RAM_HOOK] = on_unsupported,
+    [MIG_REC_MAPPED_BITMAP] = on_unsupported,
+    [MIG_REC_MAPPED_PAGES] = on_unsupported,
+    [MIG_REC_BLOCK] = on_unsupported,
+    [MIG_REC_ITERABLE] = on_unsupported,
+    [MIG_REC_DIRTY_BITMAP] = on_unsupported,
+    [MIG_REC_COLO] = on_unsupported,
+};
+
+static void payload_done(MigDest *d)
+{
+    const MigRecord *r = &d->record;
+    MigMemory *m = d->config.memory;
+    if (r->type == MIG_REC_RAM_PAGE && d->target == d->page) {
+        uint32_t block = g_array_index(d->blocks, MigDestBlock, r->ram.block).memory;
+        m->ops->write(m, block, r->ram.offset / m->page_size, d->page);
+    } else if (r->type == MIG_REC_BODY && d->is_globalstate && r->payload > 4) {
+        /* be32 size, then the name: the receiver looks for its NUL only. */
+        g_strlcpy(d->run_state, (const char *)d->body + 4,
+                  MIN(sizeof(d->run_state), r->payload - 4));
+    }
+}
+
+static bool handle(MigDest *d)
+{
+    const MigRecord *r = &d->record;
+    MigHandler handler = handlers[r->type];
+    return !handler || handler(d, r);
+}
+
+static bool pump(MigDest *d)
+{
+    for (;;) {
+        MigRecord r = { 0 };
+        switch (mig_decoder_next(d->decoder, &r)) {
+        case MIG_STATUS_RECORD:
+            d->record = r;
+            if (!handle(d)) {
+                return false;
+            }
+            break;
+        case MIG_STATUS_PAYLOAD:
+            payload_done(d);
+            break;
+        case MIG_STATUS_MORE:
+            return true;
+        case MIG_STATUS_END:
+            d->state = MIG_DEST_COMPLETED;
+            return true;
+        case MIG_STATUS_BAD:
+            d->state = MIG_DEST_FAILED;
+            d->error = *mig_decoder_diagnosis(d->decoder);
+            return false;
+        }
+    }
+}
+
+MigDest *mig_dest_new(const MigDestConfig *config)
+{
+    MigDest *d = g_new0(MigDest, 1);
+    MigDecoderOptions options = {
+        .channel = MIG_CHANNEL_MAIN,
+        .page_size = config->memory->page_size,
+        .footers = config->era.footers ? MIG_YES : MIG_NO,
+        .body_size = config->body_size,
+        .opaque = config->opaque,
+    };
+    d->config = *config;
+    d->config.machine = d->machine = g_strdup(config->machine);
+    d->decoder = mig_decoder_new(&options);
+    g_assert(d->decoder);
+    d->blocks = g_array_new(FALSE, TRUE, sizeof(MigDestBlock));
+    d->page = g_malloc(config->memory->page_size);
+    g_strlcpy(d->run_state, "running", sizeof(d->run_state));
+    return d;
+}
+
+void mig_dest_free(MigDest *d)
+{
+    if (d) {
+        mig_decoder_free(d->decoder);
+        g_array_unref(d->blocks);
+        g_free(d->machine);
+        g_free(d->page);
+        g_free(d->body);
+        g_free(d);
+    }
+}
+
+bool mig_dest_feed(MigDest *d, const void *data, size_t n)
+{
+    if (d->state == MIG_DEST_FAILED) {
+        return false;
+    }
+    d->counts.bytes += n;
+    mig_decoder_feed(d->decoder, data, n);
+    return pump(d);
+}
+
+bool mig_dest_end(MigDest *d)
+{
+    if (d->state != MIG_DEST_LOADING) {
+        return d->state == MIG_DEST_COMPLETED;
+    }
+    mig_decoder_feed_eof(d->decoder);
+    return pump(d) && d->state == MIG_DEST_COMPLETED;
+}
+
+MigDestState mig_dest_state(const MigDest *d)
+{
+    return d->state;
+}
+
+const MigDestCounts *mig_dest_counts(const MigDest *d)
+{
+    return &d->counts;
+}
+
+const MigDiagnosis *mig_dest_error(const MigDest *d)
+{
+    return &d->error;
+}
+
+const char *mig_dest_run_state(const MigDest *d)
+{
+    return d->run_state;
+}

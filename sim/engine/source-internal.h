@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside the source: a state is a function that looks at the last outcome, queues operations and
+ * says which state is next. The driver hands the queue out one by one; a state runs again only when
+ * its queue is used up, so an operation whose outcome matters is the last that its state queues.
+ */
+#ifndef MIG_SIM_ENGINE_SOURCE_INTERNAL_H
+#define MIG_SIM_ENGINE_SOURCE_INTERNAL_H
+
+#include <glib.h>
+
+#include "sim/engine/source.h"
+
+#define MIG_WINDOW_MS      100  /* a window of the rate limit */
+#define MIG_ITERATE_MAX_MS 50   /* of one call of RAM's iterate */
+#define MIG_CLOCK_PAGES    64   /* which looks at the clock on every 64th page */
+#define MIG_RATE_PERIOD_MS 1000 /* of the dirty rate */
+
+typedef void (*MigState)(MigSource *s);
+
+typedef struct MigQueued {
+    MigOp op;
+    MigRecord record; /* of a SEND */
+} MigQueued;
+
+typedef struct MigSourceBlock {
+    const MigMemoryBlock *info;
+    uint64_t pages;
+    MigBitmap *dirty;
+    MigBitmap *uncleared; /* chunks of the log that wait for their first page; NULL: none */
+    bool skipped;         /* x-ignore-shared */
+} MigSourceBlock;
+
+struct MigSource {
+    MigSourceConfig config;
+    MigParameters parameters;
+    char *machine;
+
+    /* The driver. */
+    MigState state;
+    MigQueued *queue;
+    size_t queue_head, queue_count, queue_cap;
+    MigQueued current;
+    MigOutcome outcome; /* of the last operation */
+    const char *status;
+    char *error;
+    bool ending;   /* failure, cancel or completion is under way: channel errors are old news */
+    bool finished; /* DONE was said */
+
+    /* RAM. */
+    MigSourceBlock *blocks;
+    uint32_t block_count;
+    uint64_t ram_total;   /* bytes */
+    uint64_t dirty_pages; /* in all bitmaps */
+    uint32_t position_block;
+    uint64_t position_page;
+    uint32_t last_sent; /* block of the last page sent, UINT32_MAX: none */
+    uint64_t index;     /* i of the iterate call */
+    int64_t call_began; /* ns */
+    bool final;         /* the END section */
+    bool complete_round_only;
+    MigState after_ram, after_sync;
+    bool sync_counts, sync_event;
+    uint32_t clear_block;
+    uint64_t clear_chunk;
+
+    /* The loop. */
+    int64_t window_ms;        /* start of the window, ms */
+    uint64_t window_bytes;    /* transferred at its start */
+    uint64_t window_pages;
+    uint64_t quota_base;      /* the counter at the last reset */
+    bool unlimited;           /* completion */
+    uint64_t threshold;       /* bytes */
+    double bandwidth;         /* B/ms, of the last window */
+    uint64_t exact_remaining; /* bytes, of the last exact query */
+
+    /* Totals. */
+    uint64_t queued, flushed;
+    uint64_t ram_bytes; /* what RAM made: records, pages, end marks of PARTs */
+    MigRamStats ram;
+    int64_t start_ms, setup_ms, setup_time, total_time, downtime, expected_downtime;
+    int64_t last_rate_ms; /* 0: no sync so far */
+    uint64_t new_dirty;   /* bits since last_rate_ms */
+    uint64_t last_sync_bytes;
+    bool guest_stopped;
+    MigDowntime times;
+    const MigDevices *devices;
+
+    GArray *passes; /* MigPass */
+};
+
+static inline const MigEra *mig_source_era(const MigSource *s)
+{
+    return &s->config.era;
+}
+
+static inline int64_t mig_source_ms(const MigSource *s)
+{
+    return s->outcome.now / 1000000;
+}
+
+static inline bool mig_source_has(const MigSource *s, MigCapability cap)
+{
+    return s->config.capabilities & MIG_CAP_BIT(cap);
+}
+
+static inline uint64_t mig_source_page(const MigSource *s)
+{
+    return s->config.memory->page_size;
+}
+
+/* Queues an operation; what it returns may be filled in until the next one is queued. */
+MigOp *mig_source_op(MigSource *s, MigOpKind kind);
+/* Queues a record without payload, likewise. */
+MigRecord *mig_source_send(MigSource *s, MigRecordType type);
+MigRecord *mig_source_send_payload(MigSource *s, MigRecordType type, const void *data, uint64_t n);
+void mig_source_section(MigSource *s, MigItem kind, uint32_t id, const char *idstr,
+                        uint32_t instance, uint32_t version);
+void mig_source_footer(MigSource *s, uint32_t id); /* nothing where the era has none */
+void mig_source_command(MigSource *s, uint16_t number, uint16_t length, uint32_t ping);
+void mig_source_notify(MigSource *s, const char *event, const char *status, uint64_t pass);
+void mig_source_set_status(MigSource *s, const char *status); /* and tells */
+
+/* States. */
+void mig_source_state_begin(MigSource *s);
+void mig_source_state_loop(MigSource *s);
+void mig_source_state_rate(MigSource *s);
+void mig_source_state_ram(MigSource *s);
+void mig_source_state_complete(MigSource *s);
+void mig_source_state_failed(MigSource *s);
+void mig_source_state_cancelled(MigSource *s);
+
+/* Ends in failure; takes |error|, which is g_free()d. */
+void mig_source_fail(MigSource *s, char *error);
+
+/* The dirty bitmap sync, then |next|. */
+void mig_source_sync(MigSource *s, bool counts, bool event, MigState next);
+/* A RAM section whose header was queued: pages until quota, time or dirt ends, then |next|. */
+void mig_source_ram(MigSource *s, bool final, MigState next);
+
+uint64_t mig_source_transferred(const MigSource *s); /* what a window measures */
+bool mig_source_quota_exceeded(const MigSource *s);
+uint64_t mig_source_quota_left(const MigSource *s); /* UINT64_MAX: no limit */
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The source's loop: decide between iterating and completing, and the rate limit of 100 ms windows.
+ * Mirrors migration_iteration_run(), migration_update_counters() and migration_rate_limit()
+ * (migration/migration.c, 10.0). Times are whole milliseconds where QEMU's are; a window begins at
+ * the time when the one before was closed, and nothing is carried over.
+ */
+#include <string.h>
+
+#include "sim/engine/source-internal.h"
+
+/* Quota. */
+
+static uint64_t counter(const MigSource *s)
+{
+    return mig_source_era(s)->quota == MIG_QUOTA_FLUSHED ? s->flushed : s->queued;
+}
+
+static uint64_t quota(const MigSource *s)
+{
+    return s->unlimited ? 0 : s->parameters.max_bandwidth / (1000 / MIG_WINDOW_MS);
+}
+
+bool mig_source_quota_exceeded(const MigSource *s)
+{
+    return quota(s) && counter(s) - s->quota_base > quota(s);
+}
+
+uint64_t mig_source_quota_left(const MigSource *s)
+{
+    if (!quota(s)) {
+        return UINT64_MAX;
+    }
+    uint64_t used = counter(s) - s->quota_base;
+    return used > quota(s) ? 0 : quota(s) - used;
+}
+
+uint64_t mig_source_transferred(const MigSource *s)
+{
+    return counter(s);
+}
+
+/* Closing a window. */
+
+static double switchover_bandwidth(const MigSource *s)
+{
+    uint64_t told = s->parameters.avail_switchover_bandwidth;
+    if (told && mig_source_era(s)->avail_switchover) {
+        return (double)(told / 1000);
+    }
+    return s->bandwidth;
+}
+
+static void expect_downtime(MigSource *s, uint64_t bytes)
+{
+    double bandwidth = switchover_bandwidth(s);
+    if (s->ram.dirty_pages_rate == 0 || bytes <= 10000 || bandwidth <= 0) {
+        return;
+    }
+    double dirty = (double)s->last_sync_bytes;
+    if (mig_source_era(s)->expect == MIG_EXPECT_DIRTY_RATE) {
+        dirty = (double)(s->ram.dirty_pages_rate * mig_source_page(s));
+    }
+    s->expected_downtime = (int64_t)(dirty / bandwidth);
+}
+
+static void close_window(MigSource *s, int64_t now)
+{
+    uint64_t bytes = mig_source_transferred(s) - s->window_bytes;
+    uint64_t pages = s->ram.normal + s->ram.duplicate;
+    int64_t ms = now - s->window_ms;
+    s->bandwidth = (double)bytes / (double)ms;
+    if (mig_source_era(s)->integer_bandwidth) {
+        s->bandwidth = (double)(bytes / (uint64_t)ms);
+    }
+    s->threshold = (uint64_t)(switchover_bandwidth(s) * (double)s->parameters.downtime_limit);
+    s->ram.mbps = ((double)bytes * 8.0) / ((double)ms / 1000.0) / 1000.0 / 1000.0;
+    s->ram.pages_per_second =
+        (uint64_t)((double)(pages - s->window_pages) / ((double)ms / 1000.0));
+    expect_downtime(s, bytes);
+    s->quota_base = counter(s);
+    s->window_ms = now;
+    s->window_bytes = mig_source_transferred(s);
+    s->window_pages = pages;
+}
+
+void mig_source_state_rate(MigSource *s)
+{
+    int64_t now = mig_source_ms(s);
+    s->state = mig_source_state_loop;
+    if (now >= s->window_ms + MIG_WINDOW_MS) {
+        close_window(s, now);
+    }
+    if (mig_source_quota_exceeded(s)) {
+        /* Whole milliseconds from now on: the wake-up may come a fraction past the window. */
+        mig_source_op(s, MIG_OP_SLEEP)->until =
+            s->outcome.now + (s->window_ms + MIG_WINDOW_MS - now) * 1000000;
+    }
+}
+
+/* Deciding. */
+
+static bool completes(const MigSource *s, uint64_t total)
+{
+    switch ((MigDecide)mig_source_era(s)->decide) {
+    case MIG_DECIDE_PENDING:
+    case MIG_DECIDE_ESTIMATE:
+        return total == 0 || total < s->threshold;
+    case MIG_DECIDE_AT_MOST:
+    case MIG_DECIDE_EXACT_AT:
+        return total <= s->threshold;
+    }
+    return false;
+}
+
+static void state_decided(MigSource *s)
+{
+    if (completes(s, mig_source_remaining(s))) {
+        s->state = mig_source_state_complete;
+        return;
+    }
+    mig_source_section(s, MIG_ITEM_PART, mig_source_era(s)->ram_section_id, "ram", 0,
+                       MIG_RAM_VERSION);
+    mig_source_ram(s, false, mig_source_state_rate);
+}
+
+static bool wants_exact(const MigSource *s)
+{
+    uint64_t estimate = mig_source_remaining(s);
+    return estimate < s->threshold ||
+           (mig_source_era(s)->decide == MIG_DECIDE_EXACT_AT && estimate == s->threshold);
+}
+
+void mig_source_state_loop(MigSource *s)
+{
+    if (strcmp(s->status, "active") != 0) {
+        s->state = mig_source_state_cancelled;
+    } else if (mig_source_quota_exceeded(s)) {
+        s->state = mig_source_state_rate;
+    } else if (wants_exact(s)) {
+        mig_source_sync(s, true, true, state_decided);
+    } else {
+        s->state = state_decided;
+    }
+}

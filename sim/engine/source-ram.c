@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The source's RAM: search, iterate call, and the dirty bitmap sync. Mirrors
+ * find_dirty_block()/ram_find_and_save_block(), ram_save_iterate() and migration_bitmap_sync()
+ * (migration/ram.c, 10.0).
+ *
+ * Pages go out in runs within one 64-page word of the bitmap. The quota is looked at before every
+ * page (by the world, which stops the run); the clock behind the first page of a call and every
+ * 64th after it, so a run ends there, too.
+ */
+#include "sim/engine/source-internal.h"
+
+/* Finds the next dirty page from the position, once round all blocks. */
+static bool search(MigSource *s)
+{
+    if (s->dirty_pages == 0) {
+        return false;
+    }
+    for (uint32_t tried = 0; tried <= s->block_count; tried++) {
+        MigSourceBlock *b = &s->blocks[s->position_block];
+        uint64_t page = mig_bitmap_next(b->dirty, s->position_page);
+        if (page < b->pages) {
+            s->position_page = page;
+            return true;
+        }
+        s->position_block = (s->position_block + 1) % s->block_count;
+        s->position_page = 0;
+    }
+    g_assert_not_reached(); /* dirty_pages and the bitmaps disagree */
+}
+
+/* The bits of |dirty| that lie at or behind |from|, at most |limit| of them. */
+static uint64_t first_bits(uint64_t dirty, unsigned from, unsigned limit)
+{
+    dirty &= ~0ull << from;
+    if (limit >= 64) {
+        return dirty;
+    }
+    uint64_t rest = dirty;
+    for (unsigned i = 0; i < limit && rest; i++) {
+        rest &= rest - 1;
+    }
+    return dirty & ~rest;
+}
+
+static void end_section(MigSource *s)
+{
+    mig_source_send(s, MIG_REC_RAM_EOS)->ram.block = UINT32_MAX;
+    mig_source_op(s, MIG_OP_FLUSH);
+    mig_source_footer(s, mig_source_era(s)->ram_section_id);
+    s->ram_bytes += s->final ? 0 : 8;
+    if (s->final) {
+        s->times.ram_sent = s->outcome.now;
+    }
+    s->state = s->after_ram;
+}
+
+static void count_bytes(MigSource *s, uint64_t bytes)
+{
+    s->ram_bytes += bytes;
+    if (s->guest_stopped || !s->config.guest_running) {
+        s->ram.downtime_bytes += bytes;
+    } else {
+        s->ram.precopy_bytes += bytes;
+    }
+}
+
+static void state_sent(MigSource *s)
+{
+    MigSourceBlock *b = &s->blocks[s->position_block];
+    uint64_t word = s->position_page / 64, sent = s->outcome.sent;
+    unsigned n = (unsigned)__builtin_popcountll(sent);
+    unsigned zero = (unsigned)__builtin_popcountll(sent & s->outcome.zero);
+    g_assert(sent != 0);
+    mig_bitmap_clear_mask(b->dirty, word, sent);
+    s->dirty_pages -= n;
+    s->ram.duplicate += zero;
+    s->ram.normal += n - zero;
+    count_bytes(s, s->outcome.queued_bytes);
+    s->last_sent = s->position_block;
+    s->position_page = word * 64 + 63 - (unsigned)__builtin_clzll(sent);
+    s->index += n;
+    bool look = !s->final && (s->index - 1) % MIG_CLOCK_PAGES == 0;
+    if (look && (s->outcome.now - s->call_began) / 1000000 > MIG_ITERATE_MAX_MS) {
+        end_section(s);
+    } else {
+        mig_source_state_ram(s);
+    }
+}
+
+static void send_run(MigSource *s)
+{
+    MigSourceBlock *b = &s->blocks[s->position_block];
+    uint64_t word = s->position_page / 64;
+    /* Behind page 0 of the call, and behind 64, 128..., QEMU looks at its clock. */
+    uint64_t until_clock = MIG_CLOCK_PAGES - (s->index + MIG_CLOCK_PAGES - 1) % MIG_CLOCK_PAGES;
+    uint64_t limit = MIN(until_clock, s->config.max_run);
+    uint64_t dirty =
+        first_bits(mig_bitmap_word(b->dirty, word), s->position_page % 64, (unsigned)limit);
+    MigOp *op = mig_source_op(s, MIG_OP_SEND_PAGES);
+    op->pages.block = s->position_block;
+    op->pages.first = word * 64;
+    op->pages.dirty = dirty;
+    op->pages.named = s->last_sent != s->position_block;
+    op->pages.counts = mig_source_era(s)->quota;
+    op->pages.quota = mig_source_quota_left(s);
+    s->state = state_sent;
+}
+
+static void state_cleared(MigSource *s)
+{
+    MigMemory *m = s->config.memory;
+    MigSourceBlock *b = &s->blocks[s->clear_block];
+    uint64_t first = s->clear_chunk * s->config.clear_chunk_pages;
+    m->ops->clear(m, s->clear_block, first, MIN(s->config.clear_chunk_pages, b->pages - first));
+    send_run(s);
+}
+
+void mig_source_state_ram(MigSource *s)
+{
+    if (mig_source_quota_exceeded(s) || !search(s)) {
+        end_section(s);
+        return;
+    }
+    MigSourceBlock *b = &s->blocks[s->position_block];
+    if (b->uncleared) {
+        uint64_t chunk = s->position_page / s->config.clear_chunk_pages;
+        if (mig_bitmap_clear(b->uncleared, chunk)) {
+            s->clear_block = s->position_block;
+            s->clear_chunk = chunk;
+            MigOp *op = mig_source_op(s, MIG_OP_CLEAR);
+            op->clear.block = s->clear_block;
+            op->clear.first = chunk * s->config.clear_chunk_pages;
+            op->clear.count = MIN(s->config.clear_chunk_pages, b->pages - op->clear.first);
+            s->state = state_cleared;
+            return;
+        }
+    }
+    send_run(s);
+}
+
+void mig_source_ram(MigSource *s, bool final, MigState next)
+{
+    s->final = final;
+    s->index = 0;
+    s->call_began = s->outcome.now;
+    s->after_ram = next;
+    s->state = mig_source_state_ram;
+}
+
+/* Sync. */
+
+static void update_rate(MigSource *s, int64_t now)
+{
+    if (now <= s->last_rate_ms + MIG_RATE_PERIOD_MS) {
+        return;
+    }
+    s->ram.dirty_pages_rate = s->new_dirty * 1000 / (uint64_t)(now - s->last_rate_ms);
+    s->last_rate_ms = now;
+    s->new_dirty = 0;
+}
+
+static uint64_t fetch(MigSource *s)
+{
+    MigMemory *m = s->config.memory;
+    uint64_t fresh = 0;
+    for (uint32_t i = 0; i < s->block_count; i++) {
+        MigSourceBlock *b = &s->blocks[i];
+        if (b->skipped) {
+            continue;
+        }
+        fresh += m->ops->sync(m, i, b->dirty);
+        if (b->uncleared) {
+            mig_bitmap_set_range(b->uncleared, 0, b->uncleared->bits);
+        }
+    }
+    return fresh;
+}
+
+static void state_synced(MigSource *s)
+{
+    uint64_t fresh = fetch(s);
+    int64_t now = mig_source_ms(s);
+    s->dirty_pages += fresh;
+    s->new_dirty += fresh;
+    update_rate(s, now);
+    s->last_sync_bytes = s->exact_remaining = mig_source_remaining(s);
+    s->ram.dirty_sync_count += s->sync_counts;
+    if (s->sync_event) {
+        mig_source_notify(s, "MIGRATION_PASS", NULL, s->ram.dirty_sync_count);
+    }
+    MigPass pass = {
+        .sync = s->ram.dirty_sync_count,
+        .at = s->outcome.now,
+        .remaining = s->last_sync_bytes,
+        .dirty_pages = fresh,
+        .transferred = mig_source_era(s)->transferred_flushed ? s->flushed : s->ram_bytes,
+        .dirty_pages_rate = s->ram.dirty_pages_rate,
+        .expected_downtime = s->expected_downtime,
+        .mbps = s->ram.mbps,
+    };
+    g_array_append_val(s->passes, pass);
+    s->state = s->after_sync;
+}
+
+void mig_source_sync(MigSource *s, bool counts, bool event, MigState next)
+{
+    if (s->last_rate_ms == 0) {
+        s->last_rate_ms = MAX(mig_source_ms(s), 1);
+    }
+    s->sync_counts = counts;
+    s->sync_event = event;
+    s->after_sync = next;
+    mig_source_op(s, MIG_OP_SYNC);
+    s->state = state_synced;
+}

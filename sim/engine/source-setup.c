@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The source's setup: connect, header, configuration, commands, the START section with the block
+ * list, dirty logging and sync number 1. Mirrors migration_thread() up to the loop and
+ * ram_save_setup() (10.0).
+ */
+#include <string.h>
+
+#include "sim/engine/source-internal.h"
+
+static void state_active(MigSource *s)
+{
+    s->setup_time = mig_source_ms(s) - s->setup_ms;
+    mig_source_set_status(s, "active");
+    s->state = mig_source_state_loop;
+}
+
+static void send_blocks(MigSource *s)
+{
+    mig_source_send(s, MIG_REC_RAM_MEM_SIZE)->ram =
+        (MigRecordRam){ .offset = s->ram_total, .block = UINT32_MAX };
+    for (uint32_t i = 0; i < s->block_count; i++) {
+        const MigMemoryBlock *info = s->blocks[i].info;
+        mig_source_send(s, MIG_REC_RAM_BLOCK)->block = (MigRecordRamBlock){
+            .name = mig_str(info->name),
+            .index = i,
+            .used_length = info->used_length,
+            .has_address = mig_source_has(s, MIG_CAP_X_IGNORE_SHARED),
+            .address = info->address,
+        };
+    }
+}
+
+/* The first sync is over: what is left of the START section. */
+static void state_list(MigSource *s)
+{
+    send_blocks(s);
+    mig_source_send(s, MIG_REC_RAM_EOS)->ram.block = UINT32_MAX;
+    mig_source_op(s, MIG_OP_FLUSH);
+    mig_source_footer(s, mig_source_era(s)->ram_section_id);
+    s->state = state_active;
+}
+
+static void state_log(MigSource *s)
+{
+    MigMemory *m = s->config.memory;
+    m->ops->log_start(m);
+    for (uint32_t i = 0; i < s->block_count; i++) {
+        MigSourceBlock *b = &s->blocks[i];
+        if (!b->skipped) {
+            s->dirty_pages += mig_bitmap_set_range(b->dirty, 0, b->pages);
+        }
+    }
+    mig_source_sync(s, true, mig_source_era(s)->setup_sync_event, state_list);
+}
+
+/* Lists are static: they must live as long as the queued record. */
+static void send_configuration(MigSource *s)
+{
+    static const MigStr shared[] = { { "x-ignore-shared", 15 } }, mapped[] = { { "mapped-ram", 10 } };
+    mig_source_send(s, MIG_REC_CONFIG)->config.machine = mig_str(s->config.machine);
+    bool ignore = mig_source_has(s, MIG_CAP_X_IGNORE_SHARED);
+    if (ignore || mig_source_has(s, MIG_CAP_MAPPED_RAM)) {
+        MigRecord *r = mig_source_send(s, MIG_REC_CONFIG_CAPABILITIES);
+        r->capabilities.version = 1;
+        r->capabilities.count = 1;
+        r->capabilities.names = ignore ? shared : mapped;
+    }
+    if (mig_source_has(s, MIG_CAP_VALIDATE_UUID) && s->config.has_uuid) {
+        MigRecord *r = mig_source_send(s, MIG_REC_CONFIG_UUID);
+        r->uuid.version = 1;
+        memcpy(r->uuid.uuid, s->config.uuid, sizeof(r->uuid.uuid));
+    }
+}
+
+static void state_connected(MigSource *s)
+{
+    const MigEra *era = mig_source_era(s);
+    s->window_ms = s->setup_ms = mig_source_ms(s);
+    s->expected_downtime = (int64_t)s->parameters.downtime_limit;
+    MigRecord *r = mig_source_send(s, MIG_REC_HEADER);
+    r->header.magic = MIG_MAGIC;
+    r->header.version = MIG_VERSION;
+    if (era->configuration) {
+        send_configuration(s);
+    }
+    if (mig_source_has(s, MIG_CAP_RETURN_PATH) && era->commands) {
+        mig_source_command(s, MIG_CMD_OPEN_RETURN_PATH, 0, 0);
+        mig_source_command(s, MIG_CMD_PING, 4, MIG_PING_SETUP);
+    }
+    mig_source_section(s, MIG_ITEM_START, era->ram_section_id, "ram", 0, MIG_RAM_VERSION);
+    mig_source_op(s, MIG_OP_LOG_START);
+    s->state = state_log;
+}
+
+void mig_source_state_begin(MigSource *s)
+{
+    s->start_ms = mig_source_ms(s);
+    mig_source_set_status(s, "setup");
+    mig_source_op(s, MIG_OP_CONNECT);
+    s->state = state_connected;
+}

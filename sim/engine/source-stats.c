@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * query-migrate of the source. Mirrors fill_source_migration_info() and populate_ram_info()
+ * (migration/migration.c, 10.0); which field shows in which status stands in the table.
+ */
+#include <string.h>
+
+#include "sim/engine/source-internal.h"
+
+static const struct {
+    const char *status;
+    bool times, expected, downtime, ram;
+} shown[] = {
+    { "none", false, false, false, false },       { "setup", false, false, false, false },
+    { "active", true, true, false, true },        { "device", true, true, false, true },
+    { "cancelling", true, true, false, true },    { "completed", true, false, true, true },
+    { "failing", false, false, false, false },    { "failed", false, false, false, false },
+    { "cancelled", false, false, false, false },
+};
+
+static int64_t expected_downtime(const MigSource *s)
+{
+    if (mig_source_era(s)->expect != MIG_EXPECT_AT_QUERY) {
+        return s->expected_downtime;
+    }
+    uint64_t told = s->parameters.avail_switchover_bandwidth;
+    double bandwidth = told ? (double)(told / 1000) : s->bandwidth;
+    if (s->ram.dirty_sync_count <= 1) {
+        return (int64_t)s->parameters.downtime_limit;
+    }
+    return bandwidth > 0 ? (int64_t)((double)s->exact_remaining / bandwidth) : INT64_MAX;
+}
+
+static void fill_ram(const MigSource *s, MigRamStats *ram)
+{
+    const MigEra *era = mig_source_era(s);
+    bool completed = mig_source_completed(s);
+    *ram = s->ram;
+    ram->transferred = era->transferred_flushed ? s->flushed : s->ram_bytes;
+    ram->total = s->ram_total;
+    ram->normal_bytes = ram->normal * mig_source_page(s);
+    ram->page_size = mig_source_page(s);
+    ram->remaining = completed ? 0 : mig_source_remaining(s);
+    ram->dirty_pages_rate = completed ? 0 : s->ram.dirty_pages_rate;
+    ram->has_pages_per_second = era->pages_per_second;
+    ram->has_phase_bytes = era->phase_bytes;
+}
+
+void mig_source_query(const MigSource *s, int64_t now, MigStats *stats)
+{
+    *stats = (MigStats){ .status = s->status, .error_desc = s->error };
+    size_t i = 0;
+    while (i < G_N_ELEMENTS(shown) && strcmp(shown[i].status, s->status) != 0) {
+        i++;
+    }
+    g_assert(i < G_N_ELEMENTS(shown));
+    stats->has_times = shown[i].times;
+    stats->has_expected_downtime = shown[i].expected;
+    stats->has_downtime = shown[i].downtime;
+    stats->has_ram = shown[i].ram;
+    stats->setup_time = s->setup_time;
+    stats->total_time = mig_source_completed(s) ? s->total_time : now / 1000000 - s->start_ms;
+    stats->downtime = s->downtime;
+    stats->expected_downtime = expected_downtime(s);
+    fill_ram(s, &stats->ram);
+}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The source's driver: the queue of operations, what they add to the totals, and the public face.
+ * The states are in source-setup.c, source-ram.c, source-loop.c and source-complete.c.
+ */
+#include <string.h>
+
+#include "sim/engine/source-internal.h"
+
+static MigSourceBlock new_block(const MigSource *s, uint32_t i)
+{
+    MigMemory *m = s->config.memory;
+    const MigMemoryBlock *info = m->ops->block(m, i);
+    uint64_t pages = info->used_length / m->page_size;
+    uint64_t chunk = s->config.clear_chunk_pages;
+    bool lazy = chunk && mig_source_era(s)->lazy_clear;
+    return (MigSourceBlock){
+        .info = info,
+        .pages = pages,
+        .dirty = mig_bitmap_new(pages),
+        .uncleared = lazy ? mig_bitmap_new((pages + chunk - 1) / chunk) : NULL,
+        .skipped = info->shared && mig_source_has(s, MIG_CAP_X_IGNORE_SHARED),
+    };
+}
+
+MigSource *mig_source_new(const MigSourceConfig *config)
+{
+    MigSource *s = g_new0(MigSource, 1);
+    s->config = *config;
+    s->parameters = config->parameters;
+    s->config.machine = s->machine = g_strdup(config->machine);
+    if (!s->config.max_run || s->config.max_run > 64) {
+        s->config.max_run = 64;
+    }
+    g_assert(config->clear_chunk_pages % 64 == 0);
+    s->block_count = config->memory->ops->count(config->memory);
+    s->blocks = g_new0(MigSourceBlock, s->block_count);
+    for (uint32_t i = 0; i < s->block_count; i++) {
+        s->blocks[i] = new_block(s, i);
+        s->ram_total += s->blocks[i].info->used_length;
+    }
+    s->status = "none";
+    s->last_sent = UINT32_MAX;
+    s->passes = g_array_new(FALSE, TRUE, sizeof(MigPass));
+    s->state = mig_source_state_begin;
+    return s;
+}
+
+void mig_source_free(MigSource *s)
+{
+    if (!s) {
+        return;
+    }
+    for (uint32_t i = 0; i < s->block_count; i++) {
+        mig_bitmap_free(s->blocks[i].dirty);
+        mig_bitmap_free(s->blocks[i].uncleared);
+    }
+    g_array_unref(s->passes);
+    g_free(s->blocks);
+    g_free(s->queue);
+    g_free(s->machine);
+    g_free(s->error);
+    g_free(s);
+}
+
+/* Queueing. */
+
+MigOp *mig_source_op(MigSource *s, MigOpKind kind)
+{
+    if (s->queue_count == s->queue_cap) {
+        s->queue_cap = s->queue_cap ? s->queue_cap * 2 : 32;
+        s->queue = g_renew(MigQueued, s->queue, s->queue_cap);
+    }
+    MigQueued *q = &s->queue[s->queue_count++];
+    memset(&q->op, 0, sizeof(q->op));
+    q->op.kind = kind;
+    return &q->op;
+}
+
+MigRecord *mig_source_send_payload(MigSource *s, MigRecordType type, const void *data, uint64_t n)
+{
+    MigOp *op = mig_source_op(s, MIG_OP_SEND);
+    MigRecord *r = &s->queue[s->queue_count - 1].record;
+    memset(r, 0, sizeof(*r));
+    r->type = type;
+    r->payload = n;
+    op->send.payload = data;
+    return r;
+}
+
+MigRecord *mig_source_send(MigSource *s, MigRecordType type)
+{
+    return mig_source_send_payload(s, type, NULL, 0);
+}
+
+void mig_source_section(MigSource *s, MigItem kind, uint32_t id, const char *idstr,
+                        uint32_t instance, uint32_t version)
+{
+    mig_source_send(s, MIG_REC_SECTION)->section = (MigRecordSection){
+        .kind = kind,
+        .id = id,
+        .idstr = mig_str(idstr),
+        .instance = instance,
+        .version = version,
+    };
+}
+
+void mig_source_footer(MigSource *s, uint32_t id)
+{
+    if (mig_source_era(s)->footers) {
+        mig_source_send(s, MIG_REC_FOOTER)->footer.id = id;
+    }
+}
+
+void mig_source_command(MigSource *s, uint16_t number, uint16_t length, uint32_t ping)
+{
+    MigRecord *r = mig_source_send(s, MIG_REC_COMMAND);
+    r->command.number = number;
+    r->command.length = length;
+    r->command.ping = ping;
+}
+
+void mig_source_notify(MigSource *s, const char *event, const char *status, uint64_t pass)
+{
+    MigOp *op = mig_source_op(s, MIG_OP_NOTIFY);
+    op->notify.event = event;
+    op->notify.status = status;
+    op->notify.pass = pass;
+}
+
+void mig_source_set_status(MigSource *s, const char *status)
+{
+    s->status = status;
+    mig_source_notify(s, "MIGRATION", status, 0);
+}
+
+void mig_source_fail(MigSource *s, char *error)
+{
+    g_free(s->error);
+    s->error = error;
+    s->ending = true;
+    s->queue_count = s->queue_head = 0;
+    s->state = mig_source_state_failed;
+}
+
+/* Driving. */
+
+const MigOp *mig_source_next(MigSource *s, const MigOutcome *outcome)
+{
+    s->outcome = *outcome;
+    s->queued += outcome->queued_bytes;
+    s->flushed += outcome->flushed;
+    if (outcome->interrupt == MIG_INTERRUPT_ERROR && !s->ending) {
+        mig_source_fail(s, g_strdup(outcome->error ? outcome->error : "the channel failed"));
+    }
+    while (s->queue_head == s->queue_count) {
+        s->queue_head = s->queue_count = 0;
+        if (s->finished) {
+            mig_source_op(s, MIG_OP_DONE);
+        } else {
+            s->state(s);
+        }
+    }
+    s->current = s->queue[s->queue_head++];
+    if (s->current.op.kind == MIG_OP_SEND) {
+        s->current.op.send.record = &s->current.record;
+    }
+    return &s->current.op;
+}
+
+bool mig_source_cancel(MigSource *s)
+{
+    static const char *const running[] = { "setup", "active", "device" };
+    for (size_t i = 0; i < G_N_ELEMENTS(running); i++) {
+        if (strcmp(s->status, running[i]) == 0) {
+            s->status = "cancelling";
+            return true;
+        }
+    }
+    return false;
+}
+
+void mig_source_set_parameters(MigSource *s, const MigParameters *parameters)
+{
+    s->parameters = *parameters;
+}
+
+const MigParameters *mig_source_parameters(const MigSource *s)
+{
+    return &s->parameters;
+}
+
+const char *mig_source_status(const MigSource *s)
+{
+    return s->status;
+}
+
+bool mig_source_completed(const MigSource *s)
+{
+    return strcmp(s->status, "completed") == 0;
+}
+
+uint64_t mig_source_sync_count(const MigSource *s)
+{
+    return s->ram.dirty_sync_count;
+}
+
+uint64_t mig_source_remaining(const MigSource *s)
+{
+    return s->dirty_pages * mig_source_page(s);
+}
+
+const MigPass *mig_source_passes(const MigSource *s, size_t *count)
+{
+    *count = s->passes->len;
+    return &g_array_index(s->passes, MigPass, 0);
+}
+
+const MigDowntime *mig_source_downtime(const MigSource *s)
+{
+    return &s->times;
+}

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The virtual world, see virtual.h. Model:
+ *
+ * - An operation takes its host cost, page by page where it has pages; then what it flushed is
+ *   written to the link, which may hold the writer. Host costs of pages are added up in picoseconds
+ *   and charged as whole nanoseconds of the sum so far, so that runs cost what their pages cost.
+ * - A page is looked at, and read, when its turn comes. (QEMU looks then, but reads normal pages
+ *   when they are flushed, up to 31 pages later: a write in between is sent twice by both.)
+ * - The receiver works on what was flushed at once, one flush after the other.
+ *
+ * Limits: one channel; the return path answers when the receiver has loaded everything.
+ */
+#include "sim/world/virtual.h"
+
+#include <glib.h>
+#include <string.h>
+
+#include "sim/engine/bitmap.h"
+#include "sim/engine/outbuf.h"
+#include "stream/encoder.h"
+
+struct MigVirtual {
+    MigVirtualConfig config;
+    MigEvents events;
+    MigLink link;
+    MigOutbuf outbuf;
+    GByteArray *bytes;      /* queued, not flushed; with a sink only */
+    MigBitmap **touched;    /* by block: pages that the receiver has written */
+    uint64_t ram_bytes;     /* of all blocks */
+    uint64_t cost, charged; /* ps so far; ns of it that the clock was moved by */
+    uint64_t work;          /* ps that the receiver will spend on what is queued */
+    uint64_t work_given;    /* ns of it that the link knows */
+    MigInterrupt pending;
+    const char *cut;        /* the channel's error */
+    bool sink_failed;
+    bool return_path, answered;
+    uint32_t pings[4];
+    uint32_t ping_count, ping_at;
+    uint8_t *scratch;
+    uint8_t *encoded;
+    MigRecord answer;
+    MigDevices *devices;
+    GChecksum *events_sum, *bytes_sum;
+};
+
+MigVirtual *mig_virtual_new(const MigVirtualConfig *config)
+{
+    MigVirtual *v = g_new0(MigVirtual, 1);
+    MigMemory *m = config->memory;
+    v->config = *config;
+    mig_link_init(&v->link, &config->link);
+    v->touched = g_new0(MigBitmap *, m->ops->count(m) + 1);
+    for (uint32_t i = 0; i < m->ops->count(m); i++) {
+        uint64_t length = m->ops->block(m, i)->used_length;
+        v->ram_bytes += length;
+        v->touched[i] = mig_bitmap_new(length / m->page_size);
+    }
+    v->scratch = g_malloc(m->page_size);
+    v->encoded = g_malloc(MIG_ENCODED_MAX);
+    v->events_sum = g_checksum_new(G_CHECKSUM_SHA256);
+    if (config->sink.bytes) {
+        v->bytes = g_byte_array_new();
+        v->bytes_sum = g_checksum_new(G_CHECKSUM_SHA256);
+    }
+    return v;
+}
+
+void mig_virtual_free(MigVirtual *v)
+{
+    if (!v) {
+        return;
+    }
+    MigMemory *m = v->config.memory;
+    for (uint32_t i = 0; i < m->ops->count(m); i++) {
+        mig_bitmap_free(v->touched[i]);
+    }
+    g_free(v->touched);
+    mig_link_clear(&v->link);
+    mig_events_clear(&v->events);
+    mig_devices_free(v->devices);
+    g_checksum_free(v->events_sum);
+    if (v->bytes) {
+        g_byte_array_unref(v->bytes);
+        g_checksum_free(v->bytes_sum);
+    }
+    g_free(v->scratch);
+    g_free(v->encoded);
+    g_free(v);
+}
+
+/* Time. */
+
+/* Moves the clock, running what is due on the way; a sleep that may end early says so. */
+static void advance(MigVirtual *v, int64_t until, bool may_end)
+{
+    MigEvent e;
+    while (!(may_end && v->pending) && mig_events_take(&v->events, until, &e)) {
+        mig_clock_advance(v->config.clock, e.at);
+        e.fn(e.opaque, e.at);
+    }
+    if (!(may_end && v->pending)) {
+        mig_clock_advance(v->config.clock, until);
+    }
+}
+
+static void spend(MigVirtual *v, int64_t ns)
+{
+    advance(v, v->config.clock->now + ns, false);
+}
+
+/* A cost in picoseconds: the sum so far is rounded, not each one. */
+static void spend_ps(MigVirtual *v, int64_t ps)
+{
+    v->cost += (uint64_t)ps;
+    uint64_t due = v->cost / 1000 - v->charged;
+    v->charged += due;
+    if (due) {
+        spend(v, (int64_t)due);
+    }
+}
+
+/* Digest. */
+
+static void digest(MigVirtual *v, const char *what, const char *status, uint64_t number)
+{
+    char line[160];
+    int n = g_snprintf(line, sizeof(line),
+                       "%" G_GINT64_FORMAT " %s %s %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT
+                       " %" G_GUINT64_FORMAT "\n",
+                       v->config.clock->now, what, status ? status : "-", number,
+                       v->outbuf.queued, v->outbuf.flushed);
+    g_checksum_update(v->events_sum, (const guchar *)line, n);
+}
+
+/* Bytes. */
+
+static void deliver(MigVirtual *v, uint64_t n, int64_t arrival)
+{
+    if (!v->bytes) {
+        return;
+    }
+    g_checksum_update(v->bytes_sum, v->bytes->data, (gssize)n);
+    if (!v->sink_failed) {
+        v->sink_failed =
+            !v->config.sink.bytes(v->config.sink.opaque, 0, v->bytes->data, n, arrival);
+    }
+    g_byte_array_remove_range(v->bytes, 0, (guint)n);
+}
+
+/* |n| bytes leave the buffer: the writer waits until they are in the socket. */
+static void flushed(MigVirtual *v, uint64_t n)
+{
+    if (n == 0) {
+        return;
+    }
+    uint64_t work = v->work / 1000 - v->work_given;
+    v->work_given += work;
+    if (v->cut) {
+        return;
+    }
+    MigLinkWrite w = mig_link_write(&v->link, v->config.clock->now, n, (int64_t)work);
+    deliver(v, n, w.arrived);
+    advance(v, w.accepted, false);
+    if (v->sink_failed && !v->return_path) {
+        v->cut = "the destination has closed the connection";
+    }
+}
+
+static void append(MigVirtual *v, const void *data, size_t n)
+{
+    if (v->bytes && n) {
+        g_byte_array_append(v->bytes, data, (guint)n);
+    }
+}
+
+/* Operations. */
+
+static void note_command(MigVirtual *v, const MigRecordCommand *c)
+{
+    v->return_path |= c->number == MIG_CMD_OPEN_RETURN_PATH;
+    if (c->number == MIG_CMD_PING && v->ping_count < G_N_ELEMENTS(v->pings)) {
+        v->pings[v->ping_count++] = c->ping;
+    }
+}
+
+static void do_send(MigVirtual *v, const MigOp *op)
+{
+    const MigRecord *r = op->send.record;
+    size_t n = mig_record_encode(r, v->encoded, MIG_ENCODED_MAX);
+    g_assert(n <= MIG_ENCODED_MAX);
+    if (r->type == MIG_REC_COMMAND) {
+        note_command(v, &r->command);
+    }
+    append(v, v->encoded, n);
+    append(v, op->send.payload, r->payload);
+    flushed(v, mig_outbuf_put(&v->outbuf, n));
+    flushed(v, mig_outbuf_put_piece(&v->outbuf, r->payload));
+}
+
+/* One page: looked at now, queued; true if it was zero. */
+static bool send_page(MigVirtual *v, const MigOp *op, uint64_t page, bool named)
+{
+    MigMemory *m = v->config.memory;
+    const MigCosts *c = &v->config.costs, *rc = &v->config.receiver;
+    uint32_t block = op->pages.block;
+    bool zero = m->ops->is_zero(m, block, page);
+    MigRecord r = { .type = zero ? MIG_REC_RAM_ZERO : MIG_REC_RAM_PAGE };
+    r.ram.offset = page * m->page_size;
+    r.ram.cont = !named;
+    r.ram.block = block;
+    r.ram.name = named ? mig_str(m->ops->block(m, block)->name) : (MigStr){ 0 };
+    r.payload = zero ? 0 : m->page_size;
+    if (v->bytes) {
+        size_t n = mig_record_encode(&r, v->encoded, MIG_ENCODED_MAX);
+        append(v, v->encoded, n);
+        if (!zero) {
+            append(v, m->ops->read(m, block, page, v->scratch), m->page_size);
+        }
+    }
+    bool touched = mig_bitmap_test(v->touched[block], page);
+    if (zero) {
+        v->work += (uint64_t)rc->receive_zero;
+    } else {
+        v->work += (uint64_t)(rc->receive_page + (touched ? 0 : rc->first_touch));
+        mig_bitmap_set(v->touched[block], page);
+    }
+    spend_ps(v, zero ? c->zero_page : c->normal_page);
+    uint64_t out = mig_outbuf_put(&v->outbuf, named ? 9 : 8); /* the word, the name's length */
+    out += named ? mig_outbuf_put_piece(&v->outbuf, r.ram.name.len) : 0;
+    out += zero ? mig_outbuf_put(&v->outbuf, 1) : mig_outbuf_put_page(&v->outbuf, m->page_size);
+    flushed(v, out);
+    return zero;
+}
+
+static void do_pages(MigVirtual *v, const MigOp *op, MigOutcome *out)
+{
+    uint64_t queued = v->outbuf.queued, flushed_at = v->outbuf.flushed;
+    bool named = op->pages.named;
+    for (uint64_t left = op->pages.dirty; left && !v->cut; left &= left - 1) {
+        uint64_t bit = left & -left;
+        bool zero = send_page(v, op, op->pages.first + (unsigned)__builtin_ctzll(left), named);
+        named = false;
+        out->sent |= bit;
+        out->zero |= zero ? bit : 0;
+        uint64_t counted = op->pages.counts == MIG_QUOTA_FLUSHED ? v->outbuf.flushed - flushed_at
+                                                                 : v->outbuf.queued - queued;
+        if (counted > op->pages.quota) {
+            break;
+        }
+    }
+}
+
+static void do_sync(MigVirtual *v)
+{
+    const MigCosts *c = &v->config.costs;
+    __uint128_t part = (__uint128_t)(uint64_t)c->sync_gib * v->ram_bytes;
+    spend(v, c->sync_base + (int64_t)(part >> 30));
+    digest(v, "sync", NULL, 0);
+}
+
+static void do_guest(MigVirtual *v, bool run)
+{
+    spend(v, run ? v->config.costs.start : v->config.costs.stop);
+    if (v->config.guest.run) {
+        v->config.guest.run(v->config.guest.opaque, run);
+    }
+}
+
+static void do_devices(MigVirtual *v, MigOutcome *out)
+{
+    spend(v, v->config.costs.devices);
+    if (!v->devices && v->config.devices) {
+        v->devices = v->config.devices(v->config.devices_opaque);
+    }
+    out->devices = v->devices;
+}
+
+/* The next message: pongs as they were asked for, then the verdict. */
+static void do_wait_return(MigVirtual *v, MigOutcome *out)
+{
+    int64_t at = v->link.receiver + v->config.link.latency;
+    MigRecord *r = &v->answer;
+    *r = (MigRecord){ .type = MIG_REC_RP };
+    r->rp.length = 4;
+    if (v->ping_at < v->ping_count) {
+        r->rp.type = MIG_RP_PONG;
+        r->rp.value = v->pings[v->ping_at++];
+        at = v->config.clock->now; /* came long ago */
+    } else if (!v->answered && !v->cut) {
+        v->answered = true;
+        r->rp.type = MIG_RP_SHUT;
+        r->rp.value = v->sink_failed;
+        at += v->sink_failed ? 0 : v->config.receiver.load_devices;
+    } else {
+        v->cut = v->cut ? v->cut : "the return path was closed";
+    }
+    advance(v, at, true);
+    out->record = r;
+}
+
+static void do_notify(MigVirtual *v, const MigOp *op)
+{
+    const MigObserver *o = &v->config.observer;
+    digest(v, op->notify.event, op->notify.status, op->notify.pass);
+    if (o->event) {
+        o->event(o->opaque, v->config.clock->now, op->notify.event, op->notify.status,
+                 op->notify.pass);
+    }
+}
+
+static void do_close(MigVirtual *v)
+{
+    flushed(v, mig_outbuf_flush(&v->outbuf));
+    if (v->config.sink.end) {
+        v->config.sink.end(v->config.sink.opaque, 0);
+    }
+}
+
+static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
+{
+    switch (op->kind) {
+    case MIG_OP_CONNECT:
+        spend(v, v->config.costs.connect + 2 * v->config.link.latency);
+        break;
+    case MIG_OP_SEND:
+        do_send(v, op);
+        break;
+    case MIG_OP_SEND_PAGES:
+        do_pages(v, op, out);
+        break;
+    case MIG_OP_FLUSH:
+        flushed(v, mig_outbuf_flush(&v->outbuf));
+        break;
+    case MIG_OP_LOG_START:
+        spend(v, v->config.costs.setup);
+        break;
+    case MIG_OP_SYNC:
+        do_sync(v);
+        break;
+    case MIG_OP_CLEAR:
+        spend(v, v->config.costs.clear_chunk);
+        break;
+    case MIG_OP_STOP_GUEST:
+    case MIG_OP_START_GUEST:
+        do_guest(v, op->kind == MIG_OP_START_GUEST);
+        break;
+    case MIG_OP_THROTTLE:
+        if (v->config.guest.throttle) {
+            v->config.guest.throttle(v->config.guest.opaque, op->percent);
+        }
+        break;
+    case MIG_OP_DEVICES:
+        do_devices(v, out);
+        break;
+    case MIG_OP_SLEEP:
+        advance(v, op->until, true);
+        break;
+    case MIG_OP_WAIT_RETURN:
+        do_wait_return(v, out);
+        break;
+    case MIG_OP_CLOSE:
+        do_close(v);
+        break;
+    case MIG_OP_NOTIFY:
+        do_notify(v, op);
+        break;
+    case MIG_OP_DONE:
+        break;
+    }
+}
+
+MigOutcome mig_virtual_do(MigVirtual *v, const MigOp *op)
+{
+    uint64_t queued = v->outbuf.queued, flushed_before = v->outbuf.flushed;
+    MigOutcome out = { 0 };
+    dispatch(v, op, &out);
+    out.now = v->config.clock->now;
+    out.queued_bytes = v->outbuf.queued - queued;
+    out.flushed = v->outbuf.flushed - flushed_before;
+    out.interrupt = v->pending;
+    v->pending = MIG_UNINTERRUPTED;
+    if (v->cut) {
+        out.interrupt = MIG_INTERRUPT_ERROR;
+        out.error = v->cut;
+    }
+    if (v->config.observer.op) {
+        v->config.observer.op(v->config.observer.opaque, op, &out);
+    }
+    return out;
+}
+
+MigEvents *mig_virtual_events(MigVirtual *v)
+{
+    return &v->events;
+}
+
+void mig_virtual_interrupt(MigVirtual *v, MigInterrupt why)
+{
+    v->pending = why;
+}
+
+void mig_virtual_cut(MigVirtual *v, const char *error)
+{
+    v->cut = error;
+}
+
+int64_t mig_virtual_receiver_done(const MigVirtual *v)
+{
+    return v->link.receiver;
+}
+
+const char *mig_virtual_events_digest(MigVirtual *v)
+{
+    return g_checksum_get_string(v->events_sum);
+}
+
+const char *mig_virtual_bytes_digest(MigVirtual *v)
+{
+    return v->bytes_sum ? g_checksum_get_string(v->bytes_sum) : NULL;
+}
