@@ -538,5 +538,5 @@ const MigVmDevice *mig_vmdesc_find(MigVmdesc *desc, const char *name, uint32_t i
 
 uint64_t mig_vmdesc_device_size(const MigVmDevice *device)
 {
-    return device->size;
+    return device->unreliable ? UINT64_MAX : device->size;
 }

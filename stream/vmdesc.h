@@ -93,7 +93,8 @@ void mig_vmdesc_free(MigVmdesc *desc); /* NULL is fine */
  */
 const MigVmDevice *mig_vmdesc_find(MigVmdesc *desc, const char *name, uint32_t instance_id);
 
-/* Bytes of a device's body on the wire, from header to footer. */
+/* Bytes of a device's body on the wire, from header to footer; UINT64_MAX (which is
+   MIG_BODY_SIZE_UNKNOWN) where the description is unreliable. */
 uint64_t mig_vmdesc_device_size(const MigVmDevice *device);
 
 /* Bytes that a subsection's header takes: 05, cstr name, be32 version. */

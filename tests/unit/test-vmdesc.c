@@ -106,8 +106,10 @@ static void test_real(gconstpointer id)
 
         if (device->unreliable) {
             g_assert_cmpstr(device->name, ==, "s390_css");
+            g_assert_cmpuint(mig_vmdesc_device_size(device), ==, G_MAXUINT64);
             continue;
         }
+        g_assert_cmpuint(mig_vmdesc_device_size(device), ==, device->size);
         body = mig_test_body(stream, &from, device);
         g_assert_true(mig_vmdesc_find(desc, device->name, device->instance_id) == device);
         if (!mig_vmdesc_walk(device, data + body, device->size, &visitor, &tally, &why)) {
