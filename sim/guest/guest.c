@@ -287,6 +287,11 @@ static const MigMemoryOps guest_ops = {
     .read = memory_read,
 };
 
+void mig_guest_detach(MigGuest *g)
+{
+    g->clock = NULL;
+}
+
 MigMemory *mig_guest_memory(MigGuest *g)
 {
     return &g->memory;

@@ -50,6 +50,9 @@ typedef struct MigGuest MigGuest;
 MigGuest *mig_guest_new(const MigGuestConfig *config);
 void mig_guest_free(MigGuest *g); /* NULL is fine */
 
+/* Forgets the clock that `now` pointed to: the guest stays as it is. */
+void mig_guest_detach(MigGuest *g);
+
 /* The guest as the engine sees it. map, write and fill are NULL: it is a source. */
 MigMemory *mig_guest_memory(MigGuest *g);
 

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The front door: finds the command in the tables of the folders and runs it. */
+#include <glib.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sim/command.h"
+#include "sim/nearest.h"
+#include "sim/result.h"
+
+static const MigCommandEntry *const tables[] = { mig_sim_commands, mig_conformance_commands };
+
+static const MigCommandEntry *find(const char *name)
+{
+    for (size_t t = 0; t < G_N_ELEMENTS(tables); t++) {
+        for (const MigCommandEntry *c = tables[t]; c->name; c++) {
+            if (strcmp(c->name, name) == 0) {
+                return c;
+            }
+        }
+    }
+    return NULL;
+}
+
+static void usage(FILE *to)
+{
+    fputs("usage: migbench COMMAND [ARGUMENTS]\n\n"
+          "A test bench for QEMU live migration.\n\nCommands:\n",
+          to);
+    for (size_t t = 0; t < G_N_ELEMENTS(tables); t++) {
+        for (const MigCommandEntry *c = tables[t]; c->name; c++) {
+            fprintf(to, "  %-10s %s\n", c->name, c->summary);
+        }
+    }
+    fputs("\n  migbench COMMAND --help     what a command takes\n"
+          "  migbench --version          the version\n\n"
+          "Exit status: 0 fine; 1 a finding; 2 usage or bad scenario; 3 incomplete;\n"
+          "4 environment or internal error.\n",
+          to);
+}
+
+static const char *nearest_command(const char *name)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new();
+    for (size_t t = 0; t < G_N_ELEMENTS(tables); t++) {
+        for (const MigCommandEntry *c = tables[t]; c->name; c++) {
+            g_ptr_array_add(names, (char *)c->name);
+        }
+    }
+    g_ptr_array_add(names, NULL);
+    return mig_nearest(name, (const char *const *)names->pdata);
+}
+
+static int unknown(const char *name)
+{
+    const char *near = nearest_command(name);
+    fprintf(stderr, "migbench: there is no command '%s'", name);
+    if (near) {
+        fprintf(stderr, "; did you mean '%s'?\n", near);
+    } else {
+        fputs("; migbench --help lists them\n", stderr);
+    }
+    return MIG_EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    setlocale(LC_CTYPE, "");
+    if (argc < 2) {
+        usage(stderr);
+        return MIG_EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        usage(stdout);
+        return MIG_EXIT_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("migbench %s\n", mig_program_version());
+        return MIG_EXIT_OK;
+    }
+    const MigCommandEntry *command = find(argv[1]);
+    if (!command) {
+        return unknown(argv[1]);
+    }
+    g_autofree char *name = g_strconcat("migbench ", command->name, NULL);
+    g_set_prgname(name);
+    argv[1] = name;
+    return command->run(argc - 1, argv + 1);
+}

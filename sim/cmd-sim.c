@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* migbench sim: simulate one migration. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sim/command.h"
+#include "sim/commands.h"
+#include "sim/progress.h"
+#include "sim/result.h"
+#include "sim/scenario-from-manifest.h"
+#include "sim/units.h"
+
+static volatile sig_atomic_t interrupted;
+
+typedef struct SimOptions {
+    char **sets, **dumps;
+    char *seed, *result, *stream, *trace;
+    gboolean accounting;
+} SimOptions;
+
+typedef struct Output {
+    FILE *file; /* NULL: nobody wants the stream */
+    char *path; /* NULL: standard output */
+    char *temporary;
+    const char *name;
+    MigProgress progress;
+    int64_t limit;
+} Output;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+static int complain(int status, const char *message)
+{
+    fprintf(stderr, "migbench sim: %s\n", message);
+    return status;
+}
+
+/* The stream ---------------------------------------------------------------------------------- */
+
+static bool fail_errno(GError **error, const char *name)
+{
+    int code = errno;
+    g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(code), "cannot write %s: %s", name,
+                g_strerror(code));
+    return false;
+}
+
+static bool open_stream(Output *out, const char *path, GError **error)
+{
+    if (!path) {
+        return true;
+    }
+    if (strcmp(path, "-") == 0) {
+        out->file = stdout;
+        out->name = "standard output";
+        return true;
+    }
+    out->path = g_strdup(path);
+    out->name = out->path;
+    out->temporary = g_strconcat(path, ".XXXXXX", NULL);
+    int fd = g_mkstemp_full(out->temporary, 02 /* O_RDWR */, 0666);
+    if (fd < 0) {
+        g_clear_pointer(&out->temporary, g_free);
+        return fail_errno(error, path);
+    }
+    out->file = fdopen(fd, "wb");
+    return true;
+}
+
+static bool write_stream(void *opaque, const void *data, size_t n, GError **error)
+{
+    Output *out = opaque;
+    return !out->file || fwrite(data, 1, n, out->file) == n || fail_errno(error, out->name);
+}
+
+/* Gives the stream its name; what was interrupted keeps it too: it is what a cut link leaves. */
+static bool close_stream(Output *out, GError **error)
+{
+    FILE *file = g_steal_pointer(&out->file);
+    if (!file) {
+        return true;
+    }
+    if (file == stdout) {
+        return fflush(file) == 0 || fail_errno(error, out->name);
+    }
+    if (fclose(file) != 0 || rename(out->temporary, out->path) != 0) {
+        return fail_errno(error, out->name);
+    }
+    g_clear_pointer(&out->temporary, g_free);
+    return true;
+}
+
+static void clear_output(Output *out)
+{
+    if (out->file && out->file != stdout) {
+        fclose(out->file);
+    }
+    if (out->temporary) {
+        unlink(out->temporary);
+    }
+    g_free(out->temporary);
+    g_free(out->path);
+}
+
+/* Progress ------------------------------------------------------------------------------------ */
+
+static void show_progress(void *opaque, const MigSource *source, int64_t now)
+{
+    Output *out = opaque;
+    MigStats stats;
+    if (!mig_progress_due(&out->progress)) {
+        return;
+    }
+    mig_source_query(source, now, &stats);
+    g_autofree char *at = mig_format_time(now);
+    g_autofree char *left = mig_format_size(stats.ram.remaining);
+    mig_progress_show(&out->progress,
+                      "%s  %s  pass %" G_GUINT64_FORMAT "  %s remaining  (%u %% of "
+                      "the limit)",
+                      stats.status, at, stats.ram.dirty_sync_count, left,
+                      (unsigned)(now / (out->limit / 100 + 1)));
+}
+
+/* Results ------------------------------------------------------------------------------------- */
+
+static bool dump_blocks(const MigSimulation *m, char **dumps, GError **error)
+{
+    for (; dumps && *dumps; dumps++) {
+        const char *equals = strchr(*dumps, '=');
+        uint32_t index = 0;
+        while (equals && index < m->scenario->blocks->len) {
+            const char *name = g_array_index(m->scenario->blocks, MigScenarioBlock, index).name;
+            if (strlen(name) == (size_t)(equals - *dumps) &&
+                strncmp(name, *dumps, strlen(name)) == 0) {
+                break;
+            }
+            index++;
+        }
+        if (!equals || index == m->scenario->blocks->len) {
+            g_set_error(error, MIG_READER_ERROR, 0,
+                        "--dump %s: expected BLOCK=FILE with a block of "
+                        "the scenario",
+                        *dumps);
+            return false;
+        }
+        if (!mig_memory_dump(mig_guest_memory(m->guest), index, equals + 1, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool save_result(const MigSimulation *m, const char *path, GError **error)
+{
+    if (!path) {
+        return true;
+    }
+    json_object *o = mig_result_to_json(m);
+    bool fine = mig_json_save(o, path, error);
+    json_object_put(o);
+    return fine;
+}
+
+static int report(const MigSimulation *m, const SimOptions *o, Output *out)
+{
+    g_autoptr(GError) error = NULL;
+    bool to_stdout = out->file == stdout;
+    if (!close_stream(out, &error) || !dump_blocks(m, o->dumps, &error) ||
+        !save_result(m, o->result, &error)) {
+        return complain(g_error_matches(error, MIG_READER_ERROR, 0) ? MIG_EXIT_USAGE
+                                                                    : MIG_EXIT_ENVIRONMENT,
+                        error->message);
+    }
+    GString *text = mig_result_summary(m);
+    fputs(text->str, to_stdout ? stderr : stdout);
+    g_string_free(text, TRUE);
+    return mig_simulation_fine(m) ? MIG_EXIT_OK : MIG_EXIT_FINDING;
+}
+
+static int run(const MigScenario *s, const SimOptions *o)
+{
+    g_autoptr(GError) error = NULL;
+    Output out = { .progress = mig_progress_begin(), .limit = s->limit };
+    MigSimulateOptions options = {
+        .accounting = o->accounting,
+        .stream = write_stream,
+        .progress = show_progress,
+        .opaque = &out,
+        .interrupted = &interrupted,
+    };
+    int status = MIG_EXIT_ENVIRONMENT;
+    if (open_stream(&out, o->stream, &error)) {
+        struct sigaction action = { .sa_handler = on_interrupt };
+        sigaction(SIGINT, &action, NULL);
+        g_autoptr(MigSimulation) m = mig_simulate(s, &options, &error);
+        mig_progress_end(&out.progress);
+        status = m ? report(m, o, &out) : status;
+    }
+    if (error) {
+        complain(status, error->message);
+    }
+    clear_output(&out);
+    return status;
+}
+
+static MigScenario *load(const SimOptions *o, const char *path, GError **error)
+{
+    g_autoptr(GPtrArray) sets = g_ptr_array_new_with_free_func(g_free);
+    for (char **set = o->sets; set && *set; set++) {
+        g_ptr_array_add(sets, g_strdup(*set));
+    }
+    if (o->seed) {
+        g_ptr_array_add(sets, g_strconcat("seed=", o->seed, NULL));
+    }
+    g_ptr_array_add(sets, NULL);
+    const char *const *list = (const char *const *)sets->pdata;
+    return o->trace ? mig_scenario_from_manifest(o->trace, list, error)
+                    : mig_scenario_load(path, list, error);
+}
+
+static int check_and_run(const SimOptions *o, int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    if (argc > 2 || (argc == 2) == (o->trace != NULL)) {
+        return complain(MIG_EXIT_USAGE, "expected one SCENARIO, or --from-trace MANIFEST; see "
+                                        "migbench sim --help");
+    }
+    if (o->accounting && o->stream) {
+        return complain(MIG_EXIT_USAGE, "--accounting makes no bytes: it can't go with --stream");
+    }
+    g_autoptr(MigScenario) s = load(o, argv[1], &error);
+    if (!s) {
+        bool missing = error->domain == G_FILE_ERROR;
+        return complain(missing ? MIG_EXIT_ENVIRONMENT : MIG_EXIT_USAGE, error->message);
+    }
+    return run(s, o);
+}
+
+int mig_cmd_sim(int argc, char **argv)
+{
+    SimOptions o = { 0 };
+    const GOptionEntry entries[] = {
+        { "set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &o.sets, "change one value of the scenario",
+          "PATH=VALUE" },
+        { "seed", 0, 0, G_OPTION_ARG_STRING, &o.seed, "the same as --set seed=N", "N" },
+        { "result", 0, 0, G_OPTION_ARG_FILENAME, &o.result, "write the result as JSON", "FILE" },
+        { "stream", 0, 0, G_OPTION_ARG_FILENAME, &o.stream,
+          "write the migration stream (- for standard output)", "FILE" },
+        { "dump", 0, 0, G_OPTION_ARG_STRING_ARRAY, &o.dumps,
+          "write the source's memory as it is in the end", "BLOCK=FILE" },
+        { "accounting", 0, 0, G_OPTION_ARG_NONE, &o.accounting,
+          "count bytes without making them: faster, and no destination", NULL },
+        { "from-trace", 0, 0, G_OPTION_ARG_FILENAME, &o.trace,
+          "instead of a scenario: what made a recorded trace", "MANIFEST" },
+        { NULL },
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new("SCENARIO");
+    g_autoptr(GError) error = NULL;
+    g_option_context_set_summary(context, "Simulates one migration on a virtual clock and says how "
+                                          "it went.");
+    g_option_context_set_description(
+        context, "Values of --set are JSON or plain text: --set link.bandwidth=1Gbit/s\n"
+                 "--set guest.ram[0].size=1G. Exit status: 0 completed, and the destination's\n"
+                 "memory equals the source's; 1 failed, cancelled, or the limit was reached;\n"
+                 "2 bad scenario or command line; 4 the environment failed.");
+    g_option_context_add_main_entries(context, entries, NULL);
+    int status = g_option_context_parse(context, &argc, &argv, &error)
+                     ? check_and_run(&o, argc, argv)
+                     : complain(MIG_EXIT_USAGE, error->message);
+    g_strfreev(o.sets);
+    g_strfreev(o.dumps);
+    g_free(o.seed);
+    g_free(o.result);
+    g_free(o.stream);
+    g_free(o.trace);
+    return status;
+}

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands of this folder, as sim/command.h wants them. */
+#ifndef MIG_SIM_COMMANDS_H
+#define MIG_SIM_COMMANDS_H
+
+int mig_cmd_sim(int argc, char **argv);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One simulated migration: the synthetic guest of a scenario, the source engine, the virtual world,
+ * and a destination engine that loads the same bytes into memory of its own, which is then compared
+ * with the source's.
+ *
+ *     guest <-- source <--> virtual world --bytes--> tap (--stream) --> destination --> buffer
+ */
+#ifndef MIG_SIM_SIMULATE_H
+#define MIG_SIM_SIMULATE_H
+
+#include <glib.h>
+#include <signal.h>
+
+#include "sim/engine/dest.h"
+#include "sim/engine/source.h"
+#include "sim/guest/buffer.h"
+#include "sim/scenario.h"
+
+typedef struct MigSimulateOptions {
+    bool accounting; /* no bytes: no destination, no stream, no digest of it */
+    /* Gets the main channel's bytes; false ends the run with the error set. May be NULL. */
+    bool (*stream)(void *opaque, const void *data, size_t n, GError **error);
+    /* Called now and then, with the virtual time. May be NULL. */
+    void (*progress)(void *opaque, const MigSource *source, int64_t now);
+    void *opaque;
+    const volatile sig_atomic_t *interrupted; /* not 0: end as soon as possible. May be NULL */
+    unsigned max_run;                         /* see MigSourceConfig; 0 but in tests */
+} MigSimulateOptions;
+
+/* What became of the destination's memory. */
+typedef enum MigMemoryVerdict {
+    MIG_MEMORY_NOT_COMPARED, /* accounting, or the migration did not complete */
+    MIG_MEMORY_EQUAL,
+    MIG_MEMORY_DIFFERS,
+} MigMemoryVerdict;
+
+/* A monitor event, or an action of the scenario. */
+typedef struct MigSimulationEvent {
+    int64_t at;
+    const char *name;   /* "MIGRATION", "MIGRATION_PASS", "STOP", "RESUME", "x-write"... */
+    const char *status; /* MIGRATION; else NULL */
+    uint64_t pass;      /* MIGRATION_PASS; else 0 */
+} MigSimulationEvent;
+
+typedef struct MigSimulation {
+    const MigScenario *scenario; /* borrowed */
+    MigSource *source;
+    MigGuest *guest;
+    MigDest *dest;       /* NULL: accounting */
+    MigBuffer *memory;   /* the destination's; NULL: accounting */
+    int64_t now;         /* ns, the end */
+    const char *outcome; /* x-outcome: "limit", "interrupted", or NULL */
+    GArray *events;      /* MigSimulationEvent */
+    MigMemoryVerdict verdict;
+    MigMemoryDifference difference;
+    char *dest_error;                   /* why the destination failed, or NULL */
+    char *events_digest, *bytes_digest; /* hexadecimal; the latter NULL in accounting mode */
+    int64_t dest_done;                  /* ns, when the destination had worked on everything */
+    MigGuestStats guest_stats;
+} MigSimulation;
+
+/*
+ * Runs |s|. NULL and *error only when the environment fails (memory, the stream's file); a
+ * migration that fails, is cancelled or meets the limit is a result.
+ */
+MigSimulation *mig_simulate(const MigScenario *s, const MigSimulateOptions *options,
+                            GError **error);
+void mig_simulation_free(MigSimulation *m); /* NULL is fine */
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigSimulation, mig_simulation_free)
+
+/* Completed, and the destination has what the source had (where that was compared). */
+bool mig_simulation_fine(const MigSimulation *m);
+
+#endif
