@@ -16,13 +16,20 @@ rom_in_build=sim/guest/program/migbench-guest.rom
 
 find_rom() {
     [ -z "${MIGBENCH_GUEST_ROM:-}" ] || return 0
-    for rom in "$top"/build*/$rom_in_build; do
+    for rom in "$top"/build*/"$rom_in_build"; do
         [ ! -r "$rom" ] || { MIGBENCH_GUEST_ROM=$rom; return 0; }
     done
     build=${MIGBENCH_RUNDIR:-/tmp/migbench-run}/build-rom
-    [ -d "$build" ] || meson setup "$build" "$top" >/dev/null
-    ninja -C "$build" "$rom_in_build" >/dev/null
-    MIGBENCH_GUEST_ROM=$build/$rom_in_build
+    [ -e "$build/build.ninja" ] || {
+        rm -rf "$build"
+        meson setup "$build" "$top" >/dev/null || :
+    }
+    if ninja -C "$build" "$rom_in_build" >/dev/null; then
+        MIGBENCH_GUEST_ROM=$build/$rom_in_build
+    else
+        echo "make.sh: the guest's ROM could not be built; traces of a running guest will fail" >&2
+        MIGBENCH_GUEST_ROM=
+    fi
 }
 
 scripts='record.py channels.py'

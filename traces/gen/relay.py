@@ -201,17 +201,18 @@ def pcapng(relay, comment):
     """(file contents, {channel: bytes}) of everything that was relayed."""
     settle_roles(relay)
     names, streams, packets = [], {}, []
+    heard = {(chunk[1].number, chunk[2]) for chunk in relay.chunks}
+    for connection in relay.connections:
+        for direction in ("forward", "back"):
+            name = channel_name(connection, direction)
+            # Both halves of the main one are listed, if only to show that the return path was silent.
+            if direction == "forward" or name.startswith("return") or (connection.number, direction) in heard:
+                names.append(name)
+                streams[name] = bytearray()
     for ns, connection, direction, data in relay.chunks:
         name = channel_name(connection, direction)
-        if name not in streams:
-            names.append(name)
-            streams[name] = bytearray()
         streams[name] += data
         packets.append((ns, names.index(name), data))
-    # The other half of every channel that exists has its interface too, if only to show that it was silent.
-    if "main" in streams and "return" not in streams:
-        names.append("return")
-        streams["return"] = bytearray()
     out = block(0x0a0d0d0a, struct.pack("<IHHq", 0x1a2b3c4d, 1, 0, -1) +
                 option(1, comment.encode()) + option(4, b"migbench") + option(0, b""))
     for name in names:
