@@ -19,6 +19,7 @@ import record
 import relay
 import script as scripts
 import walk
+import walk_channels
 
 PAGE = 4096
 VERSIONS = record.VERSIONS
@@ -277,7 +278,7 @@ def channel_stats(trace_id, how, streams, fields, memory):
     images = {}
     for name, data in streams.items():
         if name.startswith("multifd"):
-            channels[name], pages = walk.walk_multifd(data, main.page_size)
+            channels[name], pages = walk_channels.walk_multifd(data, main.page_size)
             for round_, block, page, contents in pages:
                 key = (block, page)
                 if key not in images or images[key][0] <= round_:
@@ -286,7 +287,7 @@ def channel_stats(trace_id, how, streams, fields, memory):
             colo_words = 0
             if main.colo:
                 data, colo_words = split_colo(data)
-            counts, _ = walk.walk_return(data)
+            counts, _ = walk_channels.walk_return(data)
             channels[name] = {"bytes": len(streams[name]), "messages": counts}
             if colo_words:
                 channels[name]["colo_words"] = colo_words
