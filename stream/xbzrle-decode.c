@@ -125,6 +125,18 @@ static MigXbzrleFault read_nzrun(Reader *r, MigXbzrleInfo *info, size_t page_siz
     return fault;
 }
 
+/* Most runs are short, and a call costs more than they do. */
+static inline void put_data(uint8_t *to, const uint8_t *from, size_t n)
+{
+    if (n > 8) {
+        memcpy(to, from, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        to[i] = from[i];
+    }
+}
+
 /* page may be NULL: then nothing is written. */
 static MigXbzrleFault walk(const uint8_t *delta, size_t n, uint8_t *page, size_t page_size,
                            MigXbzrleInfo *info, bool compare)
@@ -150,7 +162,7 @@ static MigXbzrleFault walk(const uint8_t *delta, size_t n, uint8_t *page, size_t
             if (compare && same_byte_somewhere(page + info->end, delta + r.at, length)) {
                 r.notes |= MIG_XBZRLE_NOTE_SAME_BYTE;
             }
-            memcpy(page + info->end, delta + r.at, length);
+            put_data(page + info->end, delta + r.at, length);
         }
         r.at += length;
         info->end += length;

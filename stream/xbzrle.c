@@ -181,12 +181,16 @@ typedef struct Edges {
     size_t count;
 } Edges;
 
+/* Number of the lowest bit that is set; of 0, anything. */
+typedef unsigned FirstBitFn(uint64_t word);
+
 /*
  * Adds the places where `changed` (bit k: byte base + k differs) switches; *inside is 1 if the byte
  * in front of it differs. Two are written without looking, more only when there are more.
  */
 static inline __attribute__((always_inline)) void add_edges(Edges *edges, size_t base,
-                                                            uint64_t changed, uint64_t *inside)
+                                                            uint64_t changed, uint64_t *inside,
+                                                            FirstBitFn *first_bit)
 {
     uint64_t switches = changed ^ (changed << 1 | *inside);
     uint16_t *at = edges->at + edges->count;
@@ -198,8 +202,7 @@ static inline __attribute__((always_inline)) void add_edges(Edges *edges, size_t
     edges->count += (size_t)__builtin_popcountll(switches);
     do {
         for (unsigned k = 0; k < 2; k++) {
-            /* ctz of 0 is 64 here: the bit keeps it defined, the value is never used. */
-            *at++ = (uint16_t)(base + (size_t)__builtin_ctzll(switches | 1ull << 63));
+            *at++ = (uint16_t)(base + first_bit(switches));
             switches &= switches - 1;
         }
     } while (switches);
@@ -281,13 +284,15 @@ static uint64_t changed_rest(const uint8_t *a, const uint8_t *b, size_t n)
 }
 
 /*
- * The body of every vector path, with its two kernels inlined: the map of 64 bytes, and whether a
- * whole stretch is the same. The latter is asked only after a stretch in which nothing changed.
+ * The body of every vector path, with its kernels inlined: the map of 64 bytes, whether a whole
+ * stretch is the same, and the first bit of a map. The second The latter is asked only after a
+ * stretch in which nothing changed.
  */
 static inline __attribute__((always_inline)) void list_edges(Edges *edges, const uint8_t *a,
                                                              const uint8_t *b, size_t n,
                                                              uint64_t *inside, ChangedFn *changed64,
-                                                             SameFn *same_stretch)
+                                                             SameFn *same_stretch,
+                                                             FirstBitFn *first_bit)
 {
     size_t i = 0;
     bool quiet = !*inside;
@@ -301,21 +306,21 @@ static inline __attribute__((always_inline)) void list_edges(Edges *edges, const
             continue;
         }
         for (size_t end = i + STRETCH; i < end; i += 64) {
-            add_edges(edges, i, changed64(a + i, b + i), inside);
+            add_edges(edges, i, changed64(a + i, b + i), inside, first_bit);
         }
         quiet = edges->count == before && !*inside;
     }
     for (; i + 64 <= n; i += 64) {
-        add_edges(edges, i, changed64(a + i, b + i), inside);
+        add_edges(edges, i, changed64(a + i, b + i), inside, first_bit);
     }
     if (i < n) {
-        add_edges(edges, i, changed_rest(a + i, b + i, n - i), inside);
+        add_edges(edges, i, changed_rest(a + i, b + i, n - i), inside, first_bit);
     }
 }
 
 static inline __attribute__((always_inline)) int encode_vector(
     const uint8_t *old_page, const uint8_t *new_page, size_t page_size, uint8_t *delta,
-    size_t capacity, ChangedFn *changed64, SameFn *same_stretch)
+    size_t capacity, ChangedFn *changed64, SameFn *same_stretch, FirstBitFn *first_bit)
 {
     Writer w = { .page = new_page, .page_size = page_size, .delta = delta, .capacity = capacity };
     Edges edges;
@@ -326,7 +331,8 @@ static inline __attribute__((always_inline)) int encode_vector(
     for (size_t base = 0; base < page_size; base += PIECE) {
         size_t n = page_size - base < PIECE ? page_size - base : PIECE;
 
-        list_edges(&edges, old_page + base, new_page + base, n, &inside, changed64, same_stretch);
+        list_edges(&edges, old_page + base, new_page + base, n, &inside, changed64, same_stretch,
+                   first_bit);
         if (!put_edges(&w, &edges, base, &open, &start)) {
             return MIG_XBZRLE_OVERFLOW;
         }
@@ -369,10 +375,16 @@ MIG_SSE2 static inline bool same_sse2(const uint8_t *a, const uint8_t *b)
     return true;
 }
 
+MIG_SSE2 static inline unsigned first_bit_sse2(uint64_t word)
+{
+    return (unsigned)__builtin_ctzll(word | 1ull << 63);
+}
+
 MIG_SSE2 static int encode_sse2(const uint8_t *old_page, const uint8_t *new_page, size_t page_size,
                                 uint8_t *delta, size_t capacity)
 {
-    return encode_vector(old_page, new_page, page_size, delta, capacity, changed_sse2, same_sse2);
+    return encode_vector(old_page, new_page, page_size, delta, capacity, changed_sse2, same_sse2,
+                         first_bit_sse2);
 }
 
 #define MIG_AVX2 __attribute__((target("avx2,bmi,bmi2,popcnt")))
@@ -402,10 +414,16 @@ MIG_AVX2 static inline bool same_avx2(const uint8_t *a, const uint8_t *b)
     return _mm256_movemask_epi8(all) == -1;
 }
 
+MIG_AVX2 static inline unsigned first_bit_avx2(uint64_t word)
+{
+    return (unsigned)_tzcnt_u64(word);
+}
+
 MIG_AVX2 static int encode_avx2(const uint8_t *old_page, const uint8_t *new_page, size_t page_size,
                                 uint8_t *delta, size_t capacity)
 {
-    return encode_vector(old_page, new_page, page_size, delta, capacity, changed_avx2, same_avx2);
+    return encode_vector(old_page, new_page, page_size, delta, capacity, changed_avx2, same_avx2,
+                         first_bit_avx2);
 }
 
 static bool has_sse2(void)
