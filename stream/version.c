@@ -14,17 +14,17 @@
 #define V(major, minor) MIG_VERSION_OF(major, minor)
 #define FOREVER         UINT32_MAX
 
-#define BINARY(name, since, until, value_)                             \
-    {                                                                  \
+#define BINARY(name, since, until, value_)                            \
+    {                                                                 \
         offsetof(MigEra, name), MIG_AXIS_BINARY, since, until, value_ \
     }
-#define MACHINE(name, since, until, value_)                             \
-    {                                                                   \
+#define MACHINE(name, since, until, value_)                            \
+    {                                                                  \
         offsetof(MigEra, name), MIG_AXIS_MACHINE, since, until, value_ \
     }
 
-#define FLAGS_1                                                                                  \
-    (MIG_RAM_FLAG_ZERO | MIG_RAM_FLAG_MEM_SIZE | MIG_RAM_FLAG_PAGE | MIG_RAM_FLAG_EOS |          \
+#define FLAGS_1                                                                         \
+    (MIG_RAM_FLAG_ZERO | MIG_RAM_FLAG_MEM_SIZE | MIG_RAM_FLAG_PAGE | MIG_RAM_FLAG_EOS | \
      MIG_RAM_FLAG_CONTINUE | MIG_RAM_FLAG_XBZRLE)
 #define FLAGS_1_5 (FLAGS_1 | MIG_RAM_FLAG_HOOK)
 #define FLAGS_2_4 (FLAGS_1_5 | MIG_RAM_FLAG_COMPRESS_PAGE)

@@ -224,7 +224,8 @@ static bool on_body(MigDest *d, const MigRecord *r)
 
 static bool on_unsupported(MigDest *d, const MigRecord *r)
 {
-    return refuse(d, MIG_FAULT_NONE, mig_record_name(r->type), "a record of a plain precopy stream");
+    return refuse(d, MIG_FAULT_NONE, mig_record_name(r->type),
+                  "a record of a plain precopy stream");
 }
 
 static const MigHandler handlers[MIG_REC_COUNT] = {

@@ -36,8 +36,8 @@ typedef struct MigMemoryOps {
     void (*log_start)(MigMemory *m);
     void (*log_stop)(MigMemory *m);
     /*
-     * Moves what was logged for the block since the last sync into |dirty| (ramblock_sync_dirty_bitmap)
-     * and returns how many bits turned from 0 to 1.
+     * Moves what was logged for the block since the last sync into |dirty|
+     * (ramblock_sync_dirty_bitmap) and returns how many bits turned from 0 to 1.
      */
     uint64_t (*sync)(MigMemory *m, uint32_t block, MigBitmap *dirty);
     /* Re-arms the log of |count| pages from |first| (the lazy chunk clear under KVM). */

@@ -47,11 +47,11 @@ typedef struct MigOp {
             const void *payload; /* record->payload bytes, or NULL when it has none */
         } send;
         /*
-         * At most 64 pages from `first`: bit i of `dirty` selects page first + i. The world looks at
-         * each page at the time it is its turn, says zero or normal, queues it (the first one with
-         * its block's name when `named`), and stops behind the page with which the bytes that this
-         * operation flushed (or queued, as `counts` says) exceed `quota` (UINT64_MAX: no limit).
-         * A channel that fails ends it, too. Anything else that happens does not.
+         * At most 64 pages from `first`: bit i of `dirty` selects page first + i. The world looks
+         * at each page at the time it is its turn, says zero or normal, queues it (the first one
+         * with its block's name when `named`), and stops behind the page with which the bytes that
+         * this operation flushed (or queued, as `counts` says) exceed `quota` (UINT64_MAX: no
+         * limit). A channel that fails ends it, too. Anything else that happens does not.
          */
         struct {
             uint32_t block;
@@ -89,8 +89,8 @@ typedef struct MigOutcome {
     uint64_t sent;         /* SEND_PAGES: which pages of `dirty` were taken */
     uint64_t zero;         /* SEND_PAGES: which of those were zero */
     MigInterrupt interrupt;
-    const char *error;       /* borrowed until the next operation */
-    const MigRecord *record; /* WAIT_RETURN: the message, borrowed likewise */
+    const char *error;         /* borrowed until the next operation */
+    const MigRecord *record;   /* WAIT_RETURN: the message, borrowed likewise */
     const MigDevices *devices; /* DEVICES: finished; lives until the engine is done */
 } MigOutcome;
 

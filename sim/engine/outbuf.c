@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The stream object's accounting, see outbuf.h. Mirrors add_to_iovec(), add_buf_to_iovec() and
- * qemu_fflush() (migration/qemu-file.c, 5.2 to 11.1): a vector grows while what is added lies behind
- * its end; the 64th vector and the last byte of the buffer each cause a flush at once.
+ * qemu_fflush() (migration/qemu-file.c, 5.2 to 11.1): a vector grows while what is added lies
+ * behind its end; the 64th vector and the last byte of the buffer each cause a flush at once.
  */
 #include "sim/engine/outbuf.h"
 

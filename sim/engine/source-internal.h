@@ -65,8 +65,8 @@ struct MigSource {
     uint64_t clear_chunk;
 
     /* The loop. */
-    int64_t window_ms;        /* start of the window, ms */
-    uint64_t window_bytes;    /* transferred at its start */
+    int64_t window_ms;     /* start of the window, ms */
+    uint64_t window_bytes; /* transferred at its start */
     uint64_t window_pages;
     uint64_t quota_base;      /* the counter at the last reset */
     bool unlimited;           /* completion */

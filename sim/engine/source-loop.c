@@ -75,8 +75,7 @@ static void close_window(MigSource *s, int64_t now)
     }
     s->threshold = (uint64_t)(switchover_bandwidth(s) * (double)s->parameters.downtime_limit);
     s->ram.mbps = ((double)bytes * 8.0) / ((double)ms / 1000.0) / 1000.0 / 1000.0;
-    s->ram.pages_per_second =
-        (uint64_t)((double)(pages - s->window_pages) / ((double)ms / 1000.0));
+    s->ram.pages_per_second = (uint64_t)((double)(pages - s->window_pages) / ((double)ms / 1000.0));
     expect_downtime(s, bytes);
     s->quota_base = counter(s);
     s->window_ms = now;

@@ -57,7 +57,8 @@ static void state_log(MigSource *s)
 /* Lists are static: they must live as long as the queued record. */
 static void send_configuration(MigSource *s)
 {
-    static const MigStr shared[] = { { "x-ignore-shared", 15 } }, mapped[] = { { "mapped-ram", 10 } };
+    static const MigStr shared[] = { { "x-ignore-shared", 15 } },
+                        mapped[] = { { "mapped-ram", 10 } };
     mig_source_send(s, MIG_REC_CONFIG)->config.machine = mig_str(s->config.machine);
     bool ignore = mig_source_has(s, MIG_CAP_X_IGNORE_SHARED);
     if (ignore || mig_source_has(s, MIG_CAP_MAPPED_RAM)) {

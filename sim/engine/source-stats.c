@@ -11,10 +11,10 @@ static const struct {
     const char *status;
     bool times, expected, downtime, ram;
 } shown[] = {
-    { "none", false, false, false, false },       { "setup", false, false, false, false },
-    { "active", true, true, false, true },        { "device", true, true, false, true },
-    { "cancelling", true, true, false, true },    { "completed", true, false, true, true },
-    { "failing", false, false, false, false },    { "failed", false, false, false, false },
+    { "none", false, false, false, false },      { "setup", false, false, false, false },
+    { "active", true, true, false, true },       { "device", true, true, false, true },
+    { "cancelling", true, true, false, true },   { "completed", true, false, true, true },
+    { "failing", false, false, false, false },   { "failed", false, false, false, false },
     { "cancelled", false, false, false, false },
 };
 

@@ -32,7 +32,8 @@ static inline int64_t mig_clock_ms(int64_t ns)
     return ns / MIG_NS_PER_MS;
 }
 
-/* The time that |units| take at |per_second| of them, rounded up to a nanosecond; 0 rate: at once. */
+/* The time that |units| take at |per_second| of them, rounded up to a nanosecond; 0 rate: at once.
+ */
 static inline int64_t mig_clock_span(uint64_t units, uint64_t per_second)
 {
     if (per_second == 0) {

@@ -83,7 +83,8 @@ static void push_chunk(MigLink *l, MigLinkChunk chunk)
     l->chunks[(l->head + l->count++) % l->cap] = chunk;
 }
 
-/* When the receiver leaves room for the |n| bytes to come; drops chunks that are history by then. */
+/* When the receiver leaves room for the |n| bytes to come; drops chunks that are history by then.
+ */
 static int64_t receiver_has_room(MigLink *l, int64_t now, uint64_t n)
 {
     __uint128_t flight =

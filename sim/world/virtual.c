@@ -32,7 +32,7 @@ struct MigVirtual {
     uint64_t work;          /* ps that the receiver will spend on what is queued */
     uint64_t work_given;    /* ns of it that the link knows */
     MigInterrupt pending;
-    const char *cut;        /* the channel's error */
+    const char *cut; /* the channel's error */
     bool sink_failed;
     bool return_path, answered;
     uint32_t pings[4];
@@ -128,8 +128,8 @@ static void digest(MigVirtual *v, const char *what, const char *status, uint64_t
     int n = g_snprintf(line, sizeof(line),
                        "%" G_GINT64_FORMAT " %s %s %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT
                        " %" G_GUINT64_FORMAT "\n",
-                       v->config.clock->now, what, status ? status : "-", number,
-                       v->outbuf.queued, v->outbuf.flushed);
+                       v->config.clock->now, what, status ? status : "-", number, v->outbuf.queued,
+                       v->outbuf.flushed);
     g_checksum_update(v->events_sum, (const guchar *)line, n);
 }
 

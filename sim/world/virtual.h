@@ -25,7 +25,7 @@
 /* What the world does to the guest; each is called at the clock's present time. */
 typedef struct MigGuestHooks {
     void *opaque;
-    void (*run)(void *opaque, bool running);         /* vCPUs start or stop */
+    void (*run)(void *opaque, bool running);          /* vCPUs start or stop */
     void (*throttle)(void *opaque, unsigned percent); /* 0: none */
 } MigGuestHooks;
 
@@ -50,13 +50,13 @@ typedef struct MigObserver {
 
 typedef struct MigVirtualConfig {
     MigClock *clock;
-    MigMemory *memory;       /* the source's */
-    MigCosts costs;          /* the source's host */
-    MigCosts receiver;       /* the destination's */
+    MigMemory *memory; /* the source's */
+    MigCosts costs;    /* the source's host */
+    MigCosts receiver; /* the destination's */
     MigLinkConfig link;
-    MigGuestHooks guest;     /* functions may be NULL */
-    MigSink sink;            /* bytes NULL: accounting */
-    MigObserver observer;    /* functions may be NULL */
+    MigGuestHooks guest;  /* functions may be NULL */
+    MigSink sink;         /* bytes NULL: accounting */
+    MigObserver observer; /* functions may be NULL */
     /* The devices' state, asked for once with the guest stopped; the world frees it. */
     MigDevices *(*devices)(void *opaque);
     void *devices_opaque;

@@ -20,6 +20,7 @@ static void catch_up(FakeMemory *m)
     while (m->running && w->pages && m->next <= m->clock->now) {
         uint64_t page = w->first + m->written % w->pages;
         m->written++;
+        mig_bitmap_set(m->used[w->block], page);
         if (w->zero_every && m->written % w->zero_every == 0) {
             memset(at(m, w->block, page), 0, PAGE);
         } else {
@@ -73,7 +74,8 @@ static void clear(MigMemory *m, uint32_t block, uint64_t first, uint64_t n)
 
 static bool is_zero(MigMemory *m, uint32_t block, uint64_t page)
 {
-    return mig_is_zero(at(self(m), block, page), PAGE);
+    FakeMemory *fake = self(m);
+    return !mig_bitmap_test(fake->used[block], page) || mig_is_zero(at(fake, block, page), PAGE);
 }
 
 static const uint8_t *read_page(MigMemory *m, uint32_t block, uint64_t page, uint8_t *scratch)
@@ -83,6 +85,7 @@ static const uint8_t *read_page(MigMemory *m, uint32_t block, uint64_t page, uin
 
 static uint8_t *map(MigMemory *m, uint32_t block, uint64_t page)
 {
+    mig_bitmap_set(((FakeMemory *)m)->used[block], page);
     return page % 2 ? NULL : at(self(m), block, page); /* both ways get their turn */
 }
 
@@ -93,6 +96,7 @@ static void write_page(MigMemory *m, uint32_t block, uint64_t page, const uint8_
 
 static void fill(MigMemory *m, uint32_t block, uint64_t page, uint8_t byte)
 {
+    mig_bitmap_set(((FakeMemory *)m)->used[block], page);
     memset(at(self(m), block, page), byte, PAGE);
 }
 
@@ -126,6 +130,7 @@ FakeMemory *fake_memory_new(const MigClock *clock, const uint64_t *pages)
         };
         m->bytes[m->count] = g_malloc0(n * PAGE);
         m->log[m->count] = mig_bitmap_new(n);
+        m->used[m->count] = mig_bitmap_new(n);
     }
     return m;
 }
@@ -135,6 +140,7 @@ void fake_memory_free(FakeMemory *m)
     for (uint32_t i = 0; i < m->count; i++) {
         g_free(m->bytes[i]);
         mig_bitmap_free(m->log[i]);
+        mig_bitmap_free(m->used[i]);
     }
     g_free(m);
 }
@@ -142,6 +148,7 @@ void fake_memory_free(FakeMemory *m)
 void fake_memory_fill(FakeMemory *m, uint32_t block, uint64_t first, uint64_t n)
 {
     for (uint64_t page = first; page < first + n; page++) {
+        mig_bitmap_set(m->used[block], page);
         memset(at(m, block, page), (int)(page % 255 + 1), PAGE);
         memcpy(at(m, block, page), &page, sizeof(page));
     }

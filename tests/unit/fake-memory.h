@@ -25,6 +25,7 @@ typedef struct FakeMemory {
     MigMemoryBlock blocks[FAKE_BLOCKS];
     uint8_t *bytes[FAKE_BLOCKS];
     MigBitmap *log[FAKE_BLOCKS];
+    MigBitmap *used[FAKE_BLOCKS]; /* pages that were ever written: the others are zero unread */
     bool logging, running;
     FakeWriter writer;
     int64_t next; /* of the writer, ns */
