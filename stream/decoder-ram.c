@@ -39,7 +39,6 @@ static MigStep parse_mem_size(MigDecoder *d, MigCursor *c, MigRecord *r)
 {
     r->type = MIG_REC_RAM_MEM_SIZE;
     mig_decoder_label(d, "mem-size", MIG_NO_INDEX);
-    d->shared->listed = true;
     d->list_left = r->ram.offset;
     d->list_index = 0;
     d->parse = d->list_left ? parse_list : mig_parse_ram;
@@ -171,6 +170,7 @@ static MigStep parse_list(MigDecoder *d, MigCursor *c, MigRecord *r)
     b.name = d->shared->blocks[index].name;
     b.index = index;
     d->shared->blocks[index] = b;
+    d->shared->listed = true;
     d->list_left -= b.used_length;
     d->list_index++;
     d->mapped_block = index;

@@ -59,7 +59,9 @@ MigDecoder *mig_decoder_new(const MigDecoderOptions *options)
     }
     d->owns_shared = true;
     shared->page_size = d->opt.page_size ? d->opt.page_size : 4096;
-    shared->footers = d->opt.footers == MIG_YES;
+    /* Every version that can recover writes footers. */
+    shared->footers = d->opt.footers == MIG_AUTO ? d->opt.channel == MIG_CHANNEL_RECOVERY
+                                                 : d->opt.footers == MIG_YES;
     return d;
 }
 
