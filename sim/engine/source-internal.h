@@ -58,7 +58,6 @@ struct MigSource {
     uint64_t index;     /* i of the iterate call */
     int64_t call_began; /* ns */
     bool final;         /* the END section */
-    bool complete_round_only;
     MigState after_ram, after_sync;
     bool sync_counts, sync_event;
     uint32_t clear_block;
