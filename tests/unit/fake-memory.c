@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See fake-memory.h. Writes up to the clock's time happen when memory is next asked for. */
-#include "fake-memory.h"
+#include "tests/unit/fake-memory.h"
 
 #include <glib.h>
 #include <string.h>

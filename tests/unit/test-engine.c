@@ -5,11 +5,11 @@
 #include <glib.h>
 #include <string.h>
 
-#include "fake-memory.h"
 #include "sim/engine/dest.h"
 #include "sim/engine/outbuf.h"
 #include "sim/engine/source.h"
 #include "sim/world/virtual.h"
+#include "tests/unit/fake-memory.h"
 
 #define MIB (1ull << 20)
 
