@@ -17,17 +17,21 @@ MIB = 1 << 20
 
 
 def scenario(version, machine, blocks):
-    """Blocks: [(name, bytes)]. The hot region is rewritten all the time, and blanked in between."""
+    """Blocks: [(name, bytes)]. A few pages of each are rewritten and blanked all the time, faster than
+    the downtime allows, until enough passes have been made and the downtime is raised."""
     ram = [{"name": name, "size": size,
             "content": [{"offset": 0, "length": size // 2, "kind": "random"}]}
            for name, size in blocks]
-    workload = [{"block": name, "offset": size // 4, "length": size // 2, "pattern": "random",
+    workload = [{"block": name, "offset": size // 4, "length": "256k", "pattern": "random",
                  "rate": 3000, "pace": "clock", "write": write}
                 for name, size in blocks for write in ("page", "zero")]
     return {"schema": "migbench-scenario-1", "qemu": version, "seed": 20,
             "guest": {"machine": machine, "ram": ram, "workload": workload},
-            "link": {"bandwidth": "400Mbit/s", "latency": "100us"},
-            "parameters": {"max-bandwidth": 0, "downtime-limit": 30},
+            "link": {"bandwidth": "200Mbit/s", "latency": "100us",
+                     "send-buffer": "128k", "receive-buffer": "128k"},
+            "parameters": {"downtime-limit": 1},
+            "events": [{"after-pass": 10, "do": "migrate-set-parameters",
+                        "arguments": {"downtime-limit": 300}}],
             "limit": "60s"}
 
 
