@@ -290,13 +290,6 @@ json_object *mig_json_parse(const char *text, size_t n, const char *name, GError
         fail_at(error, name, text, at, json_tokener_error_desc(code));
     }
     json_tokener_free(tokener);
-    while (code == json_tokener_success && at < n && g_ascii_isspace(text[at])) {
-        at++;
-    }
-    if (code == json_tokener_success && at < n) {
-        fail_at(error, name, text, at, "something follows the end of the value");
-        code = json_tokener_error_parse_unexpected;
-    }
     size_t twice = code == json_tokener_success ? find_duplicate(text, n) : n;
     if (twice < n) {
         fail_at(error, name, text, twice, "this key stands twice in its object");

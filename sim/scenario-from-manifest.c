@@ -94,11 +94,16 @@ static json_object *make_ram(json_object *manifest)
     return list;
 }
 
-/* -M none can't be stopped by its guest; a guest that was never started says so itself. */
+/* What the manifest says, or what the emulator's -S means. */
 static const char *run_state_of(json_object *manifest)
 {
-    json_object *guest = get(get(manifest, "producer"), "guest");
-    const char *state = get_text(guest, "state");
+    json_object *producer = get(manifest, "producer"), *argv = get(producer, "argv");
+    const char *state = get_text(get(producer, "guest"), "state");
+    for (size_t i = 0; i < length_of(argv) && !state; i++) {
+        if (strcmp(json_object_get_string(json_object_array_get_idx(argv, i)), "-S") == 0) {
+            state = "prelaunch";
+        }
+    }
     return state ? state : "running";
 }
 

@@ -37,8 +37,8 @@ static json_object *parse_value(const char *text)
     bool json = json_tokener_get_error(tokener) == json_tokener_success &&
                 json_tokener_get_parse_end(tokener) + 1 >= n;
     json_tokener_free(tokener);
-    if (json) {
-        return v;
+    if (json && !json_object_is_type(v, json_type_double)) {
+        return v; /* no key takes a fraction, but "qemu" takes 10.0 */
     }
     json_object_put(v);
     return json_object_new_string(text);
