@@ -69,7 +69,9 @@ static Chunk **slot_of(MigPageMap *map, uint32_t block, uint64_t index)
     Block *b = &g_array_index(map->blocks, Block, block);
     if (index >= b->count) {
         uint64_t count = MAX(index + 1, b->count * 2);
-        if (count > MIG_PAGE_MAP_CAP || !charge(map, (count - b->count) * sizeof(Chunk *))) {
+        uint64_t bytes =
+            count > MIG_PAGE_MAP_CAP ? UINT32_MAX : (count - b->count) * sizeof(Chunk *);
+        if (!charge(map, bytes)) {
             return NULL;
         }
         b->chunks = g_renew(Chunk *, b->chunks, count);

@@ -179,7 +179,7 @@ static void mapped(const Visit *v, const MigRecord *r)
 
 static void body(const Visit *v, const MigRecord *r)
 {
-    static const char *const how[] = { "layout", "vmdesc", "footer" };
+    static const char *const how[] = { "layout", "vmdesc", "footer", "header" };
     text(v, "end-found-by", mig_str(how[r->body.how]));
 }
 

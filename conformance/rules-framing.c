@@ -198,7 +198,8 @@ static const MigRule rules[RULE_COUNT] = {
         .reaction = MIG_REACTION_REJECTS,
         .source = "1.7 EOF and VMDESCRIPTION; qemu_loadvm_state_main()",
         .why = "the destination meets an I/O error",
-        .killed_by = "truncated-* eof-dropped",
+        .killed_by = "truncated-header truncated-name truncated-page truncated-body "
+                     "truncated-vmdesc eof-dropped",
     },
     [STREAM_TRAILING_NONE] = {
         .id = "STREAM-TRAILING-NONE",

@@ -69,7 +69,7 @@ static const MigRule rules[RULE_COUNT] = {
         .source = "1.6 Footers; check_section_footer()",
         .since = "2.4",
         .why = "a body of a wrong length shows itself here",
-        .killed_by = "footer-dropped footer-mark body-grown",
+        .killed_by = "footer-dropped footer-dropped-device footer-mark",
     },
     [FOOTER_ID] = {
         .id = "SECTION-FOOTER-ID",
@@ -80,7 +80,7 @@ static const MigRule rules[RULE_COUNT] = {
         .source = "1.6 Footers; check_section_footer()",
         .since = "2.4",
         .why = "a mis-sized body desynchronises everything behind it",
-        .killed_by = "footer-id footer-id-full",
+        .killed_by = "footer-id footer-id-device",
     },
     [BODY_LENGTH] = {
         .id = "SECTION-BODY-LENGTH",
@@ -189,7 +189,7 @@ static const MigRule rules[RULE_COUNT] = {
         .reaction = MIG_REACTION_SILENT,
         .source = "1.5 Section header rules; save_section_header()",
         .why = "a destination doesn't look, but other readers do",
-        .killed_by = "ram-as-full device-as-start",
+        .killed_by = "ram-as-full",
     },
     [RAM_PRESENT] = {
         .id = "SECTION-RAM-PRESENT",

@@ -95,7 +95,7 @@ static const MigRule rules[RULE_COUNT] = {
         .source = "9.2 How to decode with it; vmstate_save_state_v()",
         .since = "2.3",
         .why = "an analyser loses its place",
-        .killed_by = "vmdesc-size",
+        .killed_by = "body-grown",
     },
     [SIZES_ADD] = {
         .id = "VMDESC-SIZES-ADD",
@@ -106,7 +106,6 @@ static const MigRule rules[RULE_COUNT] = {
         .source = "9.2 How to decode with it; vmstate_save_state_v()",
         .since = "2.3",
         .why = "some arrays of pointers with empty places are misdescribed until 9.x",
-        .killed_by = "vmdesc-sizes",
     },
 };
 

@@ -284,6 +284,7 @@ MigStep mig_parse_body(MigDecoder *d, MigCursor *c, MigRecord *r)
         c->came_short = true;
         return MIG_STEP_MORE;
     }
+    uint64_t told = length != MIG_BODY_SIZE_UNKNOWN ? length : known_length(d);
     step = d->shared->footers ? by_footer(d, c, &length) : by_header(d, c, &length);
     if (step == MIG_STEP_RECORD) {
         return body_record(d, r, d->shared->footers ? MIG_BODY_FOOTER : MIG_BODY_HEADER, length);
@@ -291,6 +292,9 @@ MigStep mig_parse_body(MigDecoder *d, MigCursor *c, MigRecord *r)
     if (step == MIG_STEP_MORE) {
         c->came_short = true;
         return MIG_STEP_MORE;
+    }
+    if (told && d->shared->footers) { /* it is the footer that is wrong; its state says how */
+        return body_record(d, r, MIG_BODY_VMDESC, told);
     }
     return mig_decoder_fail(d, 0, MIG_FAULT_BODY_UNRESOLVED,
                             d->shared->footers ? "no footer of this section"

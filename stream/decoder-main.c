@@ -181,7 +181,7 @@ static MigStep parse_config(MigDecoder *d, MigCursor *c, MigRecord *r)
 /* Behind the header: a configuration section, or at once an item in the eras without one. */
 MigStep mig_parse_first_item(MigDecoder *d, MigCursor *c, MigRecord *r)
 {
-    mig_decoder_label(d, NULL, MIG_NO_INDEX);
+    mig_decoder_label(d, "item", MIG_NO_INDEX);
     if (c->n == 0) {
         c->came_short = true;
         return MIG_STEP_MORE;
