@@ -246,11 +246,10 @@ static bool read_when(MigReader *r, json_object *v, void *dst)
 {
     static const char prefix[] = "remaining-below ";
     MigScenarioEvent *e = dst;
-    char *text = NULL;
+    g_autofree char *text = NULL;
     if (!mig_read_string(r, v, &text)) {
         return false;
     }
-    g_autofree char *owned = text;
     if (!g_str_has_prefix(text, prefix)) {
         return mig_read_fail(r, "\"%s\": expected \"remaining-below SIZE\"", text);
     }

@@ -176,8 +176,8 @@ static bool page_at(MigDest *d, const MigRecord *r, uint32_t *block, uint64_t *p
 static bool on_zero(MigDest *d, const MigRecord *r)
 {
     MigMemory *m = d->config.memory;
-    uint32_t block;
-    uint64_t page;
+    uint32_t block = 0;
+    uint64_t page = 0;
     if (!page_at(d, r, &block, &page)) {
         return false;
     }
@@ -197,8 +197,8 @@ static bool on_zero(MigDest *d, const MigRecord *r)
 static bool on_page(MigDest *d, const MigRecord *r)
 {
     MigMemory *m = d->config.memory;
-    uint32_t block;
-    uint64_t page;
+    uint32_t block = 0;
+    uint64_t page = 0;
     if (!page_at(d, r, &block, &page)) {
         return false;
     }
