@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opening an input: the kind of the descriptor decides how bytes are read, their first four whether
- * they are compressed. A new container is a row of `containers`.
+ * Opening an input: the kind of the descriptor decides how bytes are read, their first ones what
+ * they are packed in. A new container is a row of `containers`.
  */
 #include "sim/world/input.h"
 
@@ -13,17 +13,21 @@
 #include <unistd.h>
 
 typedef struct Container {
-    uint8_t magic[4];
+    const char *magic;
     size_t length;
-    MigInput *(*wrap)(MigInput *inner, const char *path, GError **error); /* NULL: unsupported */
-    const char *what;
+    MigInput *(*wrap)(MigInput *inner, GError **error); /* NULL: can't be read */
+    const char *refusal;                                /* then: the program that unpacks it */
 } Container;
 
 static const Container containers[] = {
-    { { 0x28, 0xb5, 0x2f, 0xfd }, 4, mig_input_zstd_new, "zstd" },
-    { { 0x1f, 0x8b }, 2, NULL, "gzip (decompress it first: gzip -dc FILE | migbench ... -)" },
-    { { 0x0a, 0x0d, 0x0d, 0x0a }, 4, NULL, "a pcapng recording of several channels" },
-    { { 'L', 'i', 'b', 'v' }, 4, NULL, "a libvirt save image" },
+    { "\x28\xb5\x2f\xfd", 4, mig_input_zstd_new, NULL },
+    { "\x1f\x8b", 2, mig_input_gzip_new, NULL },
+    { "LibvirtQemud", 12, mig_input_libvirt_new, NULL },
+    { "\xfd"
+      "7zXZ",
+      5, NULL, "xz" },
+    { "BZh", 3, NULL, "bzip2" },
+    { "\x89LZO", 4, NULL, "lzop" },
 };
 
 static const Container *container_of(const uint8_t *head, size_t n)
@@ -37,23 +41,46 @@ static const Container *container_of(const uint8_t *head, size_t n)
     return NULL;
 }
 
-static MigInput *wrap(MigInput *plain, const char *path, GError **error)
+static void refuse(const MigInput *in, const Container *c, GError **error)
 {
-    uint8_t head[4];
-    g_autoptr(MigInput) in = plain;
-    size_t n = mig_input_peek(in, 0, head, sizeof(head));
-    const Container *c = container_of(head, n);
+    const MigLibvirtInfo *image = mig_input_libvirt(in);
 
-    if (!c) {
-        return g_steal_pointer(&in);
-    }
-    if (!c->wrap) {
+    if (image) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                    "%s: this is %s, which can't be read yet", in->name, c->what);
-        return NULL;
+                    "%s: the stream in this libvirt save image is compressed with %s, which is not "
+                    "supported; unpack it first: tail -c +%u FILE | %s -dc | migbench ... -",
+                    in->name, c->refusal, MIG_LIBVIRT_HEADER + image->xml_bytes + 1, c->refusal);
+    } else {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                    "%s: this is compressed with %s, which is not supported; unpack it first: "
+                    "%s -dc FILE | migbench ... -",
+                    in->name, c->refusal, c->refusal);
     }
-    MigInput *inner = c->wrap(g_steal_pointer(&in), path, error);
-    return inner ? wrap(inner, path, error) : NULL; /* something may be inside */
+}
+
+/* Opens container in container, until the contents are none or |depth| are open. Takes |plain|. */
+static MigInput *unwrap(MigInput *plain, unsigned depth, GError **error)
+{
+    g_autoptr(MigInput) in = plain;
+    uint8_t head[MIG_INPUT_MAGIC];
+
+    while (in && in->depth < depth) {
+        const Container *c = container_of(head, mig_input_peek(in, 0, head, sizeof(head)));
+        if (!c) {
+            break;
+        }
+        if (!c->wrap) {
+            refuse(in, c, error);
+            return NULL;
+        }
+        if (in->depth == MIG_INPUT_DEPTH) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                        "%s: more than %u containers inside each other", in->name, MIG_INPUT_DEPTH);
+            return NULL;
+        }
+        in = c->wrap(g_steal_pointer(&in), error);
+    }
+    return g_steal_pointer(&in);
 }
 
 static int open_path(const char *path, GError **error)
@@ -66,7 +93,8 @@ static int open_path(const char *path, GError **error)
     return fd;
 }
 
-MigInput *mig_input_open(const char *path, GError **error)
+/* What |path| names, without looking at what is in it. */
+static MigInput *open_plain(const char *path, GError **error)
 {
     bool standard = strcmp(path, "-") == 0;
     const char *name = standard ? "standard input" : path;
@@ -87,10 +115,32 @@ MigInput *mig_input_open(const char *path, GError **error)
     }
     if (S_ISREG(st.st_mode) && lseek(fd, 0, SEEK_CUR) == 0) {
         in = mig_input_file_new(fd, name, (uint64_t)st.st_size, error);
-    } else {
-        in = mig_input_pipe_new(fd, name);
+        in->path = standard ? NULL : g_strdup(path);
+        return in;
     }
-    return in ? wrap(in, standard ? NULL : path, error) : NULL;
+    return mig_input_pipe_new(fd, name); /* a named pipe can't be opened twice */
+}
+
+MigInput *mig_input_open(const char *path, GError **error)
+{
+    MigInput *in = open_plain(path, error);
+    return in ? unwrap(in, UINT_MAX, error) : NULL;
+}
+
+MigInput *mig_input_again(const MigInput *in, GError **error)
+{
+    MigInput *again = in->path ? open_plain(in->path, error) : NULL;
+    return again ? unwrap(again, in->depth, error) : NULL;
+}
+
+void mig_input_wrap(MigInput *in, const MigInputOps *ops, MigInput *inner)
+{
+    *in = (MigInput){ .ops = ops,
+                      .name = g_strdup(inner->name),
+                      .path = g_strdup(inner->path),
+                      .inner = inner,
+                      .depth = inner->depth + 1,
+                      .size = MIG_INPUT_UNKNOWN };
 }
 
 bool mig_input_next(MigInput *in, const uint8_t **data, size_t *n, GError **error)
@@ -121,8 +171,11 @@ size_t mig_input_peek(MigInput *in, uint64_t offset, void *dst, size_t n)
 
 void mig_input_free(MigInput *in)
 {
-    if (in) {
+    while (in) {
+        MigInput *inner = in->inner;
         g_free(in->name);
+        g_free(in->path);
         in->ops->close(in);
+        in = inner;
     }
 }

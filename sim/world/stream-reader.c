@@ -5,8 +5,10 @@
  */
 #include "sim/world/stream-reader.h"
 
+#include <gio/gio.h>
 #include <string.h>
 
+#include "sim/world/capture.h"
 #include "stream/bytes.h"
 #include "stream/limits.h"
 
@@ -15,6 +17,7 @@
 struct MigStreamReader {
     MigInput *input;
     MigDecoder *decoder;
+    uint64_t start; /* what the decoder calls the offset of the input's first byte */
     bool eof;
     bool looked; /* for the VMDESCRIPTION */
     MigVmdesc *vmdesc;
@@ -82,6 +85,8 @@ MigStreamReader *mig_stream_reader_new(MigInput *input, const MigDecoderOptions 
 
     own.body_size = body_size;
     own.opaque = reader;
+    own.start = own.start ? own.start : input->start;
+    reader->start = own.start;
     reader->input = input;
     reader->decoder = mig_decoder_new(&own);
     if (!reader->decoder) {
@@ -93,8 +98,16 @@ MigStreamReader *mig_stream_reader_new(MigInput *input, const MigDecoderOptions 
 MigStreamReader *mig_stream_reader_open(const char *path, const MigDecoderOptions *options,
                                         GError **error)
 {
-    MigInput *input = mig_input_open(path, error);
-    return input ? mig_stream_reader_new(input, options) : NULL;
+    g_autoptr(MigInput) input = mig_input_open(path, error);
+    uint8_t head[4];
+
+    if (input && mig_capture_probe(head, mig_input_peek(input, 0, head, sizeof(head)))) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                    "%s: this is a pcapng recording of several channels, which can't be read yet",
+                    input->name);
+        return NULL;
+    }
+    return input ? mig_stream_reader_new(g_steal_pointer(&input), options) : NULL;
 }
 
 void mig_stream_reader_free(MigStreamReader *reader)
@@ -156,6 +169,11 @@ const MigDiagnosis *mig_stream_reader_diagnosis(const MigStreamReader *reader)
     return mig_decoder_diagnosis(reader->decoder);
 }
 
+const MigInput *mig_stream_reader_input(const MigStreamReader *reader)
+{
+    return reader->input;
+}
+
 const char *mig_stream_reader_input_name(const MigStreamReader *reader)
 {
     return reader->input->name;
@@ -180,5 +198,6 @@ bool mig_stream_reader_trailing(MigStreamReader *reader, uint64_t *n, GError **e
 
 size_t mig_stream_reader_peek(MigStreamReader *reader, uint64_t offset, void *dst, size_t n)
 {
-    return mig_input_peek(reader->input, offset, dst, n);
+    return offset < reader->start ? 0
+                                  : mig_input_peek(reader->input, offset - reader->start, dst, n);
 }

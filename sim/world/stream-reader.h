@@ -40,6 +40,7 @@ void mig_stream_reader_payload_into(MigStreamReader *reader, void *dst);
 
 const MigDecoder *mig_stream_reader_decoder(const MigStreamReader *reader);
 const MigDiagnosis *mig_stream_reader_diagnosis(const MigStreamReader *reader);
+const MigInput *mig_stream_reader_input(const MigStreamReader *reader);
 const char *mig_stream_reader_input_name(const MigStreamReader *reader);
 
 /*
