@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 
+import libvirt_save
 import manifest
 import relay
 import walk
@@ -35,6 +36,15 @@ def check(path):
         walker = walk.Walker(data)
         walker.at = m.get("offset", 0)
         walker.walk()
+        same("ram", m["ram"], walker.ram_blocks())
+        same("devices", m["devices"], walker.devices)
+        same("stats", m["expect"]["stats"], walker.summary())
+    elif m["container"] == "libvirt":
+        info, begin, stream, walker = libvirt_save.walk_image(data)
+        same("image", m["image"], info)
+        same("offset", m.get("offset", begin), begin)
+        same("stream", m["stream"], {"sha256": hashlib.sha256(stream).hexdigest(), "bytes": len(stream)})
+        same("memory", m["memory"]["pc.ram"], hashlib.sha256(walker.image("pc.ram")).hexdigest())
         same("ram", m["ram"], walker.ram_blocks())
         same("devices", m["devices"], walker.devices)
         same("stats", m["expect"]["stats"], walker.summary())

@@ -32,7 +32,7 @@ find_rom() {
     fi
 }
 
-scripts='record.py channels.py'
+scripts='record.py channels.py libvirt_save.py'
 if [ "${1:-}" = list ]; then
     for s in $scripts; do [ ! -e "$here/$s" ] || python3 "$here/$s" list; done
     exit 0
