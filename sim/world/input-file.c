@@ -40,7 +40,7 @@ static bool file_next(MigInput *in, const uint8_t **data, size_t *n, GError **er
         return true;
     }
     f->mapped = (size_t)(end - base);
-    f->map = mmap(NULL, f->mapped, PROT_READ, MAP_PRIVATE | MAP_POPULATE, f->fd, (off_t)base);
+    f->map = mmap(NULL, f->mapped, PROT_READ, MAP_PRIVATE, f->fd, (off_t)base);
     if (f->map == MAP_FAILED) {
         f->map = NULL;
         g_set_error(error, G_IO_ERROR, (gint)g_io_error_from_errno(errno),

@@ -4,6 +4,7 @@
  * is no looking ahead except at the first bytes, which tell what the input is.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <gio/gio.h>
 #include <string.h>
 #include <unistd.h>
@@ -86,5 +87,6 @@ MigInput *mig_input_pipe_new(int fd, const char *name)
     memset(p, 0, offsetof(PipeInput, buffer));
     p->base = (MigInput){ .ops = &pipe_ops, .name = g_strdup(name), .size = MIG_INPUT_UNKNOWN };
     p->fd = fd;
+    fcntl(fd, F_SETPIPE_SZ, (int)MIG_INPUT_BUFFER); /* fewer switches, where it is a pipe */
     return &p->base;
 }
