@@ -116,10 +116,12 @@ void mig_report_ndjson_begin(GString *out, MigProfile profile, unsigned subjects
                            mig_profile_name(profile), mig_catalogue_rule_count(), subjects);
 }
 
-static void json_finding(GString *out, const char *subject, const MigFinding *f)
+static void json_finding(GString *out, const char *subject, const MigCheck *check,
+                         const MigFinding *f)
 {
     g_autofree char *quoted = g_shell_quote(subject);
-    g_autofree char *again = g_strdup_printf("migbench check %s", quoted);
+    g_autofree char *again =
+        g_strdup_printf("migbench check --profile %s %s", mig_profile_name(check->profile), quoted);
 
     g_string_append(out, "{\"type\":\"finding\"");
     json_text(out, "subject", subject);
@@ -160,7 +162,7 @@ static void json_results(GString *out, const MigCheck *check)
 void mig_report_ndjson(GString *out, const char *subject, const MigCheck *check)
 {
     for (guint i = 0; i < check->findings->len; i++) {
-        json_finding(out, subject, &g_array_index(check->findings, MigFinding, i));
+        json_finding(out, subject, check, &g_array_index(check->findings, MigFinding, i));
     }
     g_string_append(out, "{\"type\":\"subject\"");
     json_text(out, "subject", subject);

@@ -2,8 +2,8 @@
 /* The rows. Their names stand in the rules' killed_by; test-damage.c compares both ways. */
 #include <string.h>
 
-#include "tests/unit/damage.h"
 #include "stream/bytes.h"
+#include "tests/unit/damage.h"
 
 #define N7  "none-stopped-7.2"
 #define N10 "none-stopped-10.0"
