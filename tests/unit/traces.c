@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See traces.h. A raw trace is <id>.mig.zst, a container of several channels <id>.pcapng.zst. */
+/* See traces.h. A raw trace is <id>.mig.zst, a container of several channels <id>.pcapng.zst,
+ * a libvirt image <id>.save.zst. */
 #include "tests/unit/traces.h"
 
 #include <json-c/json.h>
@@ -19,7 +20,9 @@ static int compare_ids(gconstpointer a, gconstpointer b)
 GPtrArray *mig_test_trace_ids(const char *container)
 {
     g_autofree char *folder = trace_folder();
-    const char *suffix = strcmp(container, "raw") == 0 ? ".mig.zst" : ".pcapng.zst";
+    const char *suffix = strcmp(container, "raw") == 0       ? ".mig.zst"
+                         : strcmp(container, "libvirt") == 0 ? ".save.zst"
+                                                             : ".pcapng.zst";
     GPtrArray *ids = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
     const char *name;

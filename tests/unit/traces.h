@@ -5,7 +5,7 @@
 
 #include <glib.h>
 
-/* Ids of the traces of one container ("raw", "pcapng"), sorted. Owned by the caller. */
+/* Ids of the traces of one container ("raw", "pcapng", "libvirt"), sorted. Owned by the caller. */
 GPtrArray *mig_test_trace_ids(const char *container);
 
 /* The file of a trace, such as (id, ".json"). Owned by the caller. */
