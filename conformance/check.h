@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Judging one stream: records go by, rules look at them, verdicts only worsen.
+ * Judging one migration, recorded as one stream or as several channels: records go by, rules look
+ * at them, verdicts only worsen.
  *
  *     none < not-applicable < pass < inconclusive < warn < fail < error
  *
@@ -13,7 +14,7 @@
 #include <glib.h>
 
 #include "conformance/rule.h"
-#include "sim/world/stream-reader.h"
+#include "sim/world/recording.h"
 #include "stream/version.h"
 
 typedef enum MigVerdict {
@@ -66,10 +67,18 @@ typedef struct MigFacts {
     bool ignore_shared, mapped_ram;
     bool vmdesc; /* a VMDESCRIPTION has gone by */
     uint32_t page_size;
-    uint32_t sections; /* started iterables that have not ended */
-    bool ended;        /* an iterable has ended */
-    bool switchover;   /* SWITCHOVER_START has gone by */
-    bool repeated;     /* a page was sent twice */
+    uint32_t sections;     /* started iterables that have not ended */
+    bool ended;            /* an iterable has ended */
+    bool switchover;       /* SWITCHOVER_START has gone by */
+    bool repeated;         /* a page was sent twice */
+    bool running;          /* POSTCOPY_RUN has gone by */
+    bool opened;           /* OPEN_RETURN_PATH has gone by */
+    uint32_t eos, flushes; /* RAM bodies and MULTIFD_FLUSH records of the main channel */
+    bool multifd;          /* there is a multifd channel */
+    bool return_path;      /* there is a recording of the return path */
+    bool preempt;          /* there is a preempt channel */
+    bool broken;           /* a channel broke and another took its place */
+    bool colo;             /* checkpoints */
 } MigFacts;
 
 struct MigCheck {
@@ -80,9 +89,15 @@ struct MigCheck {
     unsigned result_count;
     bool stopped;              /* the decoder gave up */
     MigDiagnosis diagnosis;    /* why, when it did */
-    uint64_t end;              /* bytes judged */
-    const MigDecoder *decoder; /* while running: for paths */
-    MigStreamReader *reader;
+    char *hint;                /* what to try then, or NULL */
+    uint64_t end;              /* bytes judged of the last main channel */
+    MigRecording *recording;   /* while running */
+    const MigDecoder *main;    /* while running: of the main channel, for what it has told */
+    const MigDecoder *decoder; /* while running: of the current channel, for paths */
+    unsigned channel;          /* the current one */
+    MigChannel kind;
+    bool several;     /* channels may be more than one */
+    GPtrArray *names; /* of channels, that findings point to */
     void **states;
     bool want_payload;
     const char *path; /* instead of the current record's, while a rule looks back */
@@ -92,7 +107,9 @@ MigCheck *mig_check_new(MigProfile profile);
 void mig_check_free(MigCheck *check);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigCheck, mig_check_free)
 
-/* Reads the stream to its end. False: the input failed, *error says why. */
+/* Reads the recording to its end. False: the input failed, *error says why. */
+bool mig_check_recording(MigCheck *check, MigRecording *recording, GError **error);
+/* The same for a stream that is open. */
 bool mig_check_run(MigCheck *check, MigStreamReader *reader, GError **error);
 
 /* Over all rules: fail, warn, inconclusive or pass. */
@@ -103,6 +120,9 @@ MigVerdict mig_check_verdict(const MigCheck *check);
 /* |found_format| like printf. The path is that of the current record. */
 void mig_check_find(MigCheck *check, const MigRule *rule, uint64_t offset, const char *expected,
                     const char *found_format, ...) G_GNUC_PRINTF(5, 6);
+/* A finding about another channel than the current one. */
+void mig_check_find_in(MigCheck *check, const MigRule *rule, unsigned channel, uint64_t offset,
+                       const char *expected, const char *found_format, ...) G_GNUC_PRINTF(6, 7);
 void mig_check_not_applicable(MigCheck *check, const MigRule *rule, const char *reason);
 void mig_check_inconclusive(MigCheck *check, const MigRule *rule, const char *reason);
 /* Has the payload of the current record brought to the groups' payload(). */

@@ -36,9 +36,9 @@ static int check_one(Run *run, const char *file)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(MigCheck) check = mig_check_new(run->profile);
-    g_autoptr(MigStreamReader) reader = mig_stream_reader_open(file, NULL, &error);
+    g_autoptr(MigRecording) recording = mig_recording_open(file, &error);
 
-    if (!reader || !mig_check_run(check, reader, &error)) {
+    if (!recording || !mig_check_recording(check, recording, &error)) {
         return subject_error(run, file, error->message);
     }
     (run->json ? mig_report_ndjson : mig_report_text)(run->text, file, check);

@@ -32,9 +32,13 @@ static void text_finding(GString *out, const char *subject, const MigCheck *chec
 {
     g_autofree char *quoted = g_shell_quote(subject);
 
-    g_string_append_printf(out, "%s  %s  offset %" PRIu64 " (0x%" PRIx64 ")  ",
-                           f->verdict == MIG_VERDICT_WARN ? "warn" : "FAIL", f->rule->id, f->offset,
-                           f->offset);
+    g_string_append_printf(out, "%s  %s  ", f->verdict == MIG_VERDICT_WARN ? "warn" : "FAIL",
+                           f->rule->id);
+    if (check->several) {
+        mig_text_append(out, mig_str(f->channel));
+        g_string_append(out, "  ");
+    }
+    g_string_append_printf(out, "offset %" PRIu64 " (0x%" PRIx64 ")  ", f->offset, f->offset);
     mig_text_append(out, mig_str(f->path));
     g_string_append_printf(out, "\n      %s\n      expected: ", f->rule->title);
     mig_text_append(out, mig_str(f->expected));
@@ -82,6 +86,9 @@ void mig_report_text(GString *out, const char *subject, const MigCheck *check)
         g_string_append_printf(out, "      reading stopped at offset %" PRIu64 ", %s: %s\n",
                                check->diagnosis.offset, check->diagnosis.path,
                                mig_fault_text(check->diagnosis.fault));
+    }
+    if (check->hint) {
+        g_string_append_printf(out, "      try:      %s\n", check->hint);
     }
     count_results(check, counts);
     mig_text_append(out, mig_str(subject));
@@ -173,6 +180,9 @@ void mig_report_ndjson(GString *out, const char *subject, const MigCheck *check)
         json_text(out, "stopped", mig_fault_name(check->diagnosis.fault));
         json_number(out, "stopped-offset", check->diagnosis.offset);
         json_text(out, "stopped-path", check->diagnosis.path);
+    }
+    if (check->hint) {
+        json_text(out, "hint", check->hint);
     }
     json_results(out, check);
     g_string_append(out, "}\n");

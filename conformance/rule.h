@@ -3,7 +3,7 @@
  * The rule catalogue. A rule is a row of a constant table that stands beside the code which checks
  * it; a group is such a table with its checks:
  *
- *     catalogue -> group (framing, section, device, command, ram)
+ *     catalogue -> group (framing, section, device, command, ram, multifd, ...)
  *                    +- rules[]      what must hold, who says so, what QEMU does otherwise
  *                    +- faults[]     which fault of the decoder breaks which rule
  *                    +- record()     looks at every record with a small state of its own
@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "stream/decoder.h"
 #include "stream/record.h"
 #include "stream/status.h"
 
@@ -72,9 +73,13 @@ typedef struct MigRuleGroup {
     const MigFaultRule *faults;
     unsigned fault_count;
     size_t state_size;
-    uint64_t wanted; /* MIG_WANT() of the record types that record() is called for */
+    uint32_t channels; /* MIG_ON() of the kinds of channels that it sees; 0: main */
+    uint64_t wanted;   /* MIG_WANT() of the record types that record() is called for */
     void (*record)(MigCheck *check, void *state, const MigRecord *r);
-    /* For a record of which record() said mig_check_want_payload(). */
+    /*
+     * For a record of which record() said mig_check_want_payload(). Groups see each other's: each
+     * looks at the type first.
+     */
     void (*payload)(MigCheck *check, void *state, const MigRecord *r, const uint8_t *data);
     void (*finish)(MigCheck *check, void *state, uint64_t end);
     void (*clear)(void *state); /* frees what the state holds */
@@ -82,6 +87,7 @@ typedef struct MigRuleGroup {
 
 #define MIG_WANT(symbol) (UINT64_C(1) << MIG_REC_##symbol)
 #define MIG_WANT_ALL     UINT64_MAX
+#define MIG_ON(symbol)   (UINT32_C(1) << MIG_CHANNEL_##symbol)
 
 _Static_assert(MIG_REC_COUNT <= 64, "record types fit a mask");
 

@@ -379,7 +379,7 @@ static void finish(MigCheck *check, void *state, uint64_t end)
     uint64_t trailing = 0;
     g_autoptr(GError) error = NULL;
 
-    if (!mig_stream_reader_trailing(check->reader, &trailing, &error)) {
+    if (!mig_recording_trailing(check->recording, &trailing, &error)) {
         mig_check_inconclusive(check, &rules[STREAM_TRAILING_NONE], "the input failed");
     } else if (trailing) {
         mig_check_find(check, &rules[STREAM_TRAILING_NONE], end, "the end of the file",

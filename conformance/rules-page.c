@@ -330,10 +330,10 @@ static void payload(MigCheck *check, void *state, const MigRecord *r, const uint
 
 static void check_coverage(MigCheck *check, Pages *s, uint64_t end)
 {
-    uint32_t n = mig_decoder_block_count(check->decoder);
+    uint32_t n = mig_decoder_block_count(check->main);
 
     for (uint32_t i = 0; i < n; i++) {
-        const MigRecordRamBlock *b = mig_decoder_block(check->decoder, i);
+        const MigRecordRamBlock *b = mig_decoder_block(check->main, i);
         if (b->used_length == UINT64_MAX) {
             continue; /* named by a page, not by a list */
         }
@@ -360,6 +360,10 @@ static void finish(MigCheck *check, void *state, uint64_t end)
     }
     if (check->facts.discarded) {
         mig_check_not_applicable(check, rule, "a postcopy stream");
+        return;
+    }
+    if (check->facts.multifd || check->facts.flushes) {
+        mig_check_not_applicable(check, rule, "multifd channels: see MULTIFD-PAGE-COVERAGE");
         return;
     }
     if (!s->sent) {

@@ -395,6 +395,9 @@ static void record(MigCheck *check, void *state, const MigRecord *r)
     bool full = r->section.kind == MIG_ITEM_FULL;
 
     prepare(s);
+    if (check->facts.colo) {
+        return; /* each checkpoint has an END and the devices again: see COLO-CYCLE-ORDER */
+    }
     if (r->section.kind == MIG_ITEM_PART || r->section.kind == MIG_ITEM_END) {
         on_part(check, s, r);
         return;
@@ -460,6 +463,7 @@ const MigRuleGroup mig_rules_section = {
     .faults = faults,
     .fault_count = G_N_ELEMENTS(faults),
     .state_size = sizeof(Sections),
+    .channels = MIG_ON(MAIN) | MIG_ON(RECOVERY),
     .wanted = MIG_WANT(SECTION),
     .record = record,
     .finish = finish,

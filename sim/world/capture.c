@@ -25,6 +25,7 @@ typedef struct Channel {
     MigDecoder *decoder;
     guint ticks_per_s_log10; /* of its time stamps */
     gboolean bad;
+    GByteArray *recent; /* its last bytes before the chunk at hand */
 } Channel;
 
 struct MigCapture {
@@ -40,6 +41,10 @@ struct MigCapture {
     unsigned current; /* the channel whose decoder may have more records */
     gboolean busy, flushing;
     unsigned flushed;
+    MigChunk chunk; /* at hand; n is 0 before the first */
+    MigCaptureTap tap;
+    void *tap_opaque;
+    MigDecoderOptions options;
 };
 
 bool mig_capture_probe(const uint8_t *data, size_t n)
@@ -52,6 +57,7 @@ static void channel_free(gpointer data)
 {
     Channel *ch = data;
     g_free(ch->about.name);
+    g_byte_array_unref(ch->recent);
     mig_decoder_free(ch->decoder);
     g_free(ch);
 }
@@ -198,7 +204,7 @@ static MigChannel kind_of(const char *name)
 static void open_decoder(MigCapture *c, Channel *ch)
 {
     if (ch->about.kind == MIG_CHANNEL_MAIN && !c->main) {
-        ch->decoder = mig_decoder_new(NULL);
+        ch->decoder = mig_decoder_new(&c->options);
         c->main = ch;
     }
 }
@@ -209,6 +215,14 @@ static Channel *main_channel(MigCapture *c)
         open_decoder(c, c->channels->pdata[i]);
     }
     return c->main;
+}
+
+/* Behind the last dot: 2 in "main.2". */
+static unsigned generation_of(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    guint64 n = dot ? g_ascii_strtoull(dot + 1, NULL, 10) : 1;
+    return n > 1 && n < MIG_CAPTURE_CHANNELS ? (unsigned)n - 1 : 0;
 }
 
 static gboolean add_interface(MigCapture *c, GError **error)
@@ -238,6 +252,8 @@ static gboolean add_interface(MigCapture *c, GError **error)
         ch->about.name = g_strdup_printf("channel%u", c->channels->len);
     }
     ch->about.kind = kind_of(ch->about.name);
+    ch->about.generation = generation_of(ch->about.name);
+    ch->recent = g_byte_array_new();
     g_ptr_array_add(c->channels, ch);
     return u16_at(c, 8) == LINKTYPE_USER0
                ? TRUE
@@ -314,14 +330,66 @@ static MigStatus from_current(MigCapture *c, unsigned *channel, MigRecord *recor
     return s == MIG_STATUS_END ? MIG_STATUS_MORE : s;
 }
 
+/* Keeps the end of the chunk at hand: the block that it stands in is about to be reused. */
+static void remember(MigCapture *c)
+{
+    MigChunk *k = &c->chunk;
+    if (k->n == 0) {
+        return;
+    }
+    GByteArray *recent = ((Channel *)c->channels->pdata[k->channel])->recent;
+    size_t keep = MIN(k->n, MIG_CAPTURE_RECENT);
+    if (recent->len + keep > MIG_CAPTURE_RECENT) {
+        g_byte_array_remove_range(recent, 0, (guint)(recent->len + keep - MIG_CAPTURE_RECENT));
+    }
+    g_byte_array_append(recent, k->data + k->n - keep, (guint)keep);
+    k->n = 0;
+}
+
+size_t mig_capture_peek(const MigCapture *c, unsigned channel, uint64_t offset, void *dst, size_t n)
+{
+    const Channel *ch = c->channels->pdata[channel];
+    bool here = c->chunk.channel == channel && c->chunk.n > 0;
+    uint64_t middle = ch->about.bytes - (here ? c->chunk.n : 0);
+    uint64_t first = middle - ch->recent->len;
+    size_t done = 0;
+
+    if (offset < first) {
+        return 0;
+    }
+    for (; done < n && offset + done < ch->about.bytes; done++) {
+        uint64_t at = offset + done;
+        ((uint8_t *)dst)[done] =
+            at < middle ? ch->recent->data[at - first] : c->chunk.data[at - middle];
+    }
+    return done;
+}
+
+void mig_capture_set_tap(MigCapture *c, MigCaptureTap tap, void *opaque)
+{
+    c->tap = tap;
+    c->tap_opaque = opaque;
+}
+
+void mig_capture_set_body_size(MigCapture *c, MigBodySize body_size, void *opaque)
+{
+    c->options.body_size = body_size;
+    c->options.opaque = opaque;
+}
+
 /* Feeds the next chunk; FALSE at the end or with *error. */
 static gboolean feed_chunk(MigCapture *c, GError **error)
 {
     MigChunk chunk;
+    remember(c);
     if (!mig_capture_chunk(c, &chunk, error)) {
         return FALSE;
     }
+    c->chunk = chunk;
     Channel *ch = c->channels->pdata[chunk.channel];
+    if (c->tap) {
+        c->tap(c->tap_opaque, &chunk);
+    }
     MigDecoder *d = decoder_of(c, ch);
     if (!d) {
         return fail(c, error, "no interface is named main");
@@ -375,6 +443,11 @@ void mig_capture_payload_into(MigCapture *c, unsigned channel, void *dst)
 {
     Channel *ch = c->channels->pdata[channel];
     mig_decoder_payload_into(ch->decoder, dst);
+}
+
+const char *mig_capture_name(const MigCapture *c)
+{
+    return c->input->name;
 }
 
 unsigned mig_capture_channel_count(const MigCapture *c)

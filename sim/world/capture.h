@@ -17,12 +17,14 @@
 
 #define MIG_CAPTURE_CHANNELS 1024u       /* interfaces of one file */
 #define MIG_CAPTURE_BLOCK    (32u << 20) /* bytes of one pcapng block */
+#define MIG_CAPTURE_RECENT   16384u      /* bytes of each channel that peek can go back */
 
 typedef struct MigCaptureChannel {
     char *name;
     MigChannel kind;
-    uint64_t bytes;   /* given to its decoder so far */
-    uint64_t last_ns; /* time of its last chunk */
+    unsigned generation; /* 0; "main.2" is 1: connections after the first break of the line */
+    uint64_t bytes;      /* given to its decoder so far */
+    uint64_t last_ns;    /* time of its last chunk */
 } MigCaptureChannel;
 
 typedef struct MigCapture MigCapture;
@@ -58,8 +60,26 @@ MigStatus mig_capture_next(MigCapture *c, unsigned *channel, MigRecord *record, 
 /* See mig_decoder_payload_into(); |dst| must last until PAYLOAD or BAD is given for the channel. */
 void mig_capture_payload_into(MigCapture *c, unsigned channel, void *dst);
 
+/* Called for every chunk, before its records are given. */
+typedef void (*MigCaptureTap)(void *opaque, const MigChunk *chunk);
+void mig_capture_set_tap(MigCapture *c, MigCaptureTap tap, void *opaque);
+
+/* See MigDecoderOptions.body_size; of the main channel, to be set before the first record. */
+typedef uint64_t (*MigBodySize)(void *opaque, MigStr idstr, uint32_t instance, uint32_t ordinal);
+void mig_capture_set_body_size(MigCapture *c, MigBodySize body_size, void *opaque);
+
+/*
+ * Up to |n| bytes of a channel at |offset|, of those that went by last; how many there were (0:
+ * they are gone).
+ */
+size_t mig_capture_peek(const MigCapture *c, unsigned channel, uint64_t offset, void *dst,
+                        size_t n);
+
+/* For messages: the path, or "standard input". */
+const char *mig_capture_name(const MigCapture *c);
 unsigned mig_capture_channel_count(const MigCapture *c);
 const MigCaptureChannel *mig_capture_channel(const MigCapture *c, unsigned channel);
+/* NULL: nothing of it went by yet. */
 const MigDecoder *mig_capture_decoder(const MigCapture *c, unsigned channel);
 
 #endif

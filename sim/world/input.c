@@ -121,8 +121,55 @@ static MigInput *open_plain(const char *path, GError **error)
     return mig_input_pipe_new(fd, name); /* a named pipe can't be opened twice */
 }
 
+/* "4096", "4k": false if it is no size. */
+static bool parse_offset(const char *text, uint64_t *offset)
+{
+    static const char suffixes[] = "kMG";
+    char *end;
+    const char *suffix;
+
+    errno = 0;
+    *offset = g_ascii_strtoull(text, &end, 0);
+    if (end == text || errno || !g_ascii_isdigit(text[0])) {
+        return false;
+    }
+    if (*end && (suffix = strchr(suffixes, *end == 'K' ? 'k' : *end))) {
+        unsigned shift = 10 * (unsigned)(suffix - suffixes + 1);
+        if (*offset > UINT64_MAX >> shift) {
+            return false;
+        }
+        *offset <<= shift;
+        end++;
+    }
+    return *end == '\0' && *offset <= INT64_MAX;
+}
+
+/* What stands behind "file:". */
+static MigInput *open_uri(const char *rest, GError **error)
+{
+    const char *option = strrchr(rest, ',');
+    uint64_t offset = 0;
+
+    if (option && !g_str_has_prefix(option, ",offset=")) {
+        option = NULL;
+    }
+    if (option && !parse_offset(option + strlen(",offset="), &offset)) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                    "file:%s: an offset in bytes is expected, such as offset=4096 or offset=1M",
+                    rest);
+        return NULL;
+    }
+    g_autofree char *path = option ? g_strndup(rest, (gsize)(option - rest)) : g_strdup(rest);
+    MigInput *in = open_plain(path, error);
+    in = in ? unwrap(in, UINT_MAX, error) : NULL;
+    return in && offset ? mig_input_offset_new(in, offset) : in;
+}
+
 MigInput *mig_input_open(const char *path, GError **error)
 {
+    if (g_str_has_prefix(path, "file:")) {
+        return open_uri(path + strlen("file:"), error);
+    }
     MigInput *in = open_plain(path, error);
     return in ? unwrap(in, UINT_MAX, error) : NULL;
 }

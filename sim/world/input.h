@@ -79,7 +79,9 @@ typedef struct MigLibvirtInfo {
 
 /*
  * Opens |path| ("-": standard input) and looks at its first bytes to find out what it is. NULL and
- * *error when it can't be opened or isn't of a kind that can be read.
+ * *error when it can't be opened or isn't of a kind that can be read. |path| may also be QEMU's
+ * file:PATH[,offset=N]: the stream begins N bytes (suffixes k, M, G) behind the start of the file,
+ * or of what is packed in it.
  */
 MigInput *mig_input_open(const char *path, GError **error);
 
@@ -91,6 +93,9 @@ MigInput *mig_input_pipe_new(int fd, const char *name);
 MigInput *mig_input_zstd_new(MigInput *inner, GError **error);
 MigInput *mig_input_gzip_new(MigInput *inner, GError **error);
 MigInput *mig_input_libvirt_new(MigInput *inner, GError **error);
+
+/* What stands behind the first |offset| bytes of |inner|, which it takes over. */
+MigInput *mig_input_offset_new(MigInput *inner, uint64_t offset);
 
 /* The libvirt image that the stream is in, or NULL. Lasts as long as |in|. */
 const MigLibvirtInfo *mig_input_libvirt(const MigInput *in);

@@ -40,20 +40,23 @@ static const uint8_t *find_vmdesc(const uint8_t *tail, size_t n, size_t *len)
     return NULL;
 }
 
+MigVmdesc *mig_stream_find_vmdesc(const uint8_t *tail, size_t n)
+{
+    size_t len = 0;
+    const uint8_t *text = find_vmdesc(tail, n, &len);
+    return text ? mig_vmdesc_parse((const char *)text, len, NULL) : NULL;
+}
+
 /* A failure to look ahead is no failure: bodies are then found by their footers. */
 static void look_ahead(MigStreamReader *reader)
 {
-    size_t len = 0;
     g_autoptr(GBytes) tail =
         mig_input_tail(reader->input, MIG_LIMIT_VMDESC + VMDESC_HEAD + 1, NULL);
 
     if (tail) {
         size_t n = 0;
         const uint8_t *data = g_bytes_get_data(tail, &n);
-        const uint8_t *text = find_vmdesc(data, n, &len);
-        if (text) {
-            reader->vmdesc = mig_vmdesc_parse((const char *)text, len, NULL);
-        }
+        reader->vmdesc = mig_stream_find_vmdesc(data, n);
     }
 }
 
@@ -102,9 +105,10 @@ MigStreamReader *mig_stream_reader_open(const char *path, const MigDecoderOption
     uint8_t head[4];
 
     if (input && mig_capture_probe(head, mig_input_peek(input, 0, head, sizeof(head)))) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                    "%s: this is a pcapng recording of several channels, which can't be read yet",
-                    input->name);
+        g_set_error(
+            error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+            "%s: this is a pcapng recording of several channels; one stream is expected here",
+            input->name);
         return NULL;
     }
     return input ? mig_stream_reader_new(g_steal_pointer(&input), options) : NULL;

@@ -54,6 +54,9 @@ bool mig_stream_reader_trailing(MigStreamReader *reader, uint64_t *n, GError **e
  */
 const MigVmdesc *mig_stream_reader_vmdesc(MigStreamReader *reader);
 
+/* The VMDESCRIPTION that ends with the |n| bytes at |tail|; NULL: they end otherwise. */
+MigVmdesc *mig_stream_find_vmdesc(const uint8_t *tail, size_t n);
+
 /* Up to |n| bytes of the stream at |offset|; how many there were (0 where the input can't seek). */
 size_t mig_stream_reader_peek(MigStreamReader *reader, uint64_t offset, void *dst, size_t n);
 

@@ -34,8 +34,6 @@ static MigCheck *judge(const void *data, size_t n, MigProfile profile)
 
     g_assert_true(mig_check_run(check, reader, &error));
     g_assert_no_error(error);
-    check->reader = NULL;
-    check->decoder = NULL;
     return check;
 }
 
