@@ -144,7 +144,7 @@ static void test_recode(gconstpointer id)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    GPtrArray *ids = mig_test_trace_ids("pcapng");
+    g_autoptr(GPtrArray) ids = mig_test_trace_ids("pcapng");
     for (guint i = 0; i < ids->len; i++) {
         g_autofree char *path = g_strdup_printf("/capture/recode/%s", (char *)ids->pdata[i]);
         g_test_add_data_func(path, ids->pdata[i], test_recode);

@@ -242,7 +242,7 @@ static void test_byte_by_byte(gconstpointer id)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    GPtrArray *ids = mig_test_trace_ids("raw");
+    g_autoptr(GPtrArray) ids = mig_test_trace_ids("raw");
     for (guint i = 0; i < ids->len; i++) {
         const char *id = ids->pdata[i];
         g_autofree char *recode = g_strdup_printf("/stream/recode/%s", id);
