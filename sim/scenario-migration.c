@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a scenario migrates, see scenario.h: link, hosts, capabilities, parameters, events. */
+/* How a scenario migrates, see scenario.h: link, hosts, events. */
 #include <string.h>
 
 #include "sim/scenario.h"
@@ -70,160 +70,6 @@ bool mig_scenario_read_host(MigReader *r, json_object *v, void *dst)
         return read_host_file(r, json_object_get_string(v), dst);
     }
     return mig_read_object(r, v, cost_fields, dst);
-}
-
-/* Capabilities ----------------------------------------------------------------------------- */
-
-bool mig_scenario_read_capabilities(MigReader *r, json_object *v, void *dst)
-{
-    MigScenario *s = dst;
-    const char *names[MIG_CAP_COUNT + 1] = { NULL };
-    for (unsigned i = 0; i < MIG_CAP_COUNT; i++) {
-        names[i] = mig_capability_name((MigCapability)i);
-    }
-    if (!json_object_is_type(v, json_type_object)) {
-        return mig_read_fail(r, "expected an object such as { \"return-path\": true }");
-    }
-    json_object_object_foreach(v, key, value)
-    {
-        size_t mark = mig_read_enter(r, key);
-        MigCapability cap = mig_capability_find(key);
-        bool on = false;
-        if (cap == MIG_CAP_COUNT) {
-            return mig_read_fail_unknown(r, "capability", key, names);
-        }
-        if (!mig_read_bool(r, value, &on)) {
-            return false;
-        }
-        if (on && !(MIG_CAPS_IMPLEMENTED & MIG_CAP_BIT(cap))) {
-            return mig_read_fail(r, "this capability is known to QEMU, but not simulated yet");
-        }
-        s->capabilities &= ~MIG_CAP_BIT(cap);
-        s->capabilities |= on ? MIG_CAP_BIT(cap) : 0;
-        mig_read_leave(r, mark);
-    }
-    return true;
-}
-
-/* Parameters ------------------------------------------------------------------------------- */
-
-#define NOT_YET SIZE_MAX
-
-typedef struct Parameter {
-    const char *name;
-    size_t offset; /* in MigParameters; NOT_YET: QEMU has it, the engine doesn't */
-    uint64_t max;
-} Parameter;
-
-#define PARAMETER(name, field, max)               \
-    {                                             \
-        name, offsetof(MigParameters, field), max \
-    }
-#define LATER(name)      \
-    {                    \
-        name, NOT_YET, 0 \
-    }
-
-/* The first rows' places are the bits of MigParameterSet.given. */
-static const Parameter parameters[] = {
-    PARAMETER("max-bandwidth", max_bandwidth, INT64_MAX),
-    PARAMETER("downtime-limit", downtime_limit, 2000000),
-    PARAMETER("max-postcopy-bandwidth", max_postcopy_bandwidth, INT64_MAX),
-    PARAMETER("avail-switchover-bandwidth", avail_switchover_bandwidth, INT64_MAX),
-    LATER("xbzrle-cache-size"),
-    LATER("throttle-trigger-threshold"),
-    LATER("cpu-throttle-initial"),
-    LATER("cpu-throttle-increment"),
-    LATER("cpu-throttle-tailslow"),
-    LATER("max-cpu-throttle"),
-    LATER("multifd-channels"),
-    LATER("multifd-compression"),
-    LATER("multifd-zlib-level"),
-    LATER("multifd-zstd-level"),
-    LATER("multifd-qatzip-level"),
-    LATER("zero-page-detection"),
-    LATER("compress-level"),
-    LATER("compress-threads"),
-    LATER("compress-wait-thread"),
-    LATER("decompress-threads"),
-    LATER("announce-initial"),
-    LATER("announce-max"),
-    LATER("announce-rounds"),
-    LATER("announce-step"),
-    LATER("x-checkpoint-delay"),
-    LATER("vcpu-dirty-limit"),
-    LATER("x-vcpu-dirty-limit-period"),
-    LATER("mode"),
-    LATER("direct-io"),
-    LATER("tls-creds"),
-    LATER("tls-hostname"),
-    LATER("tls-authz"),
-    LATER("block-incremental"),
-    LATER("block-bitmap-mapping"),
-    LATER("x-rdma-chunk-size"),
-    LATER("cpr-exec-command"),
-};
-
-static bool read_parameter(MigReader *r, unsigned row, json_object *v, MigParameterSet *set)
-{
-    const Parameter *p = &parameters[row];
-    uint64_t value;
-    if (p->offset == NOT_YET) {
-        return mig_read_fail(r, "this parameter is known to QEMU, but not simulated yet");
-    }
-    if (!mig_read_u64(r, v, &value)) {
-        return false;
-    }
-    if (value > p->max) {
-        return mig_read_fail(r,
-                             "%" G_GUINT64_FORMAT " is above the largest value %" G_GUINT64_FORMAT,
-                             value, p->max);
-    }
-    *(uint64_t *)(void *)((char *)&set->values + p->offset) = value;
-    set->given |= 1u << row;
-    return true;
-}
-
-static bool read_parameter_set(MigReader *r, json_object *v, MigParameterSet *set)
-{
-    const char *names[G_N_ELEMENTS(parameters) + 1] = { NULL };
-    for (unsigned i = 0; i < G_N_ELEMENTS(parameters); i++) {
-        names[i] = parameters[i].name;
-    }
-    if (!json_object_is_type(v, json_type_object)) {
-        return mig_read_fail(r, "expected an object such as { \"downtime-limit\": 300 }");
-    }
-    json_object_object_foreach(v, key, value)
-    {
-        size_t mark = mig_read_enter(r, key);
-        unsigned row = 0;
-        while (names[row] && strcmp(names[row], key) != 0) {
-            row++;
-        }
-        if (!names[row]) {
-            return mig_read_fail_unknown(r, "parameter", key, names);
-        }
-        if (!read_parameter(r, row, value, set)) {
-            return false;
-        }
-        mig_read_leave(r, mark);
-    }
-    return true;
-}
-
-bool mig_scenario_read_parameters(MigReader *r, json_object *v, void *dst)
-{
-    return read_parameter_set(r, v, &((MigScenario *)dst)->parameters);
-}
-
-void mig_parameters_apply(MigParameters *p, const MigParameterSet *set)
-{
-    for (unsigned i = 0; i < G_N_ELEMENTS(parameters); i++) {
-        if (set->given & (1u << (i & 31)) && parameters[i].offset != NOT_YET) {
-            memcpy((char *)p + parameters[i].offset,
-                   (const char *)&set->values + parameters[i].offset, sizeof(uint64_t));
-        }
-    }
 }
 
 /* Events ----------------------------------------------------------------------------------- */
@@ -328,7 +174,7 @@ static bool read_arguments(MigReader *r, const MigScenario *s, json_object *v, M
     static const MigField none[] = { { NULL } };
     switch (e->action) {
     case MIG_ACTION_SET_PARAMETERS:
-        return read_parameter_set(r, v, &e->parameters);
+        return mig_scenario_read_parameter_set(r, s, v, &e->parameters);
     case MIG_ACTION_WRITE:
         return read_write(r, s, v, &e->write);
     default:

@@ -74,9 +74,9 @@ static const MigField fields[] = {
     { "link", mig_scenario_read_link, 0 },
     { "host", read_host, 0 },
     { "destination-host", read_destination_host, 0 },
-    { "capabilities", mig_scenario_read_capabilities, 0 },
-    { "parameters", mig_scenario_read_parameters, 0 },
-    { "events", mig_read_ignore, 0 }, /* read last */
+    { "capabilities", mig_read_ignore, 0 }, /* these three when it is known who migrates */
+    { "parameters", mig_read_ignore, 0 },
+    { "events", mig_read_ignore, 0 },
     { "x-poll", read_poll, 0 },
     { "limit", read_limit, 0 },
     { NULL },
@@ -164,23 +164,35 @@ static bool check_machine(MigReader *r, const MigScenario *s, MigVersion version
     return true;
 }
 
+/* What depends on the version and the guest, in this order. */
+static bool read_late(MigReader *r, json_object *root, MigScenario *s)
+{
+    static const MigField late[] = {
+        { "capabilities", mig_scenario_read_capabilities, 0 },
+        { "parameters", mig_scenario_read_parameters, 0 },
+        { "events", mig_scenario_read_events, 0 },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(late); i++) {
+        json_object *v;
+        size_t mark = mig_read_enter(r, late[i].key);
+        if (json_object_object_get_ex(root, late[i].key, &v) && !late[i].read(r, v, s)) {
+            return false;
+        }
+        mig_read_leave(r, mark);
+    }
+    return true;
+}
+
 static bool read_top(MigReader *r, json_object *v, MigScenario *s)
 {
-    json_object *events;
     if (!mig_read_object(r, v, fields, s)) {
         return false;
     }
     if (!s->destination_version) {
         s->destination_version = s->version;
     }
-    if (json_object_object_get_ex(v, "events", &events)) {
-        size_t mark = mig_read_enter(r, "events");
-        if (!mig_scenario_read_events(r, events, s)) {
-            return false;
-        }
-        mig_read_leave(r, mark);
-    }
-    return check_machine(r, s, s->version) && check_machine(r, s, s->destination_version);
+    return check_machine(r, s, s->version) && check_machine(r, s, s->destination_version) &&
+           read_late(r, v, s);
 }
 
 MigScenario *mig_scenario_read(json_object *v, const char *name, const char *folder, GError **error)

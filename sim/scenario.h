@@ -4,7 +4,8 @@
  * strict JSON; docs/examples/ has some.
  *
  *     scenario-guest.c      "guest": blocks, contents, workloads, devices
- *     scenario-migration.c  "capabilities", "parameters", "events", "link", "host"
+ *     scenario-migration.c  "events", "link", "host"
+ *     scenario-settings.c   "capabilities", "parameters"
  *     scenario-set.c        --set PATH=VALUE, before anything is read
  */
 #ifndef MIG_SIM_SCENARIO_H
@@ -54,7 +55,7 @@ typedef struct MigScenarioWrite {
 
 typedef struct MigParameterSet {
     MigParameters values;
-    uint32_t given; /* which: bits that scenario-migration.c gives a meaning */
+    uint64_t given; /* which: bit n is row n of mig_parameter_rows */
 } MigParameterSet;
 
 /* All conditions that are there have to hold; it fires once. */
@@ -124,6 +125,8 @@ MigReadFn mig_scenario_read_host;
 MigReadFn mig_scenario_read_capabilities;
 MigReadFn mig_scenario_read_parameters;
 MigReadFn mig_scenario_read_events;
+bool mig_scenario_read_parameter_set(MigReader *r, const MigScenario *s, json_object *v,
+                                     MigParameterSet *set);
 
 /* The index of the block of that name, or fails. */
 bool mig_scenario_find_block(MigReader *r, const MigScenario *s, const char *name, uint32_t *index);

@@ -195,8 +195,8 @@ static const struct {
                                   "not simulated yet" },
     { "capabilities.return-path=1", "s: capabilities.return-path: expected true or false, found a "
                                     "number" },
-    { "parameters.downtime-limit=2000001", "s: parameters.downtime-limit: 2000001 is above the "
-                                           "largest value 2000000" },
+    { "parameters.downtime-limit=2000001", "s: parameters.downtime-limit: 2000001 is not from "
+                                           "0 to 2000000" },
     { "parameters.tls-creds=x", "s: parameters.tls-creds: this parameter is known to QEMU, but not "
                                 "simulated yet" },
     { "parameters.max-bandwith=1", "s: parameters.max-bandwith: unknown parameter "
