@@ -2,9 +2,7 @@
 /*
  * Running a scenario, see simulate.h.
  *
- * Conditional events are looked for every `x-poll`, as a management tool does that asks
- * query-migrate; those with "at" and a time alone happen at it. The limit ends the run before the
- * first operation that begins behind it.
+ * The limit ends the run before the first operation that begins behind it.
  *
  * Limits. The destination engine works through bytes when they are sent, not when they arrive; what
  * that takes is priced by the world.
@@ -23,123 +21,19 @@ typedef struct Run {
     const MigSimulateOptions *options;
     MigClock clock;
     MigVirtual *world;
-    MigEra era;
-    bool *fired; /* one per event of the scenario */
+    MigScenarioRun run;
     bool stream_failed;
     GError *error;
 } Run;
 
-typedef struct Timed {
-    Run *run;
-    uint32_t event;
-} Timed;
-
-static void note(Run *run, int64_t at, const char *name, const char *status, uint64_t pass)
+static void cancelled(void *world)
 {
-    MigSimulationEvent e = { .at = at, .name = name, .status = status, .pass = pass };
-    g_array_append_val(run->m->events, e);
+    mig_virtual_interrupt(world, MIG_INTERRUPT_CANCEL);
 }
 
-/* Events of the scenario ------------------------------------------------------------------- */
-
-static void set_parameters(Run *run, const MigScenarioEvent *e, int64_t at)
+static void cut(void *world)
 {
-    MigParameters p = *mig_source_parameters(run->m->source);
-    mig_parameters_apply(&p, &e->parameters);
-    mig_source_set_parameters(run->m->source, &p);
-    note(run, at, "migrate-set-parameters", NULL, 0);
-}
-
-static void cancel(Run *run, const MigScenarioEvent *e, int64_t at)
-{
-    (void)e;
-    note(run, at, "migrate_cancel", NULL, 0);
-    if (mig_source_cancel(run->m->source)) {
-        note(run, at, "MIGRATION", "cancelling", 0);
-        mig_virtual_interrupt(run->world, MIG_INTERRUPT_CANCEL);
-    }
-}
-
-static void cut_link(Run *run, const MigScenarioEvent *e, int64_t at)
-{
-    (void)e;
-    note(run, at, "x-cut-link", NULL, 0);
-    mig_virtual_cut(run->world, "Connection reset by peer");
-}
-
-static void write_pages(Run *run, const MigScenarioEvent *e, int64_t at)
-{
-    const MigScenarioWrite *w = &e->write;
-    note(run, at, "x-write", NULL, 0);
-    mig_guest_advance(run->m->guest, at);
-    mig_guest_fill(run->m->guest, w->block, w->first, w->pages, w->byte);
-}
-
-static void fire(Run *run, uint32_t index, int64_t at)
-{
-    static void (*const actions[])(Run *, const MigScenarioEvent *, int64_t) = {
-        [MIG_ACTION_SET_PARAMETERS] = set_parameters,
-        [MIG_ACTION_CANCEL] = cancel,
-        [MIG_ACTION_CUT_LINK] = cut_link,
-        [MIG_ACTION_WRITE] = write_pages,
-    };
-    const MigScenarioEvent *e = &g_array_index(run->s->events, MigScenarioEvent, index);
-    if (!run->fired[index]) {
-        run->fired[index] = true;
-        actions[e->action](run, e, at);
-    }
-}
-
-static bool only_time(const MigScenarioEvent *e)
-{
-    return e->has_at && !e->has_after_pass && !e->has_remaining;
-}
-
-static bool holds(const Run *run, const MigScenarioEvent *e, int64_t at)
-{
-    const MigSource *source = run->m->source;
-    uint64_t remaining = mig_source_remaining(source);
-    return (!e->has_at || at >= e->at) &&
-           (!e->has_after_pass || mig_source_sync_count(source) > e->after_pass) &&
-           (!e->has_remaining || (remaining > 0 && remaining < e->remaining_below));
-}
-
-static void poll_events(void *opaque, int64_t at)
-{
-    Run *run = opaque;
-    bool more = false;
-    for (uint32_t i = 0; i < run->s->events->len; i++) {
-        const MigScenarioEvent *e = &g_array_index(run->s->events, MigScenarioEvent, i);
-        if (!run->fired[i] && !only_time(e) && holds(run, e, at)) {
-            fire(run, i, at);
-        }
-        more = more || (!run->fired[i] && !only_time(e));
-    }
-    if (more) {
-        mig_events_add(mig_virtual_events(run->world), at + run->s->poll, poll_events, run);
-    }
-}
-
-static void timed_event(void *opaque, int64_t at)
-{
-    const Timed *t = opaque;
-    fire(t->run, t->event, at);
-}
-
-static void plan_events(Run *run, Timed *timed)
-{
-    bool conditional = false;
-    for (uint32_t i = 0; i < run->s->events->len; i++) {
-        const MigScenarioEvent *e = &g_array_index(run->s->events, MigScenarioEvent, i);
-        conditional = conditional || !only_time(e);
-        timed[i] = (Timed){ run, i };
-        if (only_time(e)) {
-            mig_events_add(mig_virtual_events(run->world), e->at, timed_event, &timed[i]);
-        }
-    }
-    if (conditional) {
-        mig_events_add(mig_virtual_events(run->world), run->s->poll, poll_events, run);
-    }
+    mig_virtual_cut(world, "Connection reset by peer");
 }
 
 /* What the world asks for ------------------------------------------------------------------ */
@@ -175,54 +69,14 @@ static bool take_end(void *opaque, uint32_t channel)
 static void take_event(void *opaque, int64_t at, const char *name, const char *status,
                        uint64_t pass)
 {
-    note(opaque, at, name, status, pass);
-}
-
-/* One device of the list; those that the engine knows have their own states. */
-static void add_device(const Run *run, MigDevices *devices, const MigScenarioDevice *d,
-                       uint32_t section_id)
-{
-    if (strcmp(d->idstr, "timer") == 0) {
-        mig_devices_add_timer(devices, &run->era, section_id, run->clock.now);
-    } else if (strcmp(d->idstr, "globalstate") == 0) {
-        mig_devices_add_globalstate(devices, &run->era, section_id, run->s->run_state);
-    } else {
-        g_autofree uint8_t *body = g_malloc0(d->length + 1);
-        mig_devices_add_opaque(devices, d->idstr, d->instance, d->version, section_id, body,
-                               d->length);
-    }
-}
-
-/* Section ids behind those of RAM: the timer's is 0, as registered first. */
-static uint32_t section_of(const Run *run, const MigScenarioDevice *d, uint32_t index)
-{
-    if (d->has_section_id) {
-        return d->section_id;
-    }
-    return strcmp(d->idstr, "timer") == 0 ? 0 : run->era.ram_section_id + 1 + index;
+    Run *run = opaque;
+    mig_scenario_run_note(&run->run, at, name, status, pass);
 }
 
 static MigDevices *save_devices(void *opaque)
 {
     const Run *run = opaque;
-    const MigScenario *s = run->s;
-    MigDevices *devices = mig_devices_new(&run->era, s->machine, MIG_SCENARIO_PAGE);
-    MigScenarioDevice standard[] = {
-        { .idstr = (char *)"timer" },
-        { .idstr = (char *)"x-device-state", .version = 1, .length = s->device_state },
-        { .idstr = (char *)"globalstate" },
-    };
-    for (uint32_t i = 0; !s->has_devices && i < G_N_ELEMENTS(standard); i++) {
-        if (i != 1 || s->device_state > 0) {
-            add_device(run, devices, &standard[i], section_of(run, &standard[i], i));
-        }
-    }
-    for (uint32_t i = 0; s->has_devices && i < s->devices->len; i++) {
-        const MigScenarioDevice *d = &g_array_index(s->devices, MigScenarioDevice, i);
-        add_device(run, devices, d, section_of(run, d, i));
-    }
-    mig_devices_finish(devices);
-    return devices;
+    return mig_scenario_run_devices(&run->run, run->clock.now);
 }
 
 /* Making and running it -------------------------------------------------------------------- */
@@ -239,25 +93,6 @@ static bool make_destination(Run *run, GError **error)
     config.memory = mig_buffer_memory(m->memory);
     m->dest = mig_dest_new(&config);
     return true;
-}
-
-static void make_source(Run *run)
-{
-    const MigScenario *s = run->s;
-    MigSourceConfig config = {
-        .era = run->era,
-        .machine = s->machine,
-        .memory = mig_guest_memory(run->m->guest),
-        .capabilities = s->capabilities,
-        .parameters = mig_parameters_default(&run->era),
-        .guest_running = mig_guest_running(run->m->guest),
-        .max_run = run->options->max_run,
-    };
-    if (s->tracking == MIG_TRACKING_KVM_MANUAL && run->era.lazy_clear) {
-        config.clear_chunk_pages = 1u << 18; /* CLEAR_BITMAP_SHIFT_DEFAULT: 1 GiB of 4 KiB pages */
-    }
-    mig_parameters_apply(&config.parameters, &s->parameters);
-    run->m->source = mig_source_new(&config);
 }
 
 static void make_world(Run *run)
@@ -277,6 +112,10 @@ static void make_world(Run *run)
         config.sink = (MigSink){ .opaque = run, .bytes = take_bytes, .end = take_end };
     }
     run->world = mig_virtual_new(&config);
+    run->run.world = run->world;
+    run->run.events = mig_virtual_events(run->world);
+    run->run.cancelled = cancelled;
+    run->run.cut = cut;
 }
 
 static const char *must_end(const Run *run)
@@ -333,22 +172,23 @@ static void conclude(Run *run)
 MigSimulation *mig_simulate(const MigScenario *s, const MigSimulateOptions *options, GError **error)
 {
     g_autoptr(MigSimulation) m = g_new0(MigSimulation, 1);
-    g_autofree Timed *timed = g_new0(Timed, s->events->len + 1);
-    g_autofree bool *fired = g_new0(bool, s->events->len + 1);
-    Run run = { .m = m, .s = s, .options = options, .fired = fired };
+    Run run = { .m = m, .s = s, .options = options };
     m->scenario = s;
     m->events = g_array_new(FALSE, FALSE, sizeof(MigSimulationEvent));
     m->guest = mig_scenario_guest(s, &run.clock.now);
-    mig_era_resolve(s->version, s->machine, &run.era);
+    run.run = (MigScenarioRun){ .scenario = s, .guest = m->guest, .log = m->events };
+    mig_era_resolve(s->version, s->machine, &run.run.era);
     if (!options->accounting && !make_destination(&run, error)) {
         return NULL;
     }
-    make_source(&run);
+    mig_scenario_run_source(&run.run, mig_guest_memory(m->guest), options->max_run);
+    m->source = run.run.source;
     make_world(&run);
-    plan_events(&run, timed);
+    mig_scenario_run_plan(&run.run);
     run_engine(&run);
     conclude(&run);
     mig_virtual_free(run.world);
+    mig_scenario_run_clear(&run.run);
     mig_guest_detach(m->guest);
     if (run.error) {
         g_propagate_error(error, run.error);

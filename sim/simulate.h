@@ -15,7 +15,7 @@
 #include "sim/engine/dest.h"
 #include "sim/engine/source.h"
 #include "sim/guest/buffer.h"
-#include "sim/scenario.h"
+#include "sim/scenario-run.h"
 
 typedef struct MigSimulateOptions {
     bool accounting; /* no bytes: no destination, no stream, no digest of it */
@@ -34,14 +34,6 @@ typedef enum MigMemoryVerdict {
     MIG_MEMORY_EQUAL,
     MIG_MEMORY_DIFFERS,
 } MigMemoryVerdict;
-
-/* A monitor event, or an action of the scenario. */
-typedef struct MigSimulationEvent {
-    int64_t at;
-    const char *name;   /* "MIGRATION", "MIGRATION_PASS", "STOP", "RESUME", "x-write"... */
-    const char *status; /* MIGRATION; else NULL */
-    uint64_t pass;      /* MIGRATION_PASS; else 0 */
-} MigSimulationEvent;
 
 typedef struct MigSimulation {
     const MigScenario *scenario; /* borrowed */

@@ -174,6 +174,18 @@ MigBuffer *mig_buffer_new(const MigMemory *like, const char *const *files, GErro
     return g_steal_pointer(&b);
 }
 
+void mig_buffer_huge_pages(MigBuffer *b)
+{
+    for (uint32_t i = 0; i < b->count; i++) {
+        madvise(b->blocks[i].at, b->blocks[i].memory.used_length, MADV_HUGEPAGE); /* a wish */
+    }
+}
+
+uint8_t *mig_buffer_at(const MigBuffer *b, uint32_t block)
+{
+    return block_of(&b->memory, block)->at;
+}
+
 void mig_buffer_free(MigBuffer *b)
 {
     if (!b) {

@@ -23,6 +23,12 @@ void mig_buffer_free(MigBuffer *b); /* NULL is fine */
 /* For a destination: sync and the log are there and never report anything. */
 MigMemory *mig_buffer_memory(MigBuffer *b);
 
+/* Asks for huge pages in anonymous blocks, as QEMU does for a guest's RAM. */
+void mig_buffer_huge_pages(MigBuffer *b);
+
+/* The address of a block's first byte. */
+uint8_t *mig_buffer_at(const MigBuffer *b, uint32_t block);
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigBuffer, mig_buffer_free)
 
 /* The first page that differs between two memories of equal blocks. */

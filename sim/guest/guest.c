@@ -46,6 +46,8 @@ struct MigGuest {
     unsigned throttle;  /* percent */
     int64_t nap;        /* while throttled: the present slice's sleep begins here */
     int64_t stalled;
+    void (*wrote)(void *opaque, uint32_t block, uint64_t page); /* or NULL */
+    void *wrote_opaque;
 };
 
 static MigGuest *from_memory(const MigMemory *m)
@@ -82,6 +84,9 @@ static void write_page(MigGuest *g, uint32_t block, uint64_t page, const MigWrit
     mig_content_write(mig_page_map_get(&b->written, page), &origin, w);
     if (g->logging) {
         mig_bitmap_set(b->log, page);
+    }
+    if (g->wrote) {
+        g->wrote(g->wrote_opaque, block, page);
     }
 }
 
@@ -286,6 +291,13 @@ static const MigMemoryOps guest_ops = {
     .is_zero = memory_is_zero,
     .read = memory_read,
 };
+
+void mig_guest_on_write(MigGuest *g, void (*wrote)(void *opaque, uint32_t block, uint64_t page),
+                        void *opaque)
+{
+    g->wrote = wrote;
+    g->wrote_opaque = opaque;
+}
 
 void mig_guest_detach(MigGuest *g)
 {

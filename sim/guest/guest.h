@@ -53,6 +53,10 @@ void mig_guest_free(MigGuest *g); /* NULL is fine */
 /* Forgets the clock that `now` pointed to: the guest stays as it is. */
 void mig_guest_detach(MigGuest *g);
 
+/* From now on calls wrote(opaque, block, page) behind every write. NULL: nobody. */
+void mig_guest_on_write(MigGuest *g, void (*wrote)(void *opaque, uint32_t block, uint64_t page),
+                        void *opaque);
+
 /* The guest as the engine sees it. map, write and fill are NULL: it is a source. */
 MigMemory *mig_guest_memory(MigGuest *g);
 

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A scenario while it runs, see scenario-run.h. Conditional events are looked for every `x-poll`,
+ * as a management tool does that asks query-migrate; those with "at" and a time alone happen at it.
+ */
+#include "sim/scenario-run.h"
+
+#include <string.h>
+
+typedef struct MigTimedEvent {
+    MigScenarioRun *run;
+    uint32_t event;
+} MigTimedEvent;
+
+/* Events ----------------------------------------------------------------------------------- */
+
+void mig_scenario_run_note(MigScenarioRun *run, int64_t at, const char *name, const char *status,
+                           uint64_t pass)
+{
+    MigSimulationEvent e = { .at = at, .name = name, .status = status, .pass = pass };
+    g_array_append_val(run->log, e);
+}
+
+static void set_parameters(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
+{
+    MigParameters p = *mig_source_parameters(run->source);
+    mig_parameters_apply(&p, &e->parameters);
+    mig_source_set_parameters(run->source, &p);
+    mig_scenario_run_note(run, at, "migrate-set-parameters", NULL, 0);
+}
+
+void mig_scenario_run_cancel(MigScenarioRun *run, int64_t at)
+{
+    mig_scenario_run_note(run, at, "migrate_cancel", NULL, 0);
+    if (mig_source_cancel(run->source)) {
+        mig_scenario_run_note(run, at, "MIGRATION", "cancelling", 0);
+        run->cancelled(run->world);
+    }
+}
+
+static void cancel(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
+{
+    (void)e;
+    mig_scenario_run_cancel(run, at);
+}
+
+static void cut_link(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
+{
+    (void)e;
+    mig_scenario_run_note(run, at, "x-cut-link", NULL, 0);
+    run->cut(run->world);
+}
+
+static void write_pages(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
+{
+    const MigScenarioWrite *w = &e->write;
+    mig_scenario_run_note(run, at, "x-write", NULL, 0);
+    mig_guest_advance(run->guest, at);
+    mig_guest_fill(run->guest, w->block, w->first, w->pages, w->byte);
+}
+
+static void fire(MigScenarioRun *run, uint32_t index, int64_t at)
+{
+    static void (*const actions[])(MigScenarioRun *, const MigScenarioEvent *, int64_t) = {
+        [MIG_ACTION_SET_PARAMETERS] = set_parameters,
+        [MIG_ACTION_CANCEL] = cancel,
+        [MIG_ACTION_CUT_LINK] = cut_link,
+        [MIG_ACTION_WRITE] = write_pages,
+    };
+    const MigScenarioEvent *e = &g_array_index(run->scenario->events, MigScenarioEvent, index);
+    if (!run->fired[index]) {
+        run->fired[index] = true;
+        actions[e->action](run, e, at);
+    }
+}
+
+static bool only_time(const MigScenarioEvent *e)
+{
+    return e->has_at && !e->has_after_pass && !e->has_remaining;
+}
+
+static bool holds(const MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
+{
+    const MigSource *source = run->source;
+    uint64_t remaining = mig_source_remaining(source);
+    return (!e->has_at || at >= e->at) &&
+           (!e->has_after_pass || mig_source_sync_count(source) > e->after_pass) &&
+           (!e->has_remaining || (remaining > 0 && remaining < e->remaining_below));
+}
+
+static void poll_events(void *opaque, int64_t at)
+{
+    MigScenarioRun *run = opaque;
+    bool more = false;
+    for (uint32_t i = 0; i < run->scenario->events->len; i++) {
+        const MigScenarioEvent *e = &g_array_index(run->scenario->events, MigScenarioEvent, i);
+        if (!run->fired[i] && !only_time(e) && holds(run, e, at)) {
+            fire(run, i, at);
+        }
+        more = more || (!run->fired[i] && !only_time(e));
+    }
+    if (more) {
+        mig_events_add(run->events, at + run->scenario->poll, poll_events, run);
+    }
+}
+
+static void timed_event(void *opaque, int64_t at)
+{
+    const MigTimedEvent *t = opaque;
+    fire(t->run, t->event, at);
+}
+
+void mig_scenario_run_plan(MigScenarioRun *run)
+{
+    run->fired = g_new0(bool, run->scenario->events->len + 1);
+    run->timed = g_new0(MigTimedEvent, run->scenario->events->len + 1);
+    bool conditional = false;
+    for (uint32_t i = 0; i < run->scenario->events->len; i++) {
+        const MigScenarioEvent *e = &g_array_index(run->scenario->events, MigScenarioEvent, i);
+        conditional = conditional || !only_time(e);
+        run->timed[i] = (MigTimedEvent){ run, i };
+        if (only_time(e)) {
+            mig_events_add(run->events, e->at, timed_event, &run->timed[i]);
+        }
+    }
+    if (conditional) {
+        mig_events_add(run->events, run->scenario->poll, poll_events, run);
+    }
+}
+
+void mig_scenario_run_clear(MigScenarioRun *run)
+{
+    g_clear_pointer(&run->fired, g_free);
+    g_clear_pointer(&run->timed, g_free);
+}
+
+/* Devices ---------------------------------------------------------------------------------- */
+
+/* One device of the list; those that the engine knows have their own states. */
+static void add_device(const MigScenarioRun *run, int64_t now, MigDevices *devices,
+                       const MigScenarioDevice *d, uint32_t section_id)
+{
+    if (strcmp(d->idstr, "timer") == 0) {
+        mig_devices_add_timer(devices, &run->era, section_id, now);
+    } else if (strcmp(d->idstr, "globalstate") == 0) {
+        mig_devices_add_globalstate(devices, &run->era, section_id, run->scenario->run_state);
+    } else {
+        g_autofree uint8_t *body = g_malloc0(d->length + 1);
+        mig_devices_add_opaque(devices, d->idstr, d->instance, d->version, section_id, body,
+                               d->length);
+    }
+}
+
+/* Section ids behind those of RAM: the timer's is 0, as registered first. */
+static uint32_t section_of(const MigScenarioRun *run, const MigScenarioDevice *d, uint32_t index)
+{
+    if (d->has_section_id) {
+        return d->section_id;
+    }
+    return strcmp(d->idstr, "timer") == 0 ? 0 : run->era.ram_section_id + 1 + index;
+}
+
+MigDevices *mig_scenario_run_devices(const MigScenarioRun *run, int64_t now)
+{
+    const MigScenario *s = run->scenario;
+    MigDevices *devices = mig_devices_new(&run->era, s->machine, MIG_SCENARIO_PAGE);
+    MigScenarioDevice standard[] = {
+        { .idstr = (char *)"timer" },
+        { .idstr = (char *)"x-device-state", .version = 1, .length = s->device_state },
+        { .idstr = (char *)"globalstate" },
+    };
+    for (uint32_t i = 0; !s->has_devices && i < G_N_ELEMENTS(standard); i++) {
+        if (i != 1 || s->device_state > 0) {
+            add_device(run, now, devices, &standard[i], section_of(run, &standard[i], i));
+        }
+    }
+    for (uint32_t i = 0; s->has_devices && i < s->devices->len; i++) {
+        const MigScenarioDevice *d = &g_array_index(s->devices, MigScenarioDevice, i);
+        add_device(run, now, devices, d, section_of(run, d, i));
+    }
+    mig_devices_finish(devices);
+    return devices;
+}
+
+/* The source ------------------------------------------------------------------------------- */
+
+void mig_scenario_run_source(MigScenarioRun *run, MigMemory *memory, unsigned max_run)
+{
+    const MigScenario *s = run->scenario;
+    MigSourceConfig config = {
+        .era = run->era,
+        .machine = s->machine,
+        .memory = memory,
+        .capabilities = s->capabilities,
+        .parameters = mig_parameters_default(&run->era),
+        .guest_running = mig_guest_running(run->guest),
+        .max_run = max_run,
+    };
+    if (s->tracking == MIG_TRACKING_KVM_MANUAL && run->era.lazy_clear) {
+        config.clear_chunk_pages = 1u << 18; /* CLEAR_BITMAP_SHIFT_DEFAULT: 1 GiB of 4 KiB pages */
+    }
+    mig_parameters_apply(&config.parameters, &s->parameters);
+    run->source = mig_source_new(&config);
+}

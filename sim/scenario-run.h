@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A scenario while it runs, on whichever clock: its source, the events that it asked for, the
+ * devices that it saves, and the log of what happened.
+ *
+ *     run.scenario, run.era, run.guest set; mig_scenario_run_source(&run, memory, max_run)
+ *     run.events, run.world and the hooks set; mig_scenario_run_plan(&run)
+ *     ... engine and world; events fire out of the world's queue ...
+ *     mig_scenario_run_clear(&run)
+ */
+#ifndef MIG_SIM_SCENARIO_RUN_H
+#define MIG_SIM_SCENARIO_RUN_H
+
+#include "sim/engine/source.h"
+#include "sim/scenario.h"
+#include "sim/world/events.h"
+
+/* A monitor event, or an action of the scenario. */
+typedef struct MigSimulationEvent {
+    int64_t at;
+    const char *name;   /* "MIGRATION", "MIGRATION_PASS", "STOP", "RESUME", "x-write"... */
+    const char *status; /* MIGRATION; else NULL */
+    uint64_t pass;      /* MIGRATION_PASS; else 0 */
+} MigSimulationEvent;
+
+typedef struct MigScenarioRun {
+    const MigScenario *scenario;
+    MigEra era;
+    MigGuest *guest;
+    MigSource *source; /* not owned */
+    GArray *log;       /* MigSimulationEvent; not owned */
+    MigEvents *events; /* the world's */
+    void *world;
+    void (*cancelled)(void *world); /* the source's status became cancelling */
+    void (*cut)(void *world);       /* x-cut-link */
+    bool *fired;                    /* one per event of the scenario */
+    struct MigTimedEvent *timed;    /* likewise */
+} MigScenarioRun;
+
+/* Makes run->source, which migrates |memory|. |max_run|: see MigSourceConfig. */
+void mig_scenario_run_source(MigScenarioRun *run, MigMemory *memory, unsigned max_run);
+
+/* Asks run->events for everything that the scenario wants to happen. */
+void mig_scenario_run_plan(MigScenarioRun *run);
+void mig_scenario_run_clear(MigScenarioRun *run);
+
+/* What migrate_cancel does, at |at| ns. */
+void mig_scenario_run_cancel(MigScenarioRun *run, int64_t at);
+
+/* Appends to the log. */
+void mig_scenario_run_note(MigScenarioRun *run, int64_t at, const char *name, const char *status,
+                           uint64_t pass);
+
+/* The devices' state at |now| ns; the caller's. */
+MigDevices *mig_scenario_run_devices(const MigScenarioRun *run, int64_t now);
+
+#endif
