@@ -22,7 +22,7 @@ const char *mig_fault_text(MigFault fault)
     return (unsigned)fault < MIG_FAULT_COUNT ? faults[fault].text : "an unknown fault";
 }
 
-_Bool mig_fault_is_inconclusive(MigFault fault)
+bool mig_fault_is_inconclusive(MigFault fault)
 {
     return fault == MIG_FAULT_BODY_UNRESOLVED;
 }

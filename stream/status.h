@@ -9,6 +9,7 @@
 #ifndef MIG_STREAM_STATUS_H
 #define MIG_STREAM_STATUS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef enum MigStatus {
@@ -59,9 +60,9 @@ typedef enum MigStatus {
     X(RAM_COMPRESS, "ram-compress", "a compressed page of an impossible length")                \
     X(MAPPED_HEADER, "mapped-header", "a mapped-ram header that contradicts itself")            \
     X(VMDESC_LENGTH, "vmdesc-length", "a VMDESCRIPTION of absurd length")                       \
-    X(VMDESC_JSON, "vmdesc-json", "a VMDESCRIPTION whose text is not what one looks like")         \
-    X(BODY_DESCRIPTION, "body-description", "a device body that contradicts its description")      \
-    X(DEVICE_STATE, "device-state", "device state that its device refuses")                        \
+    X(VMDESC_JSON, "vmdesc-json", "a VMDESCRIPTION whose text is not what one looks like")      \
+    X(BODY_DESCRIPTION, "body-description", "a device body that contradicts its description")   \
+    X(DEVICE_STATE, "device-state", "device state that its device refuses")                     \
     X(BODY_UNRESOLVED, "body-unresolved", "a device body whose end cannot be found")            \
     X(BODY_LENGTH, "body-length", "a device body that does not end where its description says") \
     X(ITERABLE, "iterable", "a malformed record of an iterable section")                        \
@@ -98,6 +99,6 @@ const char *mig_fault_name(MigFault fault);
 const char *mig_fault_text(MigFault fault);
 
 /* True where the decoder's knowledge ends although the bytes may be good. */
-_Bool mig_fault_is_inconclusive(MigFault fault);
+bool mig_fault_is_inconclusive(MigFault fault);
 
 #endif

@@ -30,6 +30,7 @@ MAY_INCLUDE = {
     "migbench.c": ("stream", "sim", "conformance"),
     "tests": ("stream", "sim", "conformance", "traces"),
     "traces": (),
+    "docs": (),
 }
 
 # The guest's own program runs without an operating system and is built from its folder alone.
