@@ -8,24 +8,32 @@
 #include "conformance/output.h"
 #include "sim/command.h"
 
-static int report_bad(char **argv, const MigStreamReader *reader)
+static int report_bad(char **argv, const MigRecording *recording, const char *channel,
+                      const MigDiagnosis *g, const char *hint)
 {
-    const MigDiagnosis *g = mig_stream_reader_diagnosis(reader);
     return mig_command_fail(
         argv, mig_fault_is_inconclusive(g->fault) ? MIG_EXIT_INCOMPLETE : MIG_EXIT_FINDING,
-        "%s: offset %" PRIu64 ", %s: %s: expected %s, found %s (nothing was written)",
-        mig_stream_reader_input_name(reader), g->offset, g->path, mig_fault_text(g->fault),
-        g->expected, g->found);
+        "%s: %s: offset %" PRIu64 ", %s: expected %s, found %s (nothing was written)%s%s",
+        mig_recording_name(recording), channel, g->offset, g->path, g->expected, g->found,
+        hint ? "; " : "", hint ? hint : "");
 }
 
-static int list(char **argv, MigStreamReader *reader)
+static int list_bad(char **argv, MigRecording *recording, unsigned channel)
+{
+    g_autofree char *hint = mig_recording_hint(recording, channel);
+    return report_bad(argv, recording, mig_recording_channel_name(recording, channel),
+                      mig_decoder_diagnosis(mig_recording_decoder(recording, channel)), hint);
+}
+
+static int list(char **argv, MigRecording *recording)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(GString) line = g_string_new(NULL);
     MigRecord r;
     MigStatus status;
+    unsigned channel;
 
-    while ((status = mig_stream_reader_next(reader, &r, &error)) == MIG_STATUS_RECORD) {
+    while ((status = mig_recording_next(recording, &channel, &r, &error)) == MIG_STATUS_RECORD) {
         if (r.type == MIG_REC_RAM_BLOCK) {
             g_string_truncate(line, 0);
             mig_text_append(line, r.block.name);
@@ -36,43 +44,42 @@ static int list(char **argv, MigStreamReader *reader)
         }
     }
     if (status == MIG_STATUS_BAD) {
-        return report_bad(argv, reader);
+        return list_bad(argv, recording, channel);
     }
     return status == MIG_STATUS_END
                ? MIG_EXIT_OK
                : mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
 }
 
-static int extract(char **argv, MigStreamReader *reader, const char *block, const char *to)
+static int extract(char **argv, MigRecording *recording, const char *block, const char *to)
 {
     g_autoptr(GError) error = NULL;
-    MigExtractResult result;
+    g_auto(MigExtractResult) result = { 0 };
 
     if (strcmp(to, "-") == 0) {
         return mig_command_fail(argv, MIG_EXIT_USAGE, "-o -: an image needs a file with holes");
     }
     g_autoptr(MigOutput) out = mig_output_open(to, &error);
-    if (!out || !mig_extract(reader, block, fileno(out->file), &result, &error)) {
+    if (!out || !mig_extract(recording, block, fileno(out->file), &result, &error)) {
         return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
     }
-    if (result.bad_page) {
-        return mig_command_fail(argv, MIG_EXIT_FINDING,
-                                "the page at offset %" PRIu64 " can't be applied: %s (nothing was "
-                                "written)",
-                                result.bad_offset, result.bad_why);
-    }
-    if (result.status == MIG_STATUS_BAD) {
-        return report_bad(argv, reader);
+    if (result.bad) {
+        return report_bad(argv, recording, result.channel, &result.why, result.hint);
     }
     if (!result.found) {
         return mig_command_fail(argv, MIG_EXIT_USAGE,
                                 "--block %s: no such block; extract --list shows them", block);
     }
+    if (result.left_out) {
+        return mig_command_fail(argv, MIG_EXIT_INCOMPLETE,
+                                "--block %s: x-ignore-shared leaves it out: the stream has none of "
+                                "its pages, both ends share its file (nothing was written)",
+                                block);
+    }
     if (!mig_output_commit(out, &error)) {
         return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
     }
-    printf("%s: %" PRIu64 " bytes from %" PRIu64 " page records\n", to, result.length,
-           result.pages);
+    printf("%s: %" PRIu64 " bytes from %" PRIu64 " pages\n", to, result.length, result.pages);
     return MIG_EXIT_OK;
 }
 
@@ -101,9 +108,9 @@ int mig_cmd_extract(int argc, char **argv)
                                 "--block NAME and -o OUT are needed, or "
                                 "--list");
     }
-    g_autoptr(MigStreamReader) reader = mig_stream_reader_open(files[0], NULL, &error);
-    if (!reader) {
+    g_autoptr(MigRecording) recording = mig_recording_open(files[0], &error);
+    if (!recording) {
         return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
     }
-    return only_list ? list(argv, reader) : extract(argv, reader, block, to);
+    return only_list ? list(argv, recording) : extract(argv, recording, block, to);
 }

@@ -26,6 +26,7 @@ typedef struct Channel {
     guint ticks_per_s_log10; /* of its time stamps */
     gboolean bad;
     GByteArray *recent; /* its last bytes before the chunk at hand */
+    uint64_t fed;       /* bytes, the chunk at hand included */
 } Channel;
 
 struct MigCapture {
@@ -45,7 +46,20 @@ struct MigCapture {
     MigCaptureTap tap;
     void *tap_opaque;
     MigDecoderOptions options;
+    /*
+     * Chunks of channels that refer to the block list, which overtook it: a destination's threads
+     * wait for the list, a relay's don't.
+     */
+    GQueue held; /* Held */
+    size_t held_bytes;
+    GBytes *lent;    /* of the chunk at hand, if it was held */
+    gboolean listed; /* or not worth waiting for any more */
 };
+
+typedef struct Held {
+    MigChunk chunk;
+    GBytes *bytes;
+} Held;
 
 bool mig_capture_probe(const uint8_t *data, size_t n)
 {
@@ -89,6 +103,10 @@ void mig_capture_free(MigCapture *c)
             g_clear_pointer(&ch->decoder, mig_decoder_free);
         }
     }
+    for (Held *h; (h = g_queue_pop_head(&c->held)); g_free(h)) {
+        g_bytes_unref(h->bytes);
+    }
+    g_clear_pointer(&c->lent, g_bytes_unref);
     g_ptr_array_unref(c->channels);
     g_byte_array_unref(c->block);
     mig_input_free(c->input);
@@ -324,6 +342,8 @@ static MigStatus from_current(MigCapture *c, unsigned *channel, MigRecord *recor
     if (s == MIG_STATUS_BAD) {
         ch->bad = TRUE;
     }
+    c->listed |=
+        ch == c->main && (ch->bad || (s == MIG_STATUS_RECORD && record->type == MIG_REC_RAM_EOS));
     if (s > MIG_STATUS_PAYLOAD) {
         c->busy = FALSE;
     }
@@ -350,14 +370,14 @@ size_t mig_capture_peek(const MigCapture *c, unsigned channel, uint64_t offset, 
 {
     const Channel *ch = c->channels->pdata[channel];
     bool here = c->chunk.channel == channel && c->chunk.n > 0;
-    uint64_t middle = ch->about.bytes - (here ? c->chunk.n : 0);
+    uint64_t middle = ch->fed - (here ? c->chunk.n : 0);
     uint64_t first = middle - ch->recent->len;
     size_t done = 0;
 
     if (offset < first) {
         return 0;
     }
-    for (; done < n && offset + done < ch->about.bytes; done++) {
+    for (; done < n && offset + done < ch->fed; done++) {
         uint64_t at = offset + done;
         ((uint8_t *)dst)[done] =
             at < middle ? ch->recent->data[at - first] : c->chunk.data[at - middle];
@@ -377,16 +397,67 @@ void mig_capture_set_body_size(MigCapture *c, MigBodySize body_size, void *opaqu
     c->options.opaque = opaque;
 }
 
+static void hold(MigCapture *c, const MigChunk *chunk)
+{
+    Held *h = g_new0(Held, 1);
+    h->chunk = *chunk;
+    h->bytes = g_bytes_new(chunk->data, chunk->n);
+    c->held_bytes += chunk->n;
+    g_queue_push_tail(&c->held, h);
+}
+
+static gboolean must_wait(const MigCapture *c, const MigChunk *chunk)
+{
+    const Channel *ch = c->channels->pdata[chunk->channel];
+    return !c->listed && c->held_bytes + chunk->n <= MIG_CAPTURE_HELD &&
+           (ch->about.kind == MIG_CHANNEL_MULTIFD || ch->about.kind == MIG_CHANNEL_PREEMPT);
+}
+
+static void release(MigCapture *c, MigChunk *chunk)
+{
+    Held *h = g_queue_pop_head(&c->held);
+    *chunk = h->chunk;
+    c->lent = h->bytes;
+    chunk->data = g_bytes_get_data(c->lent, NULL);
+    g_free(h);
+}
+
+/* The next chunk that a destination could look at. */
+static gboolean ready_chunk(MigCapture *c, MigChunk *chunk, GError **error)
+{
+    g_autoptr(GError) local = NULL;
+
+    g_clear_pointer(&c->lent, g_bytes_unref);
+    while (!c->listed || g_queue_is_empty(&c->held)) {
+        if (!mig_capture_chunk(c, chunk, &local)) {
+            if (local || g_queue_is_empty(&c->held)) {
+                if (local) {
+                    g_propagate_error(error, g_steal_pointer(&local));
+                }
+                return FALSE;
+            }
+            c->listed = TRUE;
+        } else if (!must_wait(c, chunk)) {
+            return TRUE;
+        } else {
+            hold(c, chunk);
+        }
+    }
+    release(c, chunk);
+    return TRUE;
+}
+
 /* Feeds the next chunk; FALSE at the end or with *error. */
 static gboolean feed_chunk(MigCapture *c, GError **error)
 {
     MigChunk chunk;
     remember(c);
-    if (!mig_capture_chunk(c, &chunk, error)) {
+    if (!ready_chunk(c, &chunk, error)) {
         return FALSE;
     }
     c->chunk = chunk;
     Channel *ch = c->channels->pdata[chunk.channel];
+    ch->fed += chunk.n;
     if (c->tap) {
         c->tap(c->tap_opaque, &chunk);
     }

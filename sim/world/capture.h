@@ -5,7 +5,8 @@
  * "main.2", "return.2" and so on. traces/README.md describes the container.
  *
  * The reader gives the records of all channels in the order in which their bytes went by, through
- * one decoder per channel. A set of channels is one stream to the user.
+ * one decoder per channel; only the first bytes of multifd and preempt channels wait until the main
+ * channel's block list is there. A set of channels is one stream to the user.
  */
 #ifndef MIG_SIM_WORLD_CAPTURE_H
 #define MIG_SIM_WORLD_CAPTURE_H
@@ -17,6 +18,7 @@
 
 #define MIG_CAPTURE_CHANNELS 1024u       /* interfaces of one file */
 #define MIG_CAPTURE_BLOCK    (32u << 20) /* bytes of one pcapng block */
+#define MIG_CAPTURE_HELD     (64u << 20) /* bytes that wait for the block list */
 #define MIG_CAPTURE_RECENT   16384u      /* bytes of each channel that peek can go back */
 
 typedef struct MigCaptureChannel {

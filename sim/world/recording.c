@@ -152,6 +152,11 @@ MigCapture *mig_recording_capture(MigRecording *m)
     return m->capture;
 }
 
+const MigInput *mig_recording_input(const MigRecording *m)
+{
+    return m->reader ? mig_stream_reader_input(m->reader) : NULL;
+}
+
 unsigned mig_recording_channel_count(const MigRecording *m)
 {
     return m->capture ? mig_capture_channel_count(m->capture) : 1;

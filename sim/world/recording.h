@@ -55,6 +55,8 @@ bool mig_recording_was_cut(const MigRecording *m, unsigned channel);
 
 const char *mig_recording_name(const MigRecording *m);
 MigCapture *mig_recording_capture(MigRecording *m);
+/* What a raw stream is read from; NULL for a capture. */
+const MigInput *mig_recording_input(const MigRecording *m);
 
 /* See mig_stream_reader_vmdesc(), _peek(), _trailing(). */
 const MigVmdesc *mig_recording_vmdesc(MigRecording *m);
