@@ -240,10 +240,33 @@ static void print_diagnosis(Inspect *in)
     fwrite(in->line->str, 1, in->line->len, stdout);
 }
 
+/* What was around the stream, where that says something. */
+static void append_image(GString *out, const MigLibvirtInfo *image, bool json)
+{
+    if (json) {
+        g_string_append(out, "{\"type\":\"libvirt-image\",\"compression\":");
+        mig_json_append_string(out, mig_str(image->compression_name));
+        mig_json_append_key(out, "domain");
+        mig_json_append_string(out, mig_str(image->name));
+        g_string_append_printf(out, ",\"was-running\":%s,\"xml-bytes\":%u}\n",
+                               image->was_running ? "true" : "false", image->xml_bytes);
+    } else {
+        g_string_append_printf(out, "image      libvirt save image, compression %s, domain ",
+                               image->compression_name);
+        mig_text_append(out, mig_str(image->name));
+        g_string_append(out, image->was_running ? ", was running\n" : ", was paused\n");
+    }
+}
+
 static void print_summary(Inspect *in)
 {
+    const MigLibvirtInfo *image = mig_input_libvirt(mig_stream_reader_input(in->reader));
+
     mig_summary_end(in->counts, in->decoder);
     g_string_truncate(in->line, 0);
+    if (image) {
+        append_image(in->line, image, in->json);
+    }
     (in->json ? mig_summary_json : mig_summary_text)(in->counts, in->decoder, in->line);
     fwrite(in->line->str, 1, in->line->len, stdout);
 }
