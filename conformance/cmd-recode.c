@@ -8,19 +8,27 @@
 
 #include "conformance/commands.h"
 #include "conformance/output.h"
+#include "conformance/recode-capture.h"
 #include "conformance/recode.h"
 #include "sim/command.h"
 
-static int report_bad(char **argv, const MigStreamReader *reader)
+static int report_bad(char **argv, const char *file, const MigDiagnosis *g, const char *hint)
 {
-    const MigDiagnosis *g = mig_stream_reader_diagnosis(reader);
     bool limit = mig_fault_is_inconclusive(g->fault);
 
     return mig_command_fail(argv, limit ? MIG_EXIT_INCOMPLETE : MIG_EXIT_FINDING,
                             "%s: offset %" PRIu64 ", %s: %s: expected %s, found %s (nothing was "
-                            "written)",
-                            mig_stream_reader_input_name(reader), g->offset, g->path,
-                            mig_fault_text(g->fault), g->expected, g->found);
+                            "written)%s%s",
+                            file, g->offset, g->path, mig_fault_text(g->fault), g->expected,
+                            g->found, hint ? "; " : "", hint ? hint : "");
+}
+
+static int report_bad_stream(char **argv, MigStreamReader *reader)
+{
+    g_autoptr(MigRecording) recording = mig_recording_of_reader(reader);
+    g_autofree char *hint = mig_recording_hint(recording, 0);
+    return report_bad(argv, mig_stream_reader_input_name(reader),
+                      mig_stream_reader_diagnosis(reader), hint);
 }
 
 /* Compares what was written with the input once more; a pipe can't be read again. */
@@ -31,7 +39,8 @@ static int report_difference(char **argv, const char *in, MigOutput *out,
     uint64_t first = UINT64_MAX;
     struct stat st;
 
-    if (strcmp(in, "-") == 0 || !out->temporary || stat(in, &st) != 0 || !S_ISREG(st.st_mode)) {
+    bool again = g_str_has_prefix(in, "file:") || (stat(in, &st) == 0 && S_ISREG(st.st_mode));
+    if (strcmp(in, "-") == 0 || !out->temporary || !again) {
         fprintf(stderr, "%" PRIu64 " bytes written; the input can't be read again to compare\n",
                 result->bytes);
         return MIG_EXIT_OK;
@@ -62,7 +71,7 @@ static int recode(char **argv, MigStreamReader *reader, const char *in, const ch
         return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
     }
     if (result.status == MIG_STATUS_BAD) {
-        return report_bad(argv, reader);
+        return report_bad_stream(argv, reader);
     }
     fflush(out->file);
     int status = report_difference(argv, in, out, &result);
@@ -76,14 +85,92 @@ static int recode(char **argv, MigStreamReader *reader, const char *in, const ch
     return status;
 }
 
+/* ---- several channels ---- */
+
+static int report_channel(char **argv, const char *in, const MigRecodedChannel *ch)
+{
+    if (ch->bad) {
+        g_autofree char *file = g_strdup_printf("%s: %s", in, ch->name);
+        return report_bad(argv, file, &ch->why, NULL);
+    }
+    printf("%-12s ", ch->name);
+    if (ch->first != MIG_RECODE_SAME) {
+        printf("differs first at offset %" PRIu64 "\n", ch->first);
+        return MIG_EXIT_FINDING;
+    }
+    printf("identical: %" PRIu64 " bytes, %" PRIu64 " records", ch->bytes, ch->records);
+    if (ch->rest) {
+        printf(", then %" PRIu64 " bytes %s", ch->rest,
+               ch->cut ? "of a record that the broken line cut off" : "behind its end");
+    }
+    printf("\n");
+    return ch->rest && !ch->cut ? MIG_EXIT_FINDING : MIG_EXIT_OK;
+}
+
+static int recode_capture(char **argv, MigRecording *recording, const char *to, const char *channel)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigOutput) out = mig_output_open(to, &error);
+    g_autoptr(GArray) channels =
+        out ? mig_recode_capture(recording, out->file, channel, &error) : NULL;
+    int worst = MIG_EXIT_OK;
+    bool found = channel == NULL, bad = false;
+
+    if (!channels) {
+        return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
+    }
+    for (guint i = 0; i < channels->len; i++) {
+        const MigRecodedChannel *ch = &g_array_index(channels, MigRecodedChannel, i);
+        bool mine = !channel || strcmp(ch->name, channel) == 0;
+        found |= mine;
+        if (mine) {
+            int status = report_channel(argv, mig_recording_name(recording), ch);
+            worst = MAX(worst, status);
+            bad |= ch->bad;
+        }
+    }
+    if (!found) {
+        return mig_command_fail(argv, MIG_EXIT_USAGE, "--channel %s: no such channel", channel);
+    }
+    if (!bad && !mig_output_commit(out, &error)) {
+        return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
+    }
+    return worst;
+}
+
+/* Which of the two it is shows in its first bytes. */
+static int recode_any(char **argv, const char *in, const char *to, const char *channel)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigInput) input = mig_input_open(in, &error);
+    uint8_t head[4];
+
+    if (!input) {
+        return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
+    }
+    if (mig_capture_probe(head, mig_input_peek(input, 0, head, sizeof(head)))) {
+        g_autofree char *again = g_strdup(input->path ? in : NULL);
+        g_autoptr(MigRecording) recording =
+            mig_recording_of_capture(mig_capture_new(g_steal_pointer(&input)), again);
+        return recode_capture(argv, recording, to, channel);
+    }
+    if (channel && strcmp(channel, "main") != 0) {
+        return mig_command_fail(argv, MIG_EXIT_USAGE,
+                                "--channel %s: this input has only the channel main", channel);
+    }
+    g_autoptr(MigStreamReader) reader = mig_stream_reader_new(g_steal_pointer(&input), NULL);
+    return recode(argv, reader, in, to);
+}
+
 int mig_cmd_recode(int argc, char **argv)
 {
-    g_autofree char *to = NULL;
+    g_autofree char *to = NULL, *channel = NULL;
     g_auto(GStrv) files = NULL;
-    g_autoptr(GError) error = NULL;
     int status;
     const GOptionEntry entries[] = {
         { "output", 'o', 0, G_OPTION_ARG_FILENAME, &to, "where to write the stream", "OUT" },
+        { "channel", 0, 0, G_OPTION_ARG_STRING, &channel,
+          "of a recording of several: write this one's bytes alone", "NAME" },
         { NULL },
     };
 
@@ -95,9 +182,5 @@ int mig_cmd_recode(int argc, char **argv)
     if (!to) {
         return mig_command_fail(argv, MIG_EXIT_USAGE, "-o OUT is missing");
     }
-    g_autoptr(MigStreamReader) reader = mig_stream_reader_open(files[0], NULL, &error);
-    if (!reader) {
-        return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
-    }
-    return recode(argv, reader, files[0], to);
+    return recode_any(argv, files[0], to, channel);
 }
