@@ -2,6 +2,7 @@
 /* How a scenario migrates, see scenario.h: link, hosts, events. */
 #include <string.h>
 
+#include "sim/engine/states.h"
 #include "sim/scenario.h"
 
 /* Link and hosts --------------------------------------------------------------------------- */
@@ -88,36 +89,62 @@ static bool read_after_pass(MigReader *r, json_object *v, void *dst)
     return mig_read_u64(r, v, &e->after_pass);
 }
 
-static bool read_when(MigReader *r, json_object *v, void *dst)
+static bool read_remaining(MigReader *r, const char *text, MigScenarioEvent *e)
 {
-    static const char prefix[] = "remaining-below ";
-    MigScenarioEvent *e = dst;
-    g_autofree char *text = NULL;
-    if (!mig_read_string(r, v, &text)) {
-        return false;
-    }
-    if (!g_str_has_prefix(text, prefix)) {
-        return mig_read_fail(r, "\"%s\": expected \"remaining-below SIZE\"", text);
-    }
-    json_object *size = json_object_new_string(text + strlen(prefix));
+    json_object *size = json_object_new_string(text);
     e->has_remaining = true;
     bool fine = mig_read_size(r, size, &e->remaining_below);
     json_object_put(size);
     return fine;
 }
 
+static bool read_status(MigReader *r, const char *text, MigScenarioEvent *e)
+{
+    MigStatusName status = mig_status_find(text);
+    if (status == MIG_STATUS_NAMES) {
+        return mig_read_fail(r, "\"%s\" is not a status of a migration", text);
+    }
+    e->status = mig_status_text(status);
+    return true;
+}
+
+static bool read_when(MigReader *r, json_object *v, void *dst)
+{
+    static const struct {
+        const char *prefix;
+        bool (*read)(MigReader *r, const char *text, MigScenarioEvent *e);
+    } forms[] = { { "remaining-below ", read_remaining }, { "status ", read_status } };
+    g_autofree char *text = NULL;
+    if (!mig_read_string(r, v, &text)) {
+        return false;
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(forms); i++) {
+        if (g_str_has_prefix(text, forms[i].prefix)) {
+            return forms[i].read(r, text + strlen(forms[i].prefix), dst);
+        }
+    }
+    return mig_read_fail(r, "\"%s\": expected \"remaining-below SIZE\" or \"status NAME\"", text);
+}
+
 static bool read_do(MigReader *r, json_object *v, void *dst)
 {
     static const char *const names[] = {
-        "migrate-set-parameters", "migrate_cancel",   "x-cut-link",    "x-write",
-        "migrate-start-postcopy", "migrate-continue", "migrate-pause", NULL
+        [MIG_ACTION_SET_PARAMETERS] = "migrate-set-parameters",
+        [MIG_ACTION_CANCEL] = "migrate_cancel",
+        [MIG_ACTION_CUT_LINK] = "x-cut-link",
+        [MIG_ACTION_WRITE] = "x-write",
+        [MIG_ACTION_CONTINUE] = "migrate-continue",
+        [MIG_ACTION_FAIL] = "x-fail",
+        "migrate-start-postcopy",
+        "migrate-pause",
+        NULL,
     };
     unsigned index = 0;
     if (!mig_read_choice(r, v, names, &index)) {
         return false;
     }
     ((MigScenarioEvent *)dst)->action = (MigAction)index;
-    return index <= MIG_ACTION_WRITE ||
+    return index <= MIG_ACTION_FAIL ||
            mig_read_fail(r, "\"%s\" is known to QEMU, but not simulated yet", names[index]);
 }
 
@@ -169,14 +196,47 @@ static bool read_write(MigReader *r, const MigScenario *s, json_object *v, MigSc
     return fine;
 }
 
+static bool read_state(MigReader *r, json_object *v, void *dst)
+{
+    g_autofree char *text = NULL;
+    return mig_read_string(r, v, &text) && read_status(r, text, dst);
+}
+
+static bool read_step(MigReader *r, json_object *v, void *dst)
+{
+    const char *names[MIG_STEP_COUNT + 1] = { NULL };
+    unsigned index = 0;
+    for (unsigned i = 0; i < MIG_STEP_COUNT; i++) {
+        names[i] = mig_step_name((MigStep)i);
+    }
+    bool fine = mig_read_choice(r, v, names, &index);
+    ((MigScenarioEvent *)dst)->step = (MigStep)index;
+    return fine;
+}
+
+/* Its only argument is read as a status of its own: the event's must stay as it is. */
+static bool read_continue(MigReader *r, json_object *v, MigScenarioEvent *e)
+{
+    static const MigField fields[] = { { "state", read_state, 0 }, { NULL } };
+    MigScenarioEvent named = { .status = e->state };
+    bool fine = mig_read_object(r, v, fields, &named);
+    e->state = named.status;
+    return fine;
+}
+
 static bool read_arguments(MigReader *r, const MigScenario *s, json_object *v, MigScenarioEvent *e)
 {
     static const MigField none[] = { { NULL } };
+    static const MigField step_fields[] = { { "step", read_step, 0, true }, { NULL } };
     switch (e->action) {
     case MIG_ACTION_SET_PARAMETERS:
         return mig_scenario_read_parameter_set(r, s, v, &e->parameters);
     case MIG_ACTION_WRITE:
         return read_write(r, s, v, &e->write);
+    case MIG_ACTION_CONTINUE:
+        return read_continue(r, v, e);
+    case MIG_ACTION_FAIL:
+        return mig_read_object(r, v, step_fields, e);
     default:
         return mig_read_object(r, v, none, NULL);
     }
@@ -185,16 +245,17 @@ static bool read_arguments(MigReader *r, const MigScenario *s, json_object *v, M
 static bool read_event(MigReader *r, json_object *v, void *dst)
 {
     MigScenario *s = dst;
-    MigScenarioEvent e = { 0 };
+    MigScenarioEvent e = { .state = mig_status_text(MIG_STATUS_IS_PRE_SWITCHOVER) };
     json_object *arguments;
     if (!mig_read_object(r, v, event_fields, &e)) {
         return false;
     }
-    if (!e.has_at && !e.has_after_pass && !e.has_remaining) {
+    if (!e.has_at && !e.has_after_pass && !e.has_remaining && !e.status) {
         return mig_read_fail(r, "an event needs \"at\", \"after-pass\" or \"when\"");
     }
     bool given = json_object_object_get_ex(v, "arguments", &arguments);
-    if (!given && (e.action == MIG_ACTION_SET_PARAMETERS || e.action == MIG_ACTION_WRITE)) {
+    if (!given && e.action != MIG_ACTION_CANCEL && e.action != MIG_ACTION_CUT_LINK &&
+        e.action != MIG_ACTION_CONTINUE) {
         return mig_read_fail(r, "the key \"arguments\" is missing");
     }
     size_t mark = mig_read_enter(r, "arguments");

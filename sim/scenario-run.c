@@ -33,7 +33,7 @@ void mig_scenario_run_cancel(MigScenarioRun *run, int64_t at)
 {
     mig_scenario_run_note(run, at, "migrate_cancel", NULL, 0);
     if (mig_source_cancel(run->source)) {
-        mig_scenario_run_note(run, at, "MIGRATION", "cancelling", 0);
+        mig_scenario_run_note(run, at, "MIGRATION", mig_source_status(run->source), 0);
         run->cancelled(run->world);
     }
 }
@@ -51,6 +51,22 @@ static void cut_link(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
     run->cut(run->world);
 }
 
+/* In a wrong state it does nothing, as a monitor would say. */
+static void go_on(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
+{
+    g_autofree char *refused = mig_source_continue(run->source, e->state);
+    mig_scenario_run_note(run, at, "migrate-continue", NULL, 0);
+    if (!refused && run->continued) {
+        run->continued(run->world);
+    }
+}
+
+static void make_fail(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
+{
+    mig_scenario_run_note(run, at, "x-fail", NULL, 0);
+    mig_source_make_fail(run->source, e->step);
+}
+
 static void write_pages(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
 {
     const MigScenarioWrite *w = &e->write;
@@ -66,6 +82,8 @@ static void fire(MigScenarioRun *run, uint32_t index, int64_t at)
         [MIG_ACTION_CANCEL] = cancel,
         [MIG_ACTION_CUT_LINK] = cut_link,
         [MIG_ACTION_WRITE] = write_pages,
+        [MIG_ACTION_CONTINUE] = go_on,
+        [MIG_ACTION_FAIL] = make_fail,
     };
     const MigScenarioEvent *e = &g_array_index(run->scenario->events, MigScenarioEvent, index);
     if (!run->fired[index]) {
@@ -76,7 +94,7 @@ static void fire(MigScenarioRun *run, uint32_t index, int64_t at)
 
 static bool only_time(const MigScenarioEvent *e)
 {
-    return e->has_at && !e->has_after_pass && !e->has_remaining;
+    return e->has_at && !e->has_after_pass && !e->has_remaining && !e->status;
 }
 
 static bool holds(const MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
@@ -85,6 +103,7 @@ static bool holds(const MigScenarioRun *run, const MigScenarioEvent *e, int64_t 
     uint64_t remaining = mig_source_remaining(source);
     return (!e->has_at || at >= e->at) &&
            (!e->has_after_pass || mig_source_sync_count(source) > e->after_pass) &&
+           (!e->status || strcmp(mig_source_status(source), e->status) == 0) &&
            (!e->has_remaining || (remaining > 0 && remaining < e->remaining_below));
 }
 

@@ -33,6 +33,7 @@ typedef struct MigScenarioRun {
     void *world;
     void (*cancelled)(void *world); /* the source's status became cancelling */
     void (*cut)(void *world);       /* x-cut-link */
+    void (*continued)(void *world); /* migrate-continue; NULL: the world looks by itself */
     bool *fired;                    /* one per event of the scenario */
     struct MigTimedEvent *timed;    /* likewise */
 } MigScenarioRun;

@@ -14,6 +14,7 @@
 #include <glib.h>
 
 #include "sim/engine/config.h"
+#include "sim/engine/source.h"
 #include "sim/guest/guest.h"
 #include "sim/json-reader.h"
 #include "sim/world/costs.h"
@@ -45,6 +46,8 @@ typedef enum MigAction {
     MIG_ACTION_CANCEL,         /* migrate_cancel */
     MIG_ACTION_CUT_LINK,       /* x-cut-link */
     MIG_ACTION_WRITE,          /* x-write */
+    MIG_ACTION_CONTINUE,       /* migrate-continue */
+    MIG_ACTION_FAIL,           /* x-fail: a step of the switchover */
 } MigAction;
 
 typedef struct MigScenarioWrite {
@@ -64,9 +67,12 @@ typedef struct MigScenarioEvent {
     int64_t at;               /* ns */
     uint64_t after_pass;      /* dirty-sync-count exceeds it */
     uint64_t remaining_below; /* bytes */
+    const char *status;       /* the migration's; NULL: any */
     MigAction action;
     MigParameterSet parameters;
     MigScenarioWrite write;
+    const char *state; /* CONTINUE */
+    MigStep step;      /* FAIL */
 } MigScenarioEvent;
 
 typedef struct MigScenario {

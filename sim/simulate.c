@@ -28,7 +28,12 @@ typedef struct Run {
 
 static void cancelled(void *world)
 {
-    mig_virtual_interrupt(world, MIG_INTERRUPT_CANCEL);
+    mig_virtual_cancel(world);
+}
+
+static void continued(void *world)
+{
+    mig_virtual_interrupt(world, MIG_INTERRUPT_CONTINUE);
 }
 
 static void cut(void *world)
@@ -116,6 +121,7 @@ static void make_world(Run *run)
     run->run.events = mig_virtual_events(run->world);
     run->run.cancelled = cancelled;
     run->run.cut = cut;
+    run->run.continued = continued;
 }
 
 static const char *must_end(const Run *run)
@@ -204,6 +210,7 @@ void mig_simulation_free(MigSimulation *m)
     }
     mig_source_free(m->source);
     mig_dest_free(m->dest);
+    mig_mapped_free(m->mapped);
     mig_guest_free(m->guest);
     mig_buffer_free(m->memory);
     g_array_unref(m->events);

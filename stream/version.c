@@ -99,7 +99,8 @@ const MigEraRow mig_era_rows[] = {
     BINARY(transferred_flushed, V(8, 1), FOREVER, 1), /* 7.2 counts RAM, 10.0 flushes */
     BINARY(setup_sync_event, V(2, 5), V(11, 0), 1),
     BINARY(final_sync_counts, V(1, 4), V(11, 0), 1),
-    BINARY(device_state, V(9, 0), FOREVER, 1), /* 7.2 skips it, 10.0 passes it */
+    BINARY(device_state, V(9, 0), FOREVER, 1),      /* 7.2 skips it, 10.0 passes it */
+    BINARY(inactivate_first, V(10, 0), FOREVER, 1), /* 7.2 does it last; between: unknown */
     BINARY(failing_state, V(11, 0), FOREVER, 1),
     BINARY(rounds_stop, V(1, 4), V(8, 0), 1),
     BINARY(avail_switchover, V(8, 2), FOREVER, 1),

@@ -104,6 +104,8 @@ typedef enum MigLoop {
     X(setup_sync_event, "the sync of the setup emits MIGRATION_PASS")                        \
     X(final_sync_counts, "the final sync counts and emits MIGRATION_PASS")                   \
     X(device_state, "completion passes the status device")                                   \
+    X(inactivate_first,                                                                      \
+      "block devices are inactivated before the END sections, not behind the devices")       \
     X(failing_state, "a failure passes the status failing; the guest resumes before failed") \
     X(rounds_stop, "a round of PARTs stops at the first iterable that is not finished")      \
     X(avail_switchover, "avail-switchover-bandwidth exists")                                 \

@@ -31,11 +31,13 @@ typedef enum MigOpKind {
     MIG_OP_START_GUEST, /* let them run again */
     MIG_OP_THROTTLE,    /* vCPU throttle to `percent` */
     MIG_OP_DEVICES,     /* save the devices' state: the world supplies it, see MigDevices */
-    MIG_OP_SLEEP,       /* until `until`, or an urgent request, or cancel */
+    MIG_OP_SLEEP,       /* until `until`, or an urgent request */
     MIG_OP_WAIT_RETURN, /* until a return-path message arrives or the channel fails */
     MIG_OP_CLOSE,
-    MIG_OP_NOTIFY, /* something a monitor would be told: state, pass, stop, resume */
-    MIG_OP_DONE,   /* the engine has ended; see its status */
+    MIG_OP_NOTIFY,        /* something a monitor would be told: state, pass, stop, resume */
+    MIG_OP_DONE,          /* the engine has ended; see its status */
+    MIG_OP_WAIT_CONTINUE, /* pre-switchover: until migrate-continue, cancel or an error; may end for
+                             nothing, the engine then asks again */
 } MigOpKind;
 
 typedef struct MigOp {
@@ -79,7 +81,8 @@ typedef enum MigInterrupt {
     MIG_UNINTERRUPTED,
     MIG_INTERRUPT_URGENT, /* a page request wants service */
     MIG_INTERRUPT_CANCEL,
-    MIG_INTERRUPT_ERROR, /* `error` says why: the channel is dead */
+    MIG_INTERRUPT_ERROR,    /* `error` says why: the channel is dead */
+    MIG_INTERRUPT_CONTINUE, /* migrate-continue */
 } MigInterrupt;
 
 typedef struct MigOutcome {

@@ -4,10 +4,9 @@
  * verdict), failure and cancellation. Mirrors migration_completion() and
  * migration_iteration_finish() (migration/migration.c, 10.0).
  *
- * Limits: block devices do not exist yet, so nothing is inactivated and nothing can fail in it.
+ * Limits: block devices do not exist yet, so inactivating them takes no time, and fails only where
+ * a scenario wants it to.
  */
-#include <string.h>
-
 #include "sim/engine/source-internal.h"
 
 static void finish(MigSource *s)
@@ -28,13 +27,17 @@ static void final_rate(MigSource *s)
 static void state_completed(MigSource *s)
 {
     int64_t now = mig_source_ms(s);
+    if (mig_source_is_cancelled(s)) {
+        s->state = mig_source_state_cancelled;
+        return;
+    }
     s->times.ended = s->outcome.now;
     s->total_time = now - s->start_ms;
     s->downtime = now - s->times.began / 1000000;
     final_rate(s);
     s->config.memory->ops->log_stop(s->config.memory);
     s->ending = true;
-    mig_source_set_status(s, "completed");
+    mig_source_change(s, s->status, MIG_STATUS_IS_COMPLETED);
     finish(s);
 }
 
@@ -55,6 +58,9 @@ static void state_verdict(MigSource *s)
 static void state_sent_all(MigSource *s)
 {
     s->times.devices_sent = s->outcome.now;
+    if (mig_source_step_fails(s, MIG_STEP_FINAL_WRITE)) {
+        return;
+    }
     if (mig_source_has(s, MIG_CAP_RETURN_PATH) && mig_source_era(s)->commands) {
         mig_source_op(s, MIG_OP_WAIT_RETURN);
         s->state = state_verdict;
@@ -73,8 +79,14 @@ static void send_device(MigSource *s, const MigDevice *d)
 static void state_devices(MigSource *s)
 {
     const MigDevices *d = s->outcome.devices;
+    if (mig_source_step_fails(s, MIG_STEP_DEVICES)) {
+        return;
+    }
     for (size_t i = 0; d && i < d->count; i++) {
         send_device(s, &d->list[i]);
+    }
+    if (!mig_source_era(s)->inactivate_first && mig_source_step_fails(s, MIG_STEP_INACTIVATE)) {
+        return;
     }
     mig_source_send(s, MIG_REC_END_OF_STREAM);
     if (d && d->text) {
@@ -97,20 +109,18 @@ static void state_final_synced(MigSource *s)
     s->state(s);
 }
 
-static void state_stopped(MigSource *s)
+/* Its flush failed; the guest had stopped before that. */
+static void state_stop_failed(MigSource *s)
+{
+    mig_source_step_fails(s, MIG_STEP_STOP);
+}
+
+/* The guest stands still, and nobody holds the switchover back. */
+static void begin_switchover(MigSource *s)
 {
     const MigEra *era = mig_source_era(s);
-    s->times.stopped = s->outcome.now;
-    s->guest_stopped = true;
-    if (strcmp(s->status, "cancelling") == 0) {
-        s->state = mig_source_state_cancelled;
+    if (era->inactivate_first && mig_source_step_fails(s, MIG_STEP_INACTIVATE)) {
         return;
-    }
-    if (s->config.guest_running) {
-        mig_source_notify(s, "STOP", NULL, 0);
-    }
-    if (era->device_state) {
-        mig_source_set_status(s, "device");
     }
     s->unlimited = true;
     if (era->switchover_start) {
@@ -120,9 +130,48 @@ static void state_stopped(MigSource *s)
     mig_source_sync(s, era->final_sync_counts, era->final_sync_counts, state_final_synced);
 }
 
+static void state_paused(MigSource *s)
+{
+    if (mig_source_is_cancelled(s)) {
+        s->state = mig_source_state_cancelled;
+    } else if (s->continued) {
+        mig_source_change(s, MIG_STATUS_IS_PRE_SWITCHOVER, MIG_STATUS_IS_DEVICE);
+        begin_switchover(s);
+    } else {
+        mig_source_op(s, MIG_OP_WAIT_CONTINUE);
+    }
+}
+
+static void state_stopped(MigSource *s)
+{
+    s->times.stopped = s->outcome.now;
+    s->guest_stopped = true;
+    if (s->config.guest_running) {
+        mig_source_notify(s, "STOP", NULL, 0);
+    }
+    if (mig_source_is_cancelled(s)) {
+        s->state = mig_source_state_cancelled;
+    } else if (s->fail_steps >> MIG_STEP_STOP & 1) {
+        s->state = state_stop_failed;
+    } else if (mig_source_has(s, MIG_CAP_PAUSE_BEFORE_SWITCHOVER)) {
+        s->continued = false;
+        s->state = state_paused;
+        mig_source_change(s, MIG_STATUS_IS_ACTIVE, MIG_STATUS_IS_PRE_SWITCHOVER);
+        mig_source_op(s, MIG_OP_WAIT_CONTINUE);
+    } else {
+        if (mig_source_era(s)->device_state) {
+            mig_source_change(s, MIG_STATUS_IS_ACTIVE, MIG_STATUS_IS_DEVICE);
+        }
+        s->state = begin_switchover;
+    }
+}
+
 void mig_source_state_complete(MigSource *s)
 {
     s->times.began = s->outcome.now;
+    if (mig_source_step_fails(s, MIG_STEP_GLOBAL_STATE)) {
+        return;
+    }
     s->state = state_stopped;
     if (s->config.guest_running) {
         mig_source_op(s, MIG_OP_STOP_GUEST);
@@ -152,7 +201,7 @@ static void resume_guest(MigSource *s, MigState next)
 
 static void state_failed_end(MigSource *s)
 {
-    mig_source_set_status(s, "failed");
+    mig_source_change(s, MIG_STATUS_IS_FAILING, MIG_STATUS_IS_FAILED);
     finish(s);
 }
 
@@ -164,18 +213,18 @@ static void state_failed_resumed(MigSource *s)
 void mig_source_state_failed(MigSource *s)
 {
     s->ending = true;
-    if (strcmp(s->status, "cancelling") == 0) {
+    if (mig_source_is_cancelled(s)) {
         s->state = mig_source_state_cancelled;
         return;
     }
     bool late = mig_source_era(s)->failing_state;
-    mig_source_set_status(s, late ? "failing" : "failed");
+    mig_source_change(s, s->status, late ? MIG_STATUS_IS_FAILING : MIG_STATUS_IS_FAILED);
     resume_guest(s, late ? state_failed_end : state_failed_resumed);
 }
 
 static void state_cancelled_end(MigSource *s)
 {
-    mig_source_set_status(s, "cancelled");
+    mig_source_change(s, MIG_STATUS_IS_CANCELLING, MIG_STATUS_IS_CANCELLED);
     finish(s);
 }
 

@@ -10,6 +10,7 @@
 #include <glib.h>
 
 #include "sim/engine/source.h"
+#include "sim/engine/states.h"
 
 #define MIG_WINDOW_MS      100  /* a window of the rate limit */
 #define MIG_ITERATE_MAX_MS 50   /* of one call of RAM's iterate */
@@ -42,7 +43,9 @@ struct MigSource {
     size_t queue_head, queue_count, queue_cap;
     MigQueued current;
     MigOutcome outcome; /* of the last operation */
-    const char *status;
+    MigStatusName status;
+    bool continued;      /* migrate-continue came */
+    unsigned fail_steps; /* bits of MigStep */
     char *error;
     bool ending;   /* failure, cancel or completion is under way: channel errors are old news */
     bool finished; /* DONE was said */
@@ -118,7 +121,14 @@ void mig_source_section(MigSource *s, MigItem kind, uint32_t id, const char *ids
 void mig_source_footer(MigSource *s, uint32_t id); /* nothing where the era has none */
 void mig_source_command(MigSource *s, uint16_t number, uint16_t length, uint32_t ping);
 void mig_source_notify(MigSource *s, const char *event, const char *status, uint64_t pass);
-void mig_source_set_status(MigSource *s, const char *status); /* and tells */
+/* Compare-and-swap, and tells; false: the status was not |from|, and nothing has changed. */
+bool mig_source_change(MigSource *s, MigStatusName from, MigStatusName to);
+
+/* The channels were or will be shut: nothing is to be sent any more. */
+static inline bool mig_source_is_cancelled(const MigSource *s)
+{
+    return s->status == MIG_STATUS_IS_CANCELLING || s->status == MIG_STATUS_IS_CANCELLED;
+}
 
 /* States. */
 void mig_source_state_begin(MigSource *s);
@@ -131,6 +141,8 @@ void mig_source_state_cancelled(MigSource *s);
 
 /* Ends in failure; takes |error|, which is g_free()d. */
 void mig_source_fail(MigSource *s, char *error);
+/* True, and the failure is under way, when the scenario makes this step fail. */
+bool mig_source_step_fails(MigSource *s, MigStep step);
 
 /* The dirty bitmap sync, then |next|. */
 void mig_source_sync(MigSource *s, bool counts, bool event, MigState next);

@@ -132,7 +132,7 @@ static bool wants_exact(const MigSource *s)
 
 void mig_source_state_loop(MigSource *s)
 {
-    if (strcmp(s->status, "active") != 0) {
+    if (s->status != MIG_STATUS_IS_ACTIVE) {
         s->state = mig_source_state_cancelled;
     } else if (mig_source_quota_exceeded(s)) {
         s->state = mig_source_state_rate;

@@ -11,7 +11,7 @@
 static void state_active(MigSource *s)
 {
     s->setup_time = mig_source_ms(s) - s->setup_ms;
-    mig_source_set_status(s, "active");
+    mig_source_change(s, MIG_STATUS_IS_SETUP, MIG_STATUS_IS_ACTIVE);
     s->state = mig_source_state_loop;
 }
 
@@ -97,7 +97,7 @@ static void state_connected(MigSource *s)
 void mig_source_state_begin(MigSource *s)
 {
     s->start_ms = mig_source_ms(s);
-    mig_source_set_status(s, "setup");
+    mig_source_change(s, s->status, MIG_STATUS_IS_SETUP);
     mig_source_op(s, MIG_OP_CONNECT);
     s->state = state_connected;
 }

@@ -3,19 +3,17 @@
  * query-migrate of the source. Mirrors fill_source_migration_info() and populate_ram_info()
  * (migration/migration.c, 10.0); which field shows in which status stands in the table.
  */
-#include <string.h>
-
 #include "sim/engine/source-internal.h"
 
+/* What isn't named shows its status alone. */
 static const struct {
-    const char *status;
     bool times, expected, downtime, ram;
-} shown[] = {
-    { "none", false, false, false, false },      { "setup", false, false, false, false },
-    { "active", true, true, false, true },       { "device", true, true, false, true },
-    { "cancelling", true, true, false, true },   { "completed", true, false, true, true },
-    { "failing", false, false, false, false },   { "failed", false, false, false, false },
-    { "cancelled", false, false, false, false },
+} shown[MIG_STATUS_NAMES] = {
+    [MIG_STATUS_IS_ACTIVE] = { true, true, false, true },
+    [MIG_STATUS_IS_PRE_SWITCHOVER] = { true, true, false, true },
+    [MIG_STATUS_IS_DEVICE] = { true, true, false, true },
+    [MIG_STATUS_IS_CANCELLING] = { true, true, false, true },
+    [MIG_STATUS_IS_COMPLETED] = { true, false, true, true },
 };
 
 static int64_t expected_downtime(const MigSource *s)
@@ -48,12 +46,8 @@ static void fill_ram(const MigSource *s, MigRamStats *ram)
 
 void mig_source_query(const MigSource *s, int64_t now, MigStats *stats)
 {
-    *stats = (MigStats){ .status = s->status, .error_desc = s->error };
-    size_t i = 0;
-    while (i < G_N_ELEMENTS(shown) && strcmp(shown[i].status, s->status) != 0) {
-        i++;
-    }
-    g_assert(i < G_N_ELEMENTS(shown));
+    const MigStatusName i = s->status;
+    *stats = (MigStats){ .status = mig_status_text(i), .error_desc = s->error };
     stats->has_times = shown[i].times;
     stats->has_expected_downtime = shown[i].expected;
     stats->has_downtime = shown[i].downtime;

@@ -39,7 +39,7 @@ MigSource *mig_source_new(const MigSourceConfig *config)
         s->blocks[i] = new_block(s, i);
         s->ram_total += s->blocks[i].info->used_length;
     }
-    s->status = "none";
+    s->status = MIG_STATUS_IS_NONE;
     s->last_sent = UINT32_MAX;
     s->passes = g_array_new(FALSE, TRUE, sizeof(MigPass));
     s->state = mig_source_state_begin;
@@ -128,10 +128,15 @@ void mig_source_notify(MigSource *s, const char *event, const char *status, uint
     op->notify.pass = pass;
 }
 
-void mig_source_set_status(MigSource *s, const char *status)
+bool mig_source_change(MigSource *s, MigStatusName from, MigStatusName to)
 {
-    s->status = status;
-    mig_source_notify(s, "MIGRATION", status, 0);
+    if (s->status != from) {
+        return false;
+    }
+    g_assert(mig_status_may_follow(from, to, mig_source_era(s)->binary));
+    s->status = to;
+    mig_source_notify(s, "MIGRATION", mig_status_text(to), 0);
+    return true;
 }
 
 void mig_source_fail(MigSource *s, char *error)
@@ -141,6 +146,34 @@ void mig_source_fail(MigSource *s, char *error)
     s->ending = true;
     s->queue_count = s->queue_head = 0;
     s->state = mig_source_state_failed;
+}
+
+static const struct {
+    const char *name, *text;
+} steps[] = {
+#define X(symbol, name, text) [MIG_STEP_##symbol] = { name, text },
+    MIG_STEPS(X)
+#undef X
+};
+
+const char *mig_step_name(MigStep step)
+{
+    g_assert(step < MIG_STEP_COUNT);
+    return steps[step].name;
+}
+
+void mig_source_make_fail(MigSource *s, MigStep step)
+{
+    s->fail_steps |= 1u << step;
+}
+
+bool mig_source_step_fails(MigSource *s, MigStep step)
+{
+    bool fails = s->fail_steps >> step & 1;
+    if (fails) {
+        mig_source_fail(s, g_strdup_printf("%s failed, as the scenario wants", steps[step].text));
+    }
+    return fails;
 }
 
 /* Driving. */
@@ -170,14 +203,20 @@ const MigOp *mig_source_next(MigSource *s, const MigOutcome *outcome)
 
 bool mig_source_cancel(MigSource *s)
 {
-    static const char *const running[] = { "setup", "active", "device" };
-    for (size_t i = 0; i < G_N_ELEMENTS(running); i++) {
-        if (strcmp(s->status, running[i]) == 0) {
-            s->status = "cancelling";
-            return true;
-        }
+    MigStatusName to = mig_status_cancelled(s->status, mig_source_era(s)->binary);
+    bool changes = to != s->status;
+    s->status = to;
+    return changes;
+}
+
+char *mig_source_continue(MigSource *s, const char *state)
+{
+    const char *now = mig_status_text(s->status);
+    if (strcmp(now, state) != 0) {
+        return g_strdup_printf("the migration is in state %s, not %s", now, state);
     }
-    return false;
+    s->continued = true;
+    return NULL;
 }
 
 void mig_source_set_parameters(MigSource *s, const MigParameters *parameters)
@@ -192,12 +231,12 @@ const MigParameters *mig_source_parameters(const MigSource *s)
 
 const char *mig_source_status(const MigSource *s)
 {
-    return s->status;
+    return mig_status_text(s->status);
 }
 
 bool mig_source_completed(const MigSource *s)
 {
-    return strcmp(s->status, "completed") == 0;
+    return s->status == MIG_STATUS_IS_COMPLETED;
 }
 
 uint64_t mig_source_sync_count(const MigSource *s)

@@ -44,8 +44,35 @@ void mig_source_free(MigSource *s); /* NULL is fine */
  */
 const MigOp *mig_source_next(MigSource *s, const MigOutcome *outcome);
 
-/* migrate_cancel: true when the status became cancelling (the caller then tells the monitor). */
+/*
+ * migrate_cancel: true when the status changed. That is at once, whatever operation is under way,
+ * so the caller tells the monitor (mig_source_status() says what), and shuts the channels down,
+ * which ends a write that blocks. The engine goes on to cancelled when it finds out.
+ */
 bool mig_source_cancel(MigSource *s);
+
+/* migrate-continue: NULL, or why not; g_free(). The caller ends MIG_OP_WAIT_CONTINUE. */
+char *mig_source_continue(MigSource *s, const char *state);
+
+/* Steps of the switchover that can be made to fail. X(symbol, name, what it is) */
+#define MIG_STEPS(X)                                              \
+    X(GLOBAL_STATE, "global-state", "storing the run state")      \
+    X(STOP, "stop", "stopping the guest")                         \
+    X(INACTIVATE, "inactivate", "inactivating the block devices") \
+    X(DEVICES, "devices", "saving the devices")                   \
+    X(FINAL_WRITE, "final-write", "the last write to the channel")
+
+typedef enum MigStep {
+#define X(symbol, name, text) MIG_STEP_##symbol,
+    MIG_STEPS(X)
+#undef X
+        MIG_STEP_COUNT
+} MigStep;
+
+const char *mig_step_name(MigStep step);
+
+/* From now on |step| fails, when it comes. */
+void mig_source_make_fail(MigSource *s, MigStep step);
 
 /* migrate-set-parameters; live ones act from the next look at them. */
 void mig_source_set_parameters(MigSource *s, const MigParameters *parameters);

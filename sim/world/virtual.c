@@ -20,6 +20,8 @@
 #include "sim/engine/outbuf.h"
 #include "stream/encoder.h"
 
+#define CONTINUE_POLL 100000000ll /* ns after which a wait for nothing returns */
+
 struct MigVirtual {
     MigVirtualConfig config;
     MigEvents events;
@@ -91,22 +93,33 @@ void mig_virtual_free(MigVirtual *v)
 
 /* Time. */
 
-/* Moves the clock, running what is due on the way; a sleep that may end early says so. */
-static void advance(MigVirtual *v, int64_t until, bool may_end)
+/* What may end a wait early. */
+#define BY_CUT        1u /* a channel that was cut, or shut down by a cancel */
+#define BY_URGENT     2u
+#define BY_ANY_SIGNAL 4u
+
+static bool wait_ends(const MigVirtual *v, unsigned by)
+{
+    return (by & BY_CUT && v->cut) || (by & BY_ANY_SIGNAL && v->pending) ||
+           (by & BY_URGENT && v->pending == MIG_INTERRUPT_URGENT);
+}
+
+/* Moves the clock, running what is due on the way. */
+static void advance(MigVirtual *v, int64_t until, unsigned by)
 {
     MigEvent e;
-    while (!(may_end && v->pending) && mig_events_take(&v->events, until, &e)) {
+    while (!wait_ends(v, by) && mig_events_take(&v->events, until, &e)) {
         mig_clock_advance(v->config.clock, e.at);
         e.fn(e.opaque, e.at);
     }
-    if (!(may_end && v->pending)) {
+    if (!wait_ends(v, by)) {
         mig_clock_advance(v->config.clock, until);
     }
 }
 
 static void spend(MigVirtual *v, int64_t ns)
 {
-    advance(v, v->config.clock->now + ns, false);
+    advance(v, v->config.clock->now + ns, 0);
 }
 
 /* A cost in picoseconds: the sum so far is rounded, not each one. */
@@ -161,7 +174,7 @@ static void flushed(MigVirtual *v, uint64_t n)
     }
     MigLinkWrite w = mig_link_write(&v->link, v->config.clock->now, n, (int64_t)work);
     deliver(v, n, w.arrived);
-    advance(v, w.accepted, false);
+    advance(v, w.accepted, BY_CUT);
     if (v->sink_failed && !v->return_path) {
         v->cut = "the destination has closed the connection";
     }
@@ -295,8 +308,8 @@ static void do_wait_return(MigVirtual *v, MigOutcome *out)
     } else {
         v->cut = v->cut ? v->cut : "the return path was closed";
     }
-    advance(v, at, true);
-    out->record = r;
+    advance(v, at, BY_CUT | BY_ANY_SIGNAL);
+    out->record = v->cut ? NULL : r;
 }
 
 static void do_notify(MigVirtual *v, const MigOp *op)
@@ -354,7 +367,7 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
         do_devices(v, out);
         break;
     case MIG_OP_SLEEP:
-        advance(v, op->until, true);
+        advance(v, op->until, BY_URGENT);
         break;
     case MIG_OP_WAIT_RETURN:
         do_wait_return(v, out);
@@ -364,6 +377,9 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
         break;
     case MIG_OP_NOTIFY:
         do_notify(v, op);
+        break;
+    case MIG_OP_WAIT_CONTINUE:
+        advance(v, v->config.clock->now + CONTINUE_POLL, BY_CUT | BY_ANY_SIGNAL);
         break;
     case MIG_OP_DONE:
         break;
@@ -403,6 +419,12 @@ void mig_virtual_interrupt(MigVirtual *v, MigInterrupt why)
 void mig_virtual_cut(MigVirtual *v, const char *error)
 {
     v->cut = error;
+}
+
+void mig_virtual_cancel(MigVirtual *v)
+{
+    v->pending = MIG_INTERRUPT_CANCEL;
+    v->cut = v->cut ? v->cut : "the channel was shut down";
 }
 
 int64_t mig_virtual_receiver_done(const MigVirtual *v)

@@ -79,6 +79,12 @@ void mig_virtual_interrupt(MigVirtual *v, MigInterrupt why);
 /* Cuts the link: from now on writes fail with |error| (static text). */
 void mig_virtual_cut(MigVirtual *v, const char *error);
 
+/*
+ * What a migrate_cancel does beside mig_source_cancel(): shuts the channels down, so that a blocked
+ * write ends at once and later ones fail.
+ */
+void mig_virtual_cancel(MigVirtual *v);
+
 /* When the receiver had worked on everything sent so far, ns. */
 int64_t mig_virtual_receiver_done(const MigVirtual *v);
 
