@@ -3,22 +3,28 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "conformance/channel-table.h"
 #include "conformance/commands.h"
 #include "conformance/output.h"
 #include "conformance/record-fields.h"
 #include "conformance/summary.h"
 #include "sim/command.h"
-#include "sim/world/stream-reader.h"
+#include "sim/world/recording.h"
 #include "stream/limits.h"
 #include "stream/vmdesc-walk.h"
+
+#define SHOWN 256u /* bytes of a buffer that are shown as text; ndjson has all of them */
 
 typedef struct Inspect {
     char *format, *channel;
     gboolean summary;
     bool json;
-    MigStreamReader *reader;
-    const MigDecoder *decoder;
-    MigSummary *counts;
+    MigRecording *recording;
+    unsigned at;               /* the channel of the current record */
+    const MigDecoder *decoder; /* its decoder */
+    MigSummary *counts;        /* of the main channel */
+    GArray *table;
+    int worst;
     GString *line;
     GByteArray *body; /* of the device being read */
     char device[256];
@@ -79,11 +85,34 @@ static void json_field(void *opaque, const MigField *f)
     }
 }
 
+/* Only where there are several. */
+static void text_channel(Inspect *in)
+{
+    if (mig_recording_is_capture(in->recording)) {
+        gsize at = in->line->len;
+        mig_text_append(in->line, mig_str(mig_recording_channel_name(in->recording, in->at)));
+        g_string_append_c(in->line, ' ');
+        while (in->line->len < at + 10) {
+            g_string_append_c(in->line, ' ');
+        }
+    }
+}
+
+static void json_channel(Inspect *in)
+{
+    if (mig_recording_is_capture(in->recording)) {
+        mig_json_append_key(in->line, "channel");
+        mig_json_append_string(in->line,
+                               mig_str(mig_recording_channel_name(in->recording, in->at)));
+    }
+}
+
 static void print_text(Inspect *in, const MigRecord *r, const char *path)
 {
     static const char blanks[] = "    ";
     bool inside = strchr(path, '/') && r->type != MIG_REC_SECTION;
 
+    text_channel(in);
     g_string_append_printf(in->line, "%10" PRIu64 "  %s%-*s", r->offset, blanks + (inside ? 2 : 4),
                            inside ? 34 : 36, path);
     mig_record_fields(r, text_field, in->line);
@@ -97,6 +126,7 @@ static void print_json(Inspect *in, const MigRecord *r, const char *path)
 {
     g_string_append(in->line, "{\"type\":\"record\",\"record\":");
     mig_json_append_string(in->line, mig_str(mig_record_name(r->type)));
+    json_channel(in);
     mig_json_append_key(in->line, "path");
     mig_json_append_string(in->line, mig_str(path));
     g_string_append_printf(in->line,
@@ -135,7 +165,7 @@ static void append_value(GString *out, const MigVmValue *v, bool json)
         g_string_append(out, "null");
         break;
     default: {
-        uint64_t shown = json ? v->size : MIN(v->size, 16);
+        uint64_t shown = json ? v->size : MIN(v->size, SHOWN);
         g_string_append(out, json ? "\"" : "");
         for (uint64_t i = 0; i < shown; i++) {
             g_string_append_printf(out, "%02x", v->bytes[i]);
@@ -161,6 +191,7 @@ static bool show_value(void *opaque, const MigVmValue *v)
         append_value(in->line, v, true);
         g_string_append(in->line, "}\n");
     } else {
+        text_channel(in);
         g_string_append_printf(in->line, "%10" PRIu64 "      ", offset);
         mig_text_append(in->line, mig_str(v->path));
         g_string_append(in->line, " = ");
@@ -173,19 +204,64 @@ static bool show_value(void *opaque, const MigVmValue *v)
     return true;
 }
 
+/* A device, a struct in it, an element of an array or a subsection begins. */
+static bool show_scope(void *opaque, const MigVmScope *scope)
+{
+    static const char *const kinds[] = { "device", "struct", "subsection" };
+    Inspect *in = opaque;
+    uint64_t offset = mig_decoder_offset(in->decoder) - in->body->len + scope->offset;
+    const char *vmsd = scope->body && scope->body->name ? scope->body->name : "";
+    int version = scope->body ? scope->body->version : 0;
+
+    g_string_truncate(in->line, 0);
+    if (in->json) {
+        g_string_append_printf(in->line, "{\"type\":\"scope\",\"kind\":\"%s\"", kinds[scope->kind]);
+        mig_json_append_key(in->line, "path");
+        mig_json_append_string(in->line, mig_str(scope->path));
+        mig_json_append_key(in->line, "vmsd");
+        mig_json_append_string(in->line, mig_str(vmsd));
+        g_string_append_printf(in->line, ",\"version\":%d,\"offset\":%" PRIu64 "}\n", version,
+                               offset);
+    } else {
+        text_channel(in);
+        g_string_append_printf(in->line, "%10" PRIu64 "      ", offset);
+        mig_text_append(in->line, mig_str(scope->path));
+        g_string_append_printf(in->line, "  (%s ", kinds[scope->kind]);
+        mig_text_append(in->line, mig_str(vmsd));
+        g_string_append_printf(in->line, ", version %d)\n", version);
+    }
+    fwrite(in->line->str, 1, in->line->len, stdout);
+    return true;
+}
+
 static const MigVmDevice *described(Inspect *in)
 {
-    const MigVmdesc *desc = mig_stream_reader_vmdesc(in->reader);
+    const MigVmdesc *desc = mig_recording_vmdesc(in->recording);
     const MigVmDevice *d = desc ? desc->devices : NULL;
     while (d && (strcmp(d->name, in->device) != 0 || d->instance_id != in->instance)) {
         d = d->next;
     }
-    return d && !d->opaque ? d : NULL;
+    return d;
+}
+
+static bool is_shown(const Inspect *in)
+{
+    return !in->channel ||
+           strcmp(in->channel, mig_recording_channel_name(in->recording, in->at)) == 0;
+}
+
+static bool is_main(const Inspect *in)
+{
+    return mig_recording_channel_kind(in->recording, in->at) == MIG_CHANNEL_MAIN;
 }
 
 static void on_record(Inspect *in, const MigRecord *r)
 {
-    if (in->summary) {
+    mig_channel_table_record(in->table, in->at, r);
+    if (is_main(in)) {
+        mig_summary_record(in->counts, r);
+    }
+    if (in->summary || !is_shown(in)) {
         return;
     }
     print_record(in, r);
@@ -193,16 +269,16 @@ static void on_record(Inspect *in, const MigRecord *r)
         g_snprintf(in->device, sizeof(in->device), "%.*s", (int)r->section.idstr.len,
                    r->section.idstr.text);
         in->instance = r->section.instance;
-    } else if (r->type == MIG_REC_BODY && r->payload && r->payload <= MIG_LIMIT_BODY &&
-               described(in)) {
+    } else if (r->type == MIG_REC_BODY && is_main(in) && r->payload &&
+               r->payload <= MIG_LIMIT_BODY && described(in)) {
         g_byte_array_set_size(in->body, (guint)r->payload);
-        mig_stream_reader_payload_into(in->reader, in->body->data);
+        mig_recording_payload_into(in->recording, in->at, in->body->data);
     }
 }
 
 static void on_body(Inspect *in)
 {
-    static const MigVmVisitor visitor = { NULL, show_value, NULL };
+    static const MigVmVisitor visitor = { show_scope, show_value, NULL };
     MigDiagnosis why;
 
     if (!mig_vmdesc_walk(described(in), in->body->data, in->body->len, &visitor, in, &why)) {
@@ -213,62 +289,105 @@ static void on_body(Inspect *in)
 
 /* ---- the end ---- */
 
-static void print_diagnosis(Inspect *in)
+static void json_diagnosis(Inspect *in, const MigDiagnosis *g, const char *hint)
 {
-    const MigDiagnosis *g = mig_stream_reader_diagnosis(in->reader);
-
-    g_string_truncate(in->line, 0);
-    if (in->json) {
-        g_string_append(in->line, "{\"type\":\"diagnosis\",\"fault\":");
-        mig_json_append_string(in->line, mig_str(mig_fault_name(g->fault)));
-        g_string_append_printf(in->line, ",\"offset\":%" PRIu64, g->offset);
-        mig_json_append_key(in->line, "path");
-        mig_json_append_string(in->line, mig_str(g->path));
-        mig_json_append_key(in->line, "expected");
-        mig_json_append_string(in->line, mig_str(g->expected));
-        mig_json_append_key(in->line, "found");
-        mig_json_append_string(in->line, mig_str(g->found));
-        g_string_append(in->line, "}\n");
-    } else {
-        g_string_append_printf(in->line,
-                               "\nstopped at offset %" PRIu64 ", %s: %s\n  expected: %s\n"
-                               "  found:    ",
-                               g->offset, g->path, mig_fault_text(g->fault), g->expected);
-        mig_text_append(in->line, mig_str(g->found));
-        g_string_append_c(in->line, '\n');
+    g_string_append(in->line, "{\"type\":\"diagnosis\",\"fault\":");
+    mig_json_append_string(in->line, mig_str(mig_fault_name(g->fault)));
+    json_channel(in);
+    g_string_append_printf(in->line, ",\"offset\":%" PRIu64, g->offset);
+    mig_json_append_key(in->line, "path");
+    mig_json_append_string(in->line, mig_str(g->path));
+    mig_json_append_key(in->line, "expected");
+    mig_json_append_string(in->line, mig_str(g->expected));
+    mig_json_append_key(in->line, "found");
+    mig_json_append_string(in->line, mig_str(g->found));
+    if (hint) {
+        mig_json_append_key(in->line, "hint");
+        mig_json_append_string(in->line, mig_str(hint));
     }
-    fwrite(in->line->str, 1, in->line->len, stdout);
+    g_string_append(in->line, "}\n");
 }
 
-/* What was around the stream, where that says something. */
-static void append_image(GString *out, const MigLibvirtInfo *image, bool json)
+static void text_diagnosis(Inspect *in, const MigDiagnosis *g, const char *hint)
 {
-    if (json) {
-        g_string_append(out, "{\"type\":\"libvirt-image\",\"compression\":");
-        mig_json_append_string(out, mig_str(image->compression_name));
-        mig_json_append_key(out, "domain");
-        mig_json_append_string(out, mig_str(image->name));
-        g_string_append_printf(out, ",\"was-running\":%s,\"xml-bytes\":%u}\n",
-                               image->was_running ? "true" : "false", image->xml_bytes);
-    } else {
-        g_string_append_printf(out, "image      libvirt save image, compression %s, domain ",
-                               image->compression_name);
-        mig_text_append(out, mig_str(image->name));
-        g_string_append(out, image->was_running ? ", was running\n" : ", was paused\n");
+    g_string_append_c(in->line, '\n');
+    text_channel(in);
+    g_string_append_printf(in->line,
+                           "stopped at offset %" PRIu64 ", %s: %s\n  expected: %s\n"
+                           "  found:    ",
+                           g->offset, g->path, mig_fault_text(g->fault), g->expected);
+    mig_text_append(in->line, mig_str(g->found));
+    if (hint) {
+        g_string_append_printf(in->line, "\n  try:      %s", hint);
+    }
+    g_string_append_c(in->line, '\n');
+}
+
+/* A channel whose line broke ends anywhere: that is said, but is nobody's fault. */
+static void on_bad(Inspect *in)
+{
+    const MigDiagnosis *g = mig_decoder_diagnosis(in->decoder);
+    bool cut = g->fault == MIG_FAULT_TRUNCATED && mig_recording_was_cut(in->recording, in->at);
+    g_autofree char *hint = mig_recording_hint(in->recording, in->at);
+    bool limit = mig_fault_is_inconclusive(g->fault);
+
+    mig_channel_table_bad(in->table, in->at, cut);
+    if (!cut) {
+        in->worst = MAX(in->worst, limit ? MIG_EXIT_INCOMPLETE : MIG_EXIT_FINDING);
+    }
+    if (is_shown(in)) {
+        g_string_truncate(in->line, 0);
+        (in->json ? json_diagnosis : text_diagnosis)(in, g, hint);
+        fwrite(in->line->str, 1, in->line->len, stdout);
     }
 }
 
 static void print_summary(Inspect *in)
 {
-    const MigLibvirtInfo *image = mig_input_libvirt(mig_stream_reader_input(in->reader));
+    const MigDecoder *main = mig_recording_main(in->recording);
 
-    mig_summary_end(in->counts, in->decoder);
     g_string_truncate(in->line, 0);
-    if (image) {
-        append_image(in->line, image, in->json);
+    mig_channel_table_end(in->table, in->recording);
+    if (mig_recording_is_capture(in->recording)) {
+        (in->json ? mig_channel_table_json : mig_channel_table_text)(in->table, in->recording,
+                                                                     in->channel, in->line);
+        if (!in->json) {
+            g_string_append_c(in->line, '\n');
+        }
     }
-    (in->json ? mig_summary_json : mig_summary_text)(in->counts, in->decoder, in->line);
+    if (main && (!in->channel || strcmp(in->channel, "main") == 0)) {
+        mig_summary_end(in->counts, main);
+        (in->json ? mig_summary_json : mig_summary_text)(in->counts, main, in->line);
+    }
     fwrite(in->line->str, 1, in->line->len, stdout);
+}
+
+static bool print_trailing(Inspect *in, GError **error)
+{
+    uint64_t trailing = 0;
+    const MigDecoder *main = mig_recording_main(in->recording);
+
+    if (!mig_recording_trailing(in->recording, &trailing, error)) {
+        return false;
+    }
+    if (trailing && in->json) {
+        printf("{\"type\":\"trailing\",\"offset\":%" PRIu64 ",\"bytes\":%" PRIu64 "}\n",
+               mig_decoder_offset(main), trailing);
+    } else if (trailing) {
+        printf("\n%" PRIu64 " bytes behind the end of the stream, at offset %" PRIu64 "\n",
+               trailing, mig_decoder_offset(main));
+    }
+    return true;
+}
+
+static bool has_channel(const Inspect *in)
+{
+    for (unsigned i = 0; in->channel && i < mig_recording_channel_count(in->recording); i++) {
+        if (strcmp(in->channel, mig_recording_channel_name(in->recording, i)) == 0) {
+            return true;
+        }
+    }
+    return !in->channel;
 }
 
 static int inspect(Inspect *in, char **argv)
@@ -276,36 +395,32 @@ static int inspect(Inspect *in, char **argv)
     g_autoptr(GError) error = NULL;
     MigRecord r;
     MigStatus status;
-    uint64_t trailing = 0;
 
-    while ((status = mig_stream_reader_next(in->reader, &r, &error)) == MIG_STATUS_RECORD ||
-           status == MIG_STATUS_PAYLOAD) {
+    while ((status = mig_recording_next(in->recording, &in->at, &r, &error)) != MIG_STATUS_END) {
+        if (status == MIG_STATUS_MORE) {
+            return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
+        }
+        in->decoder = mig_recording_decoder(in->recording, in->at);
         if (status == MIG_STATUS_PAYLOAD) {
             on_body(in);
-            continue;
+        } else if (status == MIG_STATUS_BAD) {
+            on_bad(in);
+        } else {
+            on_record(in, &r);
         }
-        mig_summary_record(in->counts, &r);
-        on_record(in, &r);
+    }
+    if (!has_channel(in)) {
+        return mig_command_fail(argv, MIG_EXIT_USAGE,
+                                "--channel %s: no such channel; inspect --summary shows them",
+                                in->channel);
     }
     if (in->summary) {
         print_summary(in);
     }
-    if (status == MIG_STATUS_BAD) {
-        bool limit = mig_fault_is_inconclusive(mig_stream_reader_diagnosis(in->reader)->fault);
-        print_diagnosis(in);
-        return limit ? MIG_EXIT_INCOMPLETE : MIG_EXIT_FINDING;
-    }
-    if (status == MIG_STATUS_MORE || !mig_stream_reader_trailing(in->reader, &trailing, &error)) {
+    if (in->worst == MIG_EXIT_OK && !print_trailing(in, &error)) {
         return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
     }
-    if (trailing && in->json) {
-        printf("{\"type\":\"trailing\",\"offset\":%" PRIu64 ",\"bytes\":%" PRIu64 "}\n",
-               mig_decoder_offset(in->decoder), trailing);
-    } else if (trailing) {
-        printf("\n%" PRIu64 " bytes behind the end of the stream, at offset %" PRIu64 "\n",
-               trailing, mig_decoder_offset(in->decoder));
-    }
-    return MIG_EXIT_OK;
+    return in->worst;
 }
 
 static bool options_make_sense(Inspect *in, char **argv)
@@ -315,11 +430,6 @@ static bool options_make_sense(Inspect *in, char **argv)
         mig_command_fail(argv, 0, "--format %s: text or ndjson is expected", in->format);
         return false;
     }
-    if (in->channel && strcmp(in->channel, "main") != 0) {
-        mig_command_fail(argv, 0, "--channel %s: this input has only the channel main",
-                         in->channel);
-        return false;
-    }
     return true;
 }
 
@@ -327,10 +437,11 @@ static void inspect_clear(Inspect *in)
 {
     g_free(in->format);
     g_free(in->channel);
-    mig_stream_reader_free(in->reader);
+    mig_recording_free(in->recording);
     mig_summary_free(in->counts);
     if (in->line) {
         g_string_free(in->line, TRUE);
+        g_array_unref(in->table);
         g_byte_array_unref(in->body);
     }
 }
@@ -357,11 +468,11 @@ int mig_cmd_inspect(int argc, char **argv)
     if (!options_make_sense(&in, argv)) {
         return MIG_EXIT_USAGE;
     }
-    in.reader = mig_stream_reader_open(files[0], NULL, &error);
-    if (!in.reader) {
+    in.recording = mig_recording_open(files[0], &error);
+    if (!in.recording) {
         return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
     }
-    in.decoder = mig_stream_reader_decoder(in.reader);
+    in.table = g_array_new(FALSE, TRUE, sizeof(MigChannelCounts));
     in.counts = mig_summary_new();
     in.line = g_string_sized_new(512);
     in.body = g_byte_array_new();

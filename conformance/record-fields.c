@@ -208,6 +208,82 @@ static void iterable(const Visit *v, const MigRecord *r)
     }
 }
 
+static void return_path(const Visit *v, const MigRecord *r)
+{
+    const MigRecordRp *rp = &r->rp;
+    const char *name = mig_rp_name(rp->type);
+
+    text(v, "message", mig_str(name ? name : "unknown"));
+    number(v, "number", rp->type);
+    number(v, "length", rp->length);
+    switch (rp->type) {
+    case MIG_RP_SHUT:
+    case MIG_RP_PONG:
+    case MIG_RP_RESUME_ACK:
+        hex(v, "value", rp->value);
+        break;
+    case MIG_RP_REQ_PAGES_ID:
+        text(v, "block", rp->request.name);
+        /* fall through */
+    case MIG_RP_REQ_PAGES:
+        hex(v, "start", rp->request.start);
+        hex(v, "bytes", rp->request.length);
+        break;
+    case MIG_RP_RECV_BITMAP:
+        text(v, "block", rp->bitmap.name);
+        number(v, "bitmap-bytes", rp->bitmap.size);
+        break;
+    default:
+        break;
+    }
+}
+
+static void multifd_init(const Visit *v, const MigRecord *r)
+{
+    const MigRecordMultifdInit *m = &r->multifd_init;
+    hex(v, "magic", m->magic);
+    number(v, "version", m->version);
+    bytes(v, "uuid", m->uuid, 16);
+    number(v, "id", m->id);
+}
+
+static void multifd_packet(const Visit *v, const MigRecord *r)
+{
+    const MigRecordMultifd *m = &r->multifd;
+    uint32_t pages = MIN(m->normal_pages + m->zero_pages, m->page_count);
+
+    hex(v, "flags", m->flags);
+    number(v, "packet-num", m->packet_num);
+    number(v, "pages-alloc", m->pages_alloc);
+    number(v, "normal-pages", m->normal_pages);
+    number(v, "zero-pages", m->zero_pages);
+    number(v, "next-packet-size", m->next_packet_size);
+    text(v, "block", (MigStr){ m->name, (uint32_t)strnlen(m->name, sizeof(m->name)) });
+    for (uint32_t i = 0; i < pages; i++) {
+        g_autofree char *name = g_strdup_printf(i < m->normal_pages ? "normal[%u]" : "zero[%u]",
+                                                i < m->normal_pages ? i : i - m->normal_pages);
+        hex(v, name, m->offsets[i]);
+    }
+}
+
+static void multifd_device(const Visit *v, const MigRecord *r)
+{
+    const MigRecordMultifdDevice *m = &r->multifd_device;
+    hex(v, "flags", m->flags);
+    text(v, "idstr", (MigStr){ m->idstr, (uint32_t)strnlen(m->idstr, sizeof(m->idstr)) });
+    number(v, "instance", m->instance);
+    number(v, "next-packet-size", m->next_packet_size);
+}
+
+static void colo(const Visit *v, const MigRecord *r)
+{
+    const char *name = mig_colo_name(r->colo.message);
+    text(v, "message", mig_str(name ? name : "unknown"));
+    if (r->colo.message == MIG_COLO_VMSTATE_SIZE) {
+        number(v, "size", r->colo.size);
+    }
+}
+
 typedef void (*Shower)(const Visit *v, const MigRecord *r);
 
 static const Shower showers[MIG_REC_COUNT] = {
@@ -234,6 +310,11 @@ static const Shower showers[MIG_REC_COUNT] = {
     [MIG_REC_BLOCK] = disk,
     [MIG_REC_DIRTY_BITMAP] = dirty_bitmap,
     [MIG_REC_ITERABLE] = iterable,
+    [MIG_REC_RP] = return_path,
+    [MIG_REC_MULTIFD_INIT] = multifd_init,
+    [MIG_REC_MULTIFD_PACKET] = multifd_packet,
+    [MIG_REC_MULTIFD_DEVICE] = multifd_device,
+    [MIG_REC_COLO] = colo,
 };
 
 void mig_record_fields(const MigRecord *r, MigFieldVisit visit, void *opaque)
