@@ -135,6 +135,30 @@ def write(target, name, data):
         file.write(data)
 
 
+def containers():
+    """(name, file)"""
+    stream = HEADER + config("none") + section(4, 0, bytes(24), "timer", 2) + b"\0"
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    member = packer.compress(stream) + packer.flush()
+    # One frame with its size, one last block that is not compressed.
+    frame = (b"\x28\xb5\x2f\xfd\x20" + bytes([len(stream)])
+             + struct.pack("<I", len(stream) << 3 | 1)[:3] + stream)
+    xml = b"<domain><name>x</name></domain>\0" + bytes(32)
+
+    def image(contents, compression, order="<"):
+        return struct.pack(order + "16s5I56x", b"LibvirtQemudSave", 2, len(xml), 1, compression,
+                           0) + xml + contents
+    yield "raw", stream
+    yield "gzip", member
+    yield "gzip-members", member + member + bytes(9)
+    yield "zstd", frame
+    yield "libvirt", image(stream, 0)
+    yield "libvirt-big-endian", image(stream, 0, ">")
+    yield "libvirt-gzip", image(member, 1)
+    yield "libvirt-zstd", image(frame, 5)
+    yield "libvirt-sparse", image(stream, 6)
+
+
 def main():
     for name, channel, data in streams():
         write("decoder", name, bytes([channel, 6]) + data)
@@ -148,6 +172,8 @@ def main():
     for name, delta in (("two-runs", b"\0\3abc\x85\1\1x"), ("empty", b""), ("wide", b"\x85\0\1x"),
                         ("trailing", b"\0\1x\5"), ("past-page", b"\xff\x1f\2xy")):
         write("xbzrle", name, delta)
+    for name, data in containers():
+        write("input", name, data)
 
 
 if __name__ == "__main__":
