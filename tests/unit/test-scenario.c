@@ -209,7 +209,8 @@ static const struct {
     { "events[0]={\"at\":\"1s\",\"do\":\"x-write\"}",
       "s: events[0]: the key \"arguments\" is missing" },
     { "events[0]={\"when\":\"idle\",\"do\":\"migrate_cancel\"}",
-      "s: events[0].when: \"idle\": expected \"remaining-below SIZE\"" },
+      "s: events[0].when: \"idle\": expected \"remaining-below SIZE\" or "
+      "\"status NAME\"" },
     { "events[0]={\"at\":\"1s\",\"do\":\"x-write\",\"arguments\":{\"block\":\"ram\",\"first-page\":"
       "256,\"byte\":1}}",
       "s: events[0].arguments: these pages are not inside block \"ram\" (256 pages)" },
