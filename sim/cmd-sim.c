@@ -8,6 +8,7 @@
 
 #include "sim/command.h"
 #include "sim/commands.h"
+#include "sim/dump.h"
 #include "sim/progress.h"
 #include "sim/result.h"
 #include "sim/scenario-from-manifest.h"
@@ -130,33 +131,6 @@ static void show_progress(void *opaque, const MigSource *source, int64_t now)
 
 /* Results ------------------------------------------------------------------------------------- */
 
-static bool dump_blocks(const MigSimulation *m, char **dumps, GError **error)
-{
-    for (; dumps && *dumps; dumps++) {
-        const char *equals = strchr(*dumps, '=');
-        uint32_t index = 0;
-        while (equals && index < m->scenario->blocks->len) {
-            const char *name = g_array_index(m->scenario->blocks, MigScenarioBlock, index).name;
-            if (strlen(name) == (size_t)(equals - *dumps) &&
-                strncmp(name, *dumps, strlen(name)) == 0) {
-                break;
-            }
-            index++;
-        }
-        if (!equals || index == m->scenario->blocks->len) {
-            g_set_error(error, MIG_READER_ERROR, 0,
-                        "--dump %s: expected BLOCK=FILE with a block of "
-                        "the scenario",
-                        *dumps);
-            return false;
-        }
-        if (!mig_memory_dump(mig_guest_memory(m->guest), index, equals + 1, error)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool save_result(const MigSimulation *m, const char *path, GError **error)
 {
     if (!path) {
@@ -172,7 +146,8 @@ static int report(const MigSimulation *m, const SimOptions *o, Output *out)
 {
     g_autoptr(GError) error = NULL;
     bool to_stdout = out->file == stdout;
-    if (!close_stream(out, &error) || !dump_blocks(m, o->dumps, &error) ||
+    if (!close_stream(out, &error) ||
+        !mig_dump_blocks(m->scenario, mig_guest_memory(m->guest), o->dumps, &error) ||
         !save_result(m, o->result, &error)) {
         return complain(g_error_matches(error, MIG_READER_ERROR, 0) ? MIG_EXIT_USAGE
                                                                     : MIG_EXIT_ENVIRONMENT,

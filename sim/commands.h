@@ -4,5 +4,7 @@
 #define MIG_SIM_COMMANDS_H
 
 int mig_cmd_sim(int argc, char **argv);
+int mig_cmd_source(int argc, char **argv);
+int mig_cmd_dest(int argc, char **argv);
 
 #endif

@@ -14,7 +14,7 @@
 
 #include "sim/engine/dest.h"
 #include "sim/engine/source.h"
-#include "sim/guest/buffer.h"
+#include "sim/guest/mapped.h"
 #include "sim/scenario-run.h"
 
 typedef struct MigSimulateOptions {
@@ -39,6 +39,7 @@ typedef struct MigSimulation {
     const MigScenario *scenario; /* borrowed */
     MigSource *source;
     MigGuest *guest;
+    MigMapped *mapped;   /* the source's memory on the real clock, else NULL */
     MigDest *dest;       /* NULL: accounting */
     MigBuffer *memory;   /* the destination's; NULL: accounting */
     int64_t now;         /* ns, the end */

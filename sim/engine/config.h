@@ -38,6 +38,8 @@ typedef struct MigDestConfig {
      * device: a machine knows its own devices, and without footers nothing else tells. May be NULL.
      */
     uint64_t (*body_size)(void *opaque, MigStr idstr, uint32_t instance, uint32_t ordinal);
+    /* A message for the return path, to be sent before the next bytes are fed. May be NULL. */
+    void (*reply)(void *opaque, const MigRecord *message);
     void *opaque;
 } MigDestConfig;
 

@@ -29,6 +29,8 @@ struct MigDest {
     GArray *blocks; /* MigDestBlock, by index in the stream's list */
     bool capabilities_seen;
 
+    bool ended;     /* END_OF_STREAM was seen */
+    bool described; /* the VMDESCRIPTION's record was seen */
     /* The payload under way. */
     MigRecord record;
     uint8_t *page;   /* scratch */
@@ -140,10 +142,32 @@ static bool on_ram_block(MigDest *d, const MigRecord *r)
         const MigMemoryBlock *b = m->ops->block(m, i);
         if (strcmp(b->name, name) != 0) {
             continue;
+    } else if (r->command.number == MIG_CMD_PING) {
+        pong(d, r->command.ping);
         }
         bool fits = r->block.used_length == b->used_length ||
                     (b->max_length > b->used_length && r->block.used_length <= b->max_length);
         if (!fits) {
+static bool on_vmdesc(MigDest *d, const MigRecord *r)
+{
+    (void)r;
+    d->described = true;
+    return true;
+}
+
+/* Nothing can follow, although the peer may keep the channel open to wait for the verdict. */
+static bool is_through(const MigDest *d)
+{
+    return d->ended &&
+           (d->described ? mig_decoder_skippable(d->decoder) == 0 : !d->config.era.vmdesc);
+}
+
+static bool on_end(MigDest *d, const MigRecord *r)
+{
+    d->ended = r->depth == 0;
+    return true;
+}
+
             g_autofree char *found =
                 g_strdup_printf("0x%" G_GINT64_MODIFIER "x", r->block.used_length);
             return refuse(d, MIG_FAULT_NONE, found, "size of block %s: 0x%" G_GINT64_MODIFIER "x",
@@ -282,13 +306,19 @@ static bool pump(MigDest *d)
             }
             break;
         case MIG_STATUS_PAYLOAD:
+    [MIG_REC_END_OF_STREAM] = on_end,
+    [MIG_REC_VMDESC] = on_vmdesc,
             payload_done(d);
             break;
         case MIG_STATUS_MORE:
             return true;
         case MIG_STATUS_END:
             d->state = MIG_DEST_COMPLETED;
-            return true;
+            if (!is_through(d)) {
+                return true;
+            }
+            mig_decoder_feed_eof(d->decoder);
+            break;
         case MIG_STATUS_BAD:
             d->state = MIG_DEST_FAILED;
             d->error = *mig_decoder_diagnosis(d->decoder);
@@ -367,3 +397,15 @@ const char *mig_dest_run_state(const MigDest *d)
 {
     return d->run_state;
 }
+size_t mig_dest_direct(const MigDest *d, void **dst)
+{
+    return d->state == MIG_DEST_LOADING ? mig_decoder_direct(d->decoder, dst) : 0;
+}
+
+bool mig_dest_filled(MigDest *d, size_t n)
+{
+    d->counts.bytes += n;
+    mig_decoder_filled(d->decoder, n);
+    return pump(d);
+}
+

@@ -19,6 +19,7 @@ typedef enum MigDestState {
 
 typedef struct MigDestCounts {
     uint64_t normal, zero;          /* pages */
+    uint64_t xbzrle;                /* pages that came as deltas */
     uint64_t zero_skipped;          /* zero pages into memory that was zero already */
     uint64_t parts, devices, bytes; /* sections, sections, stream bytes */
     uint64_t pings;
@@ -30,6 +31,13 @@ void mig_dest_free(MigDest *d); /* NULL is fine */
 
 /* False when the migration has failed (now or before). */
 bool mig_dest_feed(MigDest *d, const void *data, size_t n);
+/*
+ * Between two feeds, inside a page: where its next bytes belong and how many they are (0: feed
+ * them), and the report that |n| of them were put there.
+ */
+size_t mig_dest_direct(const MigDest *d, void **dst);
+bool mig_dest_filled(MigDest *d, size_t n);
+
 /* No more bytes will come. False when that is too early. */
 bool mig_dest_end(MigDest *d);
 

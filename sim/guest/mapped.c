@@ -16,8 +16,8 @@
 struct MigMapped {
     MigMemory memory; /* first: it is one */
     MigGuest *guest;
-    const int64_t *now;
-    int64_t seen; /* of *now */
+    const int64_t *now; /* NULL: it stays as it is */
+    int64_t seen;       /* of *now */
     MigBuffer *buffer;
     MigBitmap **stale; /* by block */
     uint32_t count;
@@ -49,7 +49,7 @@ static void wrote(void *opaque, uint32_t block, uint64_t page)
 static MigMapped *look(MigMemory *memory)
 {
     MigMapped *m = (MigMapped *)memory;
-    if (*m->now > m->seen) {
+    if (m->now && *m->now > m->seen) {
         m->seen = *m->now;
         mig_guest_advance(m->guest, m->seen);
     }
@@ -152,6 +152,11 @@ MigMapped *mig_mapped_new(MigGuest *g, const int64_t *now, GError **error)
     }
     mig_guest_on_write(g, wrote, m);
     return m;
+}
+
+void mig_mapped_detach(MigMapped *m)
+{
+    m->now = NULL;
 }
 
 void mig_mapped_free(MigMapped *m)

@@ -24,6 +24,9 @@ typedef struct MigMapped MigMapped;
 MigMapped *mig_mapped_new(MigGuest *g, const int64_t *now, GError **error);
 void mig_mapped_free(MigMapped *m); /* NULL is fine */
 
+/* Forgets the clock that |now| pointed to: the memory stays as it is. */
+void mig_mapped_detach(MigMapped *m);
+
 /* For a source: read() gives the page where it is, and never uses the scratch. */
 MigMemory *mig_mapped_memory(MigMapped *m);
 

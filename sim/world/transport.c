@@ -375,7 +375,7 @@ bool mig_transport_close(MigTransport *t, GError **error)
     close_half(&t->in, t->flags[0]);
     close_half(&t->out, t->flags[1]);
     int status = t->child > 0 ? reap(t) : 0;
-    if (status != 0 && !shut) {
+    if (status != 0 && !(shut && WIFSIGNALED(status))) {
         fine = false;
         g_set_error(error, MIG_TRANSPORT_ERROR, ECHILD, "%s: the command %s %d", t->name,
                     WIFSIGNALED(status) ? "was ended by signal" : "ended with status",

@@ -77,8 +77,8 @@ unsigned mig_transport_wait(MigTransport *t, unsigned what, int wake, int64_t ti
 void mig_transport_shutdown(MigTransport *t);
 
 /*
- * Closes and frees. For a command: waits until it has ended; false and *error when it ended badly,
- * unless it was shut down.
+ * Closes and frees. For a command: waits until it has ended; false and *error when it ended badly
+ * (a signal after a shutdown is what was asked for).
  */
 bool mig_transport_close(MigTransport *t, GError **error);
 

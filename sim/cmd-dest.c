@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* migbench dest: be the destination of a real source. */
+#include <stdio.h>
+
+#include "sim/command.h"
+#include "sim/commands.h"
+#include "sim/live-options.h"
+#include "sim/result.h"
+#include "sim/units.h"
+
+static const MigLiveCommand command = {
+    .name = "migbench dest",
+    .summary = "Waits for one source (a QEMU, or migbench source) and loads what it sends.",
+    .description =
+        "The scenario says which machine with which memory this is; its workload and events are\n"
+        "not looked at. URIs are QEMU's: tcp:HOST:PORT (port 0: any, it is printed) unix:PATH\n"
+        "vsock:CID:PORT fd:NUMBER exec:COMMAND file:PATH[,offset=N]. Device state is checked for\n"
+        "its form and not used. Exit status: 0 loaded; 1 the migration failed; 2 bad scenario or\n"
+        "command line; 4 the environment failed.",
+};
+
+static void show_listening(void *opaque, const char *address)
+{
+    (void)opaque;
+    fprintf(stderr, "listening on %s\n", address);
+}
+
+static void put_uint(json_object *o, const char *key, uint64_t value)
+{
+    json_object_object_add(o, key, json_object_new_uint64(value));
+}
+
+static void put_text(json_object *o, const char *key, const char *text)
+{
+    if (text) {
+        json_object_object_add(o, key, json_object_new_string(text));
+    }
+}
+
+static json_object *counts_to_json(const MigLoad *l)
+{
+    const MigDestCounts *c = mig_dest_counts(l->dest);
+    json_object *o = json_object_new_object();
+    put_text(o, "run-state", mig_dest_run_state(l->dest));
+    put_uint(o, "normal", c->normal);
+    put_uint(o, "duplicate", c->zero);
+    put_uint(o, "duplicate-skipped", c->zero_skipped);
+    put_uint(o, "bytes", c->bytes);
+    put_uint(o, "sections", c->parts);
+    put_uint(o, "devices", c->devices);
+    put_uint(o, "pings", c->pings);
+    json_object_object_add(o, "return-path", json_object_new_boolean(c->return_path));
+    return o;
+}
+
+static json_object *result_to_json(const MigLiveSetup *setup, const MigLoad *l)
+{
+    json_object *o = json_object_new_object(), *query = json_object_new_object(),
+                *transport = json_object_new_object();
+    put_text(query, "status", l->completed ? "completed" : "failed");
+    put_text(query, "error-desc", l->error);
+    put_text(transport, "uri", setup->uri->text);
+    put_uint(transport, "reads", l->reads);
+    put_uint(transport, "descriptors-before", l->descriptors_before);
+    put_uint(transport, "descriptors-after", l->descriptors_after);
+    put_text(o, "schema", MIG_RESULT_SCHEMA);
+    put_text(o, "version", mig_program_version());
+    put_text(o, "scenario", setup->scenario->name);
+    json_object_object_add(o, "query-migrate", query);
+    json_object_object_add(o, "destination", counts_to_json(l));
+    json_object_object_add(o, "x-transport", transport);
+    json_object_object_add(o, "end-ns", json_object_new_int64(l->time));
+    return o;
+}
+
+static int report(const MigLiveArguments *a, const MigLiveSetup *setup, const MigLoad *l)
+{
+    const MigDestCounts *c = mig_dest_counts(l->dest);
+    g_autofree char *bytes = mig_format_size(c->bytes);
+    g_autofree char *time = mig_format_time(l->time);
+    printf("status       %s\n", l->completed ? "completed" : "failed");
+    printf("received     %s in %s (%" G_GUINT64_FORMAT " normal and %" G_GUINT64_FORMAT
+           " zero pages, %" G_GUINT64_FORMAT " devices)\n",
+           bytes, time, c->normal, c->zero, c->devices);
+    if (l->error) {
+        mig_live_complain(&command, MIG_EXIT_FINDING, l->error);
+    }
+    int status =
+        mig_live_save(&command, a, setup, result_to_json(setup, l), mig_buffer_memory(l->memory));
+    return MAX(status, l->completed ? MIG_EXIT_OK : MIG_EXIT_FINDING);
+}
+
+static int run(const MigLiveArguments *a, const MigLiveSetup *setup)
+{
+    g_autoptr(GError) error = NULL;
+    MigLiveOptions options = {
+        .uri = setup->uri,
+        .wake = setup->wake,
+        .listening = show_listening,
+    };
+    g_autoptr(MigLoad) l = mig_live_dest(setup->scenario, &options, &error);
+    return l ? report(a, setup, l)
+             : mig_live_complain(&command, MIG_EXIT_ENVIRONMENT, error->message);
+}
+
+int mig_cmd_dest(int argc, char **argv)
+{
+    MigLiveArguments a = { 0 };
+    MigLiveSetup setup = { 0 };
+    int status = mig_live_setup(&command, argc, argv, &a, &setup);
+    status = status == MIG_EXIT_OK ? run(&a, &setup) : status;
+    mig_live_clear(&a, &setup);
+    return status;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A destination whose source is real, see live.h. One loop: read what there is, feed it, send what
+ * the engine wants to reply, until the stream has ended or is bad. A read goes first to where the
+ * page under way belongs, then to a buffer that caches hold.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "sim/live.h"
+#include "stream/encoder.h"
+
+#define READ_BYTES (256u << 10)
+
+typedef struct Loading {
+    MigLoad *load;
+    const MigLiveOptions *options;
+    MigTransport *transport;
+    GByteArray *replies; /* encoded, not sent */
+    uint8_t *buffer;
+} Loading;
+
+static void reply(void *opaque, const MigRecord *message)
+{
+    Loading *in = opaque;
+    uint8_t bytes[64];
+    size_t n = mig_record_encode(message, bytes, sizeof(bytes));
+    g_assert(n <= sizeof(bytes));
+    g_byte_array_append(in->replies, bytes, (guint)n);
+}
+
+static bool fail(Loading *in, const char *error)
+{
+    if (!in->load->error) {
+        in->load->error = g_strdup(error);
+    }
+    return false;
+}
+
+static bool await(Loading *in, unsigned what)
+{
+    unsigned ready = mig_transport_wait(in->transport, what | MIG_WAIT_WAKE, in->options->wake, -1);
+    return !(ready & MIG_WAIT_WAKE) || fail(in, "interrupted");
+}
+
+/* Sends the replies. A source that doesn't hear them any more is told by its own stream's end. */
+static bool send_replies(Loading *in)
+{
+    while (in->replies->len > 0) {
+        g_autoptr(GError) error = NULL;
+        struct iovec v = { in->replies->data, in->replies->len };
+        int64_t n = mig_transport_write(in->transport, &v, 1, &error);
+        if (n == MIG_IO_ERROR) {
+            return fail(in, error->message);
+        }
+        if (n == MIG_IO_AGAIN) {
+            if (!await(in, MIG_WAIT_WRITE)) {
+                return false;
+            }
+        } else {
+            g_byte_array_remove_range(in->replies, 0, (guint)n);
+        }
+    }
+    return true;
+}
+
+static bool fail_diagnosis(Loading *in)
+{
+    const MigDiagnosis *d = mig_dest_error(in->load->dest);
+    g_autofree char *text = g_strdup_printf("byte %" G_GUINT64_FORMAT ", %s: expected %s, found %s",
+                                            d->offset, d->path, d->expected, d->found);
+    return fail(in, text);
+}
+
+/* Hands |n| bytes over of which the first may stand where they belong already. */
+static bool take(Loading *in, size_t direct, size_t n)
+{
+    MigDest *d = in->load->dest;
+    size_t placed = MIN(direct, n);
+    bool fine = (placed == 0 || mig_dest_filled(d, placed)) &&
+                (n == placed || mig_dest_feed(d, in->buffer, n - placed));
+    return fine || fail_diagnosis(in);
+}
+
+/* Reads once. False: failed, or (without an error) the end. */
+static bool read_some(Loading *in)
+{
+    void *page = NULL;
+    g_autoptr(GError) error = NULL;
+    size_t direct = mig_dest_direct(in->load->dest, &page);
+    struct iovec v[2] = { { page, direct }, { in->buffer, READ_BYTES } };
+    int64_t n = direct ? mig_transport_read(in->transport, v, 2, &error)
+                       : mig_transport_read(in->transport, v + 1, 1, &error);
+    if (n == MIG_IO_ERROR) {
+        return fail(in, error->message);
+    }
+    if (n == MIG_IO_AGAIN) {
+        return await(in, MIG_WAIT_READ);
+    }
+    in->load->reads++;
+    if (n == 0) {
+        return mig_dest_end(in->load->dest) ? false : fail_diagnosis(in);
+    }
+    return take(in, direct, (size_t)n) && send_replies(in);
+}
+
+/* The last word of a destination: 0, or 1 after a failure. */
+static void send_verdict(Loading *in)
+{
+    MigRecord r = { .type = MIG_REC_RP };
+    r.rp.type = MIG_RP_SHUT;
+    r.rp.length = 4;
+    r.rp.value = in->load->error != NULL;
+    if (mig_dest_counts(in->load->dest)->return_path && mig_transport_has_return(in->transport)) {
+        reply(in, &r);
+        send_replies(in);
+    }
+}
+
+static void load_stream(Loading *in)
+{
+    MigLoad *l = in->load;
+    while (mig_dest_state(l->dest) == MIG_DEST_LOADING && read_some(in)) {
+    }
+    if (mig_dest_counts(l->dest)->return_path && !mig_transport_has_return(in->transport)) {
+        fail(in, "the source wants a return path, which this transport doesn't have");
+    }
+    send_verdict(in);
+    l->completed = !l->error && mig_dest_state(l->dest) == MIG_DEST_COMPLETED;
+}
+
+static bool make_memory(const MigScenario *s, Loading *in, GError **error)
+{
+    MigLoad *l = in->load;
+    MigDestConfig config = {
+        .machine = s->machine,
+        .capabilities = s->capabilities,
+        .reply = reply,
+        .opaque = in,
+    };
+    MigGuest *like = mig_scenario_guest(s, NULL);
+    mig_era_resolve(s->destination_version, s->machine, &config.era);
+    l->memory = mig_buffer_new(mig_guest_memory(like), NULL, error);
+    if (l->memory) {
+        mig_buffer_huge_pages(l->memory);
+        config.memory = mig_buffer_memory(l->memory);
+        l->dest = mig_dest_new(&config);
+    }
+    mig_guest_free(like);
+    return l->memory != NULL;
+}
+
+static MigTransport *accept_source(const MigLiveOptions *o, GError **error)
+{
+    MigListener *l = mig_listener_new(o->uri, error);
+    if (!l) {
+        return NULL;
+    }
+    if (o->listening) {
+        o->listening(o->opaque, mig_listener_address(l));
+    }
+    MigTransport *t = mig_listener_accept(l, o->wake, error);
+    mig_listener_free(l);
+    return t;
+}
+
+static void close_transport(Loading *in)
+{
+    g_autoptr(GError) error = NULL;
+    if (in->load->error) {
+        mig_transport_shutdown(in->transport);
+    }
+    if (!mig_transport_close(in->transport, &error) && in->load->error) {
+        /* A command that failed says more than the stream that ended with it. */
+        char *both = g_strdup_printf("%s (%s)", in->load->error, error->message);
+        g_free(in->load->error);
+        in->load->error = both;
+    }
+}
+
+MigLoad *mig_live_dest(const MigScenario *s, const MigLiveOptions *options, GError **error)
+{
+    g_autoptr(MigLoad) l = g_new0(MigLoad, 1);
+    Loading in = { .load = l, .options = options };
+    l->descriptors_before = mig_count_descriptors();
+    if (!make_memory(s, &in, error)) {
+        return NULL;
+    }
+    in.transport = accept_source(options, error);
+    if (!in.transport) {
+        return NULL;
+    }
+    int64_t began = g_get_monotonic_time();
+    in.replies = g_byte_array_new();
+    in.buffer = g_malloc(READ_BYTES);
+    load_stream(&in);
+    close_transport(&in);
+    l->time = (g_get_monotonic_time() - began) * MIG_NS_PER_US;
+    g_byte_array_unref(in.replies);
+    g_free(in.buffer);
+    l->descriptors_after = mig_count_descriptors();
+    return g_steal_pointer(&l);
+}
+
+void mig_load_free(MigLoad *l)
+{
+    if (l) {
+        mig_dest_free(l->dest);
+        mig_buffer_free(l->memory);
+        g_free(l->error);
+        g_free(l);
+    }
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command lines of `source` and `dest`, see live-options.h. */
+#include "sim/live-options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "sim/command.h"
+#include "sim/dump.h"
+#include "sim/result.h"
+#include "sim/wake.h"
+
+int mig_live_complain(const MigLiveCommand *c, int status, const char *message)
+{
+    fprintf(stderr, "%s: %s\n", c->name, message);
+    return status;
+}
+
+static bool parse(const MigLiveCommand *c, int *argc, char ***argv, MigLiveArguments *a,
+                  GError **error)
+{
+    const GOptionEntry entries[] = {
+        { "scenario", 0, 0, G_OPTION_ARG_FILENAME, &a->scenario,
+          "the machine, its memory and settings", "FILE" },
+        { "uri", 0, 0, G_OPTION_ARG_STRING, &a->uri,
+          c->is_source ? "where to migrate to" : "where to wait for a source", "URI" },
+        { "set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &a->sets, "change one value of the scenario",
+          "PATH=VALUE" },
+        { "seed", 0, 0, G_OPTION_ARG_STRING, &a->seed, "the same as --set seed=N", "N" },
+        { "backend", 0, 0, G_OPTION_ARG_STRING, &a->backend,
+          "what the guest is (synthetic, the default)", "KIND" },
+        { "clock", 0, 0, G_OPTION_ARG_STRING, &a->clock,
+          c->is_source ? "real (the default), or virtual: the bytes that sim writes"
+                       : "real (the default)",
+          "CLOCK" },
+        { "result", 0, 0, G_OPTION_ARG_FILENAME, &a->result, "write the result as JSON", "FILE" },
+        { "dump", 0, 0, G_OPTION_ARG_STRING_ARRAY, &a->dumps,
+          "write a block of memory as it is in the end", "BLOCK=FILE" },
+        { NULL },
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    g_option_context_set_summary(context, c->summary);
+    g_option_context_set_description(context, c->description);
+    g_option_context_add_main_entries(context, entries, NULL);
+    return g_option_context_parse(context, argc, argv, error);
+}
+
+static bool fail(GError **error, const char *message)
+{
+    g_set_error_literal(error, MIG_READER_ERROR, 0, message);
+    return false;
+}
+
+static bool check(const MigLiveCommand *c, int argc, const MigLiveArguments *a, MigLiveSetup *setup,
+                  GError **error)
+{
+    if (argc > 1) {
+        return fail(error, "unexpected argument; everything has an option, see --help");
+    }
+    if (!a->scenario || !a->uri) {
+        return fail(error, "expected --scenario FILE and --uri URI; see --help");
+    }
+    if (a->backend && strcmp(a->backend, "synthetic") != 0) {
+        return fail(error, "--backend: expected synthetic");
+    }
+    setup->is_virtual = c->is_source && a->clock && strcmp(a->clock, "virtual") == 0;
+    if (a->clock && !setup->is_virtual && strcmp(a->clock, "real") != 0) {
+        return fail(error,
+                    c->is_source ? "--clock: expected real or virtual" : "--clock: expected real");
+    }
+    setup->uri = mig_uri_parse(a->uri, error);
+    return setup->uri != NULL;
+}
+
+static bool load(const MigLiveArguments *a, MigLiveSetup *setup, GError **error)
+{
+    g_autoptr(GPtrArray) sets = g_ptr_array_new_with_free_func(g_free);
+    for (char **set = a->sets; set && *set; set++) {
+        g_ptr_array_add(sets, g_strdup(*set));
+    }
+    if (a->seed) {
+        g_ptr_array_add(sets, g_strconcat("seed=", a->seed, NULL));
+    }
+    g_ptr_array_add(sets, NULL);
+    setup->scenario = mig_scenario_load(a->scenario, (const char *const *)sets->pdata, error);
+    return setup->scenario && mig_dump_check(setup->scenario, a->dumps, error);
+}
+
+int mig_live_setup(const MigLiveCommand *c, int argc, char **argv, MigLiveArguments *a,
+                   MigLiveSetup *setup)
+{
+    g_autoptr(GError) error = NULL;
+    if (!parse(c, &argc, &argv, a, &error) || !check(c, argc, a, setup, &error) ||
+        !load(a, setup, &error)) {
+        bool missing = error->domain == G_FILE_ERROR;
+        return mig_live_complain(c, missing ? MIG_EXIT_ENVIRONMENT : MIG_EXIT_USAGE,
+                                 error->message);
+    }
+    setup->wake = mig_wake_on_signals();
+    return setup->wake >= 0 ? MIG_EXIT_OK
+                            : mig_live_complain(c, MIG_EXIT_ENVIRONMENT, "no descriptors left");
+}
+
+void mig_live_clear(MigLiveArguments *a, MigLiveSetup *setup)
+{
+    mig_scenario_free(setup->scenario);
+    mig_uri_free(setup->uri);
+    g_strfreev(a->sets);
+    g_strfreev(a->dumps);
+    g_free(a->scenario);
+    g_free(a->uri);
+    g_free(a->clock);
+    g_free(a->backend);
+    g_free(a->seed);
+    g_free(a->result);
+}
+
+int mig_live_save(const MigLiveCommand *c, const MigLiveArguments *a, const MigLiveSetup *setup,
+                  json_object *result, MigMemory *memory)
+{
+    g_autoptr(GError) error = NULL;
+    bool fine = (!a->result || mig_json_save(result, a->result, &error)) &&
+                mig_dump_blocks(setup->scenario, memory, a->dumps, &error);
+    json_object_put(result);
+    return fine ? MIG_EXIT_OK : mig_live_complain(c, MIG_EXIT_ENVIRONMENT, error->message);
+}

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A source whose destination is real, see live.h. On the real clock the guest's memory is a mapping
+ * that follows it. On the virtual clock the simulator runs as it always does and its bytes go to
+ * the transport instead of a file; the destination's verdict is waited for in the end.
+ */
+#include <unistd.h>
+
+#include "sim/live.h"
+#include "sim/world/real-answers.h"
+
+#define PROGRESS_OPS 64u /* operations between two looks at the progress */
+
+typedef struct Live {
+    MigSimulation *m;
+    const MigLiveOptions *options;
+    MigScenarioRun run;
+    MigClock clock;
+    MigReal *world;
+} Live;
+
+unsigned mig_count_descriptors(void)
+{
+    unsigned count = 0;
+    GDir *dir = g_dir_open("/proc/self/fd", 0, NULL);
+    while (dir && g_dir_read_name(dir)) {
+        count++;
+    }
+    if (dir) {
+        g_dir_close(dir);
+    }
+    return count ? count - 1 : 0; /* the directory itself */
+}
+
+void mig_live_report_clear(MigLiveReport *r)
+{
+    g_clear_pointer(&r->error, g_free);
+}
+
+/* Hooks of the world ------------------------------------------------------------------------ */
+
+static void run_guest(void *opaque, bool running)
+{
+    Live *live = opaque;
+    (running ? mig_guest_start : mig_guest_stop)(live->m->guest, live->clock.now);
+}
+
+static void throttle_guest(void *opaque, unsigned percent)
+{
+    Live *live = opaque;
+    mig_guest_throttle(live->m->guest, live->clock.now, percent);
+}
+
+static void take_event(void *opaque, int64_t at, const char *name, const char *status,
+                       uint64_t pass)
+{
+    Live *live = opaque;
+    mig_scenario_run_note(&live->run, at, name, status, pass);
+}
+
+static MigDevices *save_devices(void *opaque)
+{
+    Live *live = opaque;
+    return mig_scenario_run_devices(&live->run, live->clock.now);
+}
+
+static void drain(int wake)
+{
+    uint8_t bytes[64];
+    if (read(wake, bytes, sizeof(bytes)) < 0) {
+        return; /* somebody else was faster */
+    }
+}
+
+static void woken(void *opaque)
+{
+    Live *live = opaque;
+    drain(live->options->wake);
+    mig_scenario_run_cancel(&live->run, live->clock.now);
+}
+
+static void cancelled(void *world)
+{
+    mig_real_shutdown(world, "the migration was cancelled");
+}
+
+static void cut(void *world)
+{
+    mig_real_shutdown(world, "Connection reset by peer");
+}
+
+static void reach_limit(void *opaque, int64_t at)
+{
+    Live *live = opaque;
+    (void)at;
+    live->m->outcome = "limit";
+    mig_real_shutdown(live->world, "the scenario's limit was reached");
+}
+
+/* The real clock ---------------------------------------------------------------------------- */
+
+static bool wants_answers(const MigScenario *s, const MigEra *era)
+{
+    return s->capabilities & MIG_CAP_BIT(MIG_CAP_RETURN_PATH) && era->commands;
+}
+
+static void make_world(Live *live)
+{
+    const MigScenario *s = live->m->scenario;
+    MigRealConfig config = {
+        .clock = &live->clock,
+        .memory = mig_mapped_memory(live->m->mapped),
+        .uri = live->options->uri,
+        .answers = wants_answers(s, &live->run.era),
+        .wake = live->options->wake,
+        .woken = woken,
+        .guest = { .opaque = live, .run = run_guest, .throttle = throttle_guest },
+        .observer = { .opaque = live, .event = take_event },
+        .devices = save_devices,
+        .opaque = live,
+    };
+    live->world = mig_real_new(&config);
+    live->run.world = live->world;
+    live->run.events = mig_real_events(live->world);
+    live->run.cancelled = cancelled;
+    live->run.cut = cut;
+    mig_scenario_run_plan(&live->run);
+    mig_events_add(live->run.events, s->limit, reach_limit, live);
+}
+
+static void run_engine(Live *live)
+{
+    const MigLiveOptions *o = live->options;
+    MigOutcome outcome = { .now = live->clock.now };
+    const MigOp *op;
+    uint64_t ops = 0;
+    while ((op = mig_source_next(live->m->source, &outcome))->kind != MIG_OP_DONE) {
+        outcome = mig_real_do(live->world, op);
+        if (live->m->outcome) {
+            return;
+        }
+        if (o->progress && ops++ % PROGRESS_OPS == 0) {
+            o->progress(o->opaque, live->m->source, live->clock.now);
+        }
+    }
+}
+
+MigSimulation *mig_live_source(const MigScenario *s, const MigLiveOptions *options,
+                               MigLiveReport *report, GError **error)
+{
+    g_autoptr(MigSimulation) m = g_new0(MigSimulation, 1);
+    Live live = { .m = m, .options = options };
+    report->descriptors_before = mig_count_descriptors();
+    m->scenario = s;
+    m->events = g_array_new(FALSE, FALSE, sizeof(MigSimulationEvent));
+    m->guest = mig_scenario_guest(s, &live.clock.now);
+    m->mapped = mig_mapped_new(m->guest, &live.clock.now, error);
+    if (!m->mapped) {
+        return NULL;
+    }
+    live.run = (MigScenarioRun){ .scenario = s, .guest = m->guest, .log = m->events };
+    mig_era_resolve(s->version, s->machine, &live.run.era);
+    mig_scenario_run_source(&live.run, mig_mapped_memory(m->mapped), 0);
+    m->source = live.run.source;
+    make_world(&live);
+    run_engine(&live);
+    m->now = live.clock.now;
+    mig_mapped_detach(m->mapped);
+    mig_guest_detach(m->guest);
+    m->guest_stats = mig_guest_stats(m->guest);
+    report->counts = *mig_real_counts(live.world);
+    report->error = g_strdup(mig_real_close_error(live.world));
+    mig_real_free(live.world);
+    mig_scenario_run_clear(&live.run);
+    report->descriptors_after = mig_count_descriptors();
+    return g_steal_pointer(&m);
+}
+
+/* The virtual clock ------------------------------------------------------------------------- */
+
+typedef struct Sending {
+    MigTransport *transport;
+    const MigLiveOptions *options;
+    MigLiveReport *report;
+    bool peer; /* it is the peer (or the user) that ended it */
+} Sending;
+
+/* Waits until |what| is possible; false when the user wants an end. */
+static bool await(Sending *out, unsigned what)
+{
+    unsigned ready =
+        mig_transport_wait(out->transport, what | MIG_WAIT_WAKE, out->options->wake, -1);
+    return !(ready & MIG_WAIT_WAKE);
+}
+
+static bool send_bytes(void *opaque, const void *data, size_t n, GError **error)
+{
+    Sending *out = opaque;
+    struct iovec v = { (void *)(uintptr_t)data, n };
+    while (v.iov_len > 0) {
+        int64_t sent = mig_transport_write(out->transport, &v, 1, error);
+        out->peer = sent == MIG_IO_ERROR;
+        if (sent == MIG_IO_AGAIN && !await(out, MIG_WAIT_WRITE)) {
+            out->peer = true;
+            g_set_error(error, MIG_TRANSPORT_ERROR, 0, "interrupted");
+        }
+        if (out->peer) {
+            return false;
+        }
+        if (sent > 0) {
+            out->report->counts.writes++;
+            out->report->counts.bytes += (uint64_t)sent;
+            v.iov_base = (uint8_t *)v.iov_base + sent;
+            v.iov_len -= (size_t)sent;
+        }
+    }
+    return true;
+}
+
+/* Everything was sent: what does the destination say? Returns its complaint, or NULL. */
+static char *hear_verdict(Sending *out)
+{
+    uint8_t bytes[512];
+    struct iovec v = { bytes, sizeof(bytes) };
+    MigRecord r = { 0 };
+    g_autoptr(GError) error = NULL;
+    MigAnswers *a = mig_answers_new();
+    mig_answers_pinged(a, MIG_PING_SETUP);
+    mig_answers_ended(a);
+    while (!mig_answers_done(a) && !error && await(out, MIG_WAIT_READ)) {
+        int64_t n = mig_transport_read(out->transport, &v, 1, &error);
+        if (n == 0) {
+            mig_answers_eof(a);
+        } else if (n > 0) {
+            mig_answers_feed(a, bytes, (size_t)n);
+        }
+    }
+    char *complaint = g_strdup(error ? error->message : mig_answers_error(a));
+    if (!complaint && !mig_answers_done(a)) {
+        complaint = g_strdup("interrupted before the destination had said how it ended");
+    }
+    while (!complaint && mig_answers_take(a, &r)) {
+        if (r.rp.type == MIG_RP_SHUT && r.rp.value) {
+            complaint = g_strdup_printf("Sibling indicated error %u", r.rp.value);
+        }
+    }
+    mig_answers_free(a);
+    return complaint;
+}
+
+static void finish_sending(Sending *out, MigSimulation *m, bool answers, GError **failure)
+{
+    g_autoptr(GError) error = NULL;
+    if (out->peer) {
+        out->report->error = g_strdup((*failure)->message);
+        g_clear_error(failure);
+        mig_transport_shutdown(out->transport);
+    } else if (m && answers && mig_source_completed(m->source)) {
+        out->report->error = hear_verdict(out);
+    }
+    if (!mig_transport_close(out->transport, &error) && !out->report->error) {
+        out->report->error = g_strdup(error->message);
+    }
+}
+
+MigSimulation *mig_live_source_virtual(const MigScenario *s, const MigLiveOptions *options,
+                                       MigLiveReport *report, GError **error)
+{
+    MigEra era;
+    g_autoptr(GError) failure = NULL;
+    Sending out = { .options = options, .report = report };
+    report->descriptors_before = mig_count_descriptors();
+    mig_era_resolve(s->version, s->machine, &era);
+    bool answers = wants_answers(s, &era);
+    out.transport = mig_transport_connect(options->uri, answers, options->wake, &failure);
+    if (!out.transport) {
+        report->error = g_strdup(failure->message);
+        return NULL;
+    }
+    MigSimulateOptions simulate = { .stream = send_bytes, .opaque = &out };
+    MigSimulation *m = mig_simulate(s, &simulate, &failure);
+    finish_sending(&out, m, answers, &failure);
+    report->descriptors_after = mig_count_descriptors();
+    if (failure) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+    }
+    return m;
+}

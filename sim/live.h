@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One end of a real migration: a scenario's guest that migrates to whoever listens at a URI, or a
+ * scenario's memory that loads what comes from one.
+ *
+ *     guest -> mapping -> source engine -> real world -> URI      mig_live_source()
+ *     guest -> source engine -> virtual world -> URI              mig_live_source_virtual()
+ *     URI -> decoder, destination engine -> buffer                mig_live_dest()
+ */
+#ifndef MIG_SIM_LIVE_H
+#define MIG_SIM_LIVE_H
+
+#include "sim/simulate.h"
+#include "sim/world/real.h"
+
+typedef struct MigLiveOptions {
+    const MigUri *uri;
+    int wake; /* readable: migrate_cancel (a source), or give up; -1: none */
+    /* A destination listens at |address|. May be NULL. */
+    void (*listening)(void *opaque, const char *address);
+    /* See MigSimulateOptions. May be NULL. */
+    void (*progress)(void *opaque, const MigSource *source, int64_t now);
+    void *opaque;
+} MigLiveOptions;
+
+/* What the transport was like. To be cleared by mig_live_report_clear(). */
+typedef struct MigLiveReport {
+    MigRealCounts counts;
+    char *error; /* of the peer or of closing, where the engine does not know it; or NULL */
+    unsigned descriptors_before, descriptors_after; /* open in this process */
+} MigLiveReport;
+
+void mig_live_report_clear(MigLiveReport *r);
+
+/*
+ * Runs the source. A migration that fails, is cancelled or meets the limit is a result; NULL and
+ * *error when the environment fails.
+ */
+MigSimulation *mig_live_source(const MigScenario *s, const MigLiveOptions *options,
+                               MigLiveReport *report, GError **error);
+
+/*
+ * The same on the virtual clock: what is written is what mig_simulate() writes. A peer that goes
+ * away in the middle leaves report->error and the simulation NULL, without *error.
+ */
+MigSimulation *mig_live_source_virtual(const MigScenario *s, const MigLiveOptions *options,
+                                       MigLiveReport *report, GError **error);
+
+typedef struct MigLoad {
+    MigDest *dest;
+    MigBuffer *memory;
+    bool completed;
+    char *error;  /* why not */
+    int64_t time; /* ns, from the connection to the end */
+    uint64_t reads;
+    unsigned descriptors_before, descriptors_after;
+} MigLoad;
+
+/* Waits for one source and loads what it sends. NULL and *error when nobody could come. */
+MigLoad *mig_live_dest(const MigScenario *s, const MigLiveOptions *options, GError **error);
+void mig_load_free(MigLoad *l); /* NULL is fine */
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigLoad, mig_load_free)
+
+/* Descriptors open in this process, 0 where that can't be told. */
+unsigned mig_count_descriptors(void);
+
+#endif
