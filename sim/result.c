@@ -296,10 +296,10 @@ GString *mig_result_summary(const MigSimulation *m)
         add_line(text, "dirty rate", "%" G_GUINT64_FORMAT " pages/s", stats.ram.dirty_pages_rate);
     }
     add_memory_lines(text, m);
+    if (!m->events_digest) {
+        return text; /* the real clock: no two runs are alike */
+    }
     add_line(text, "digest", "events %.16s  stream %.16s", m->events_digest,
              m->bytes_digest ? m->bytes_digest : "-");
     return text;
 }
-    if (!m->events_digest) {
-        return text; /* the real clock: no two runs are alike */
-    }

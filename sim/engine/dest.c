@@ -28,9 +28,9 @@ struct MigDest {
     MigDiagnosis error;
     GArray *blocks; /* MigDestBlock, by index in the stream's list */
     bool capabilities_seen;
-
     bool ended;     /* END_OF_STREAM was seen */
     bool described; /* the VMDESCRIPTION's record was seen */
+
     /* The payload under way. */
     MigRecord record;
     uint8_t *page;   /* scratch */
@@ -118,6 +118,17 @@ static bool on_section(MigDest *d, const MigRecord *r)
     return true;
 }
 
+static void pong(MigDest *d, uint32_t value)
+{
+    MigRecord r = { .type = MIG_REC_RP };
+    r.rp.type = MIG_RP_PONG;
+    r.rp.length = 4;
+    r.rp.value = value;
+    if (d->config.reply) {
+        d->config.reply(d->config.opaque, &r);
+    }
+}
+
 static bool on_command(MigDest *d, const MigRecord *r)
 {
     if (r->command.number > d->config.era.commands) {
@@ -130,24 +141,12 @@ static bool on_command(MigDest *d, const MigRecord *r)
         d->counts.return_path = true;
     } else if (r->command.number == MIG_CMD_PING && !d->counts.return_path) {
         return refuse(d, MIG_FAULT_NONE, "ping", "an open return path before a ping");
+    } else if (r->command.number == MIG_CMD_PING) {
+        pong(d, r->command.ping);
     }
     return true;
 }
 
-static bool on_ram_block(MigDest *d, const MigRecord *r)
-{
-    MigMemory *m = d->config.memory;
-    g_autofree char *name = text(r->block.name);
-    for (uint32_t i = 0; i < m->ops->count(m); i++) {
-        const MigMemoryBlock *b = m->ops->block(m, i);
-        if (strcmp(b->name, name) != 0) {
-            continue;
-    } else if (r->command.number == MIG_CMD_PING) {
-        pong(d, r->command.ping);
-        }
-        bool fits = r->block.used_length == b->used_length ||
-                    (b->max_length > b->used_length && r->block.used_length <= b->max_length);
-        if (!fits) {
 static bool on_vmdesc(MigDest *d, const MigRecord *r)
 {
     (void)r;
@@ -168,6 +167,18 @@ static bool on_end(MigDest *d, const MigRecord *r)
     return true;
 }
 
+static bool on_ram_block(MigDest *d, const MigRecord *r)
+{
+    MigMemory *m = d->config.memory;
+    g_autofree char *name = text(r->block.name);
+    for (uint32_t i = 0; i < m->ops->count(m); i++) {
+        const MigMemoryBlock *b = m->ops->block(m, i);
+        if (strcmp(b->name, name) != 0) {
+            continue;
+        }
+        bool fits = r->block.used_length == b->used_length ||
+                    (b->max_length > b->used_length && r->block.used_length <= b->max_length);
+        if (!fits) {
             g_autofree char *found =
                 g_strdup_printf("0x%" G_GINT64_MODIFIER "x", r->block.used_length);
             return refuse(d, MIG_FAULT_NONE, found, "size of block %s: 0x%" G_GINT64_MODIFIER "x",
@@ -262,6 +273,8 @@ static const MigHandler handlers[MIG_REC_COUNT] = {
     [MIG_REC_RAM_ZERO] = on_zero,
     [MIG_REC_RAM_PAGE] = on_page,
     [MIG_REC_BODY] = on_body,
+    [MIG_REC_END_OF_STREAM] = on_end,
+    [MIG_REC_VMDESC] = on_vmdesc,
     [MIG_REC_RAM_XBZRLE] = on_unsupported,
     [MIG_REC_RAM_COMPRESS] = on_unsupported,
     [MIG_REC_RAM_HOOK] = on_unsupported,
@@ -306,19 +319,17 @@ static bool pump(MigDest *d)
             }
             break;
         case MIG_STATUS_PAYLOAD:
-    [MIG_REC_END_OF_STREAM] = on_end,
-    [MIG_REC_VMDESC] = on_vmdesc,
             payload_done(d);
             break;
         case MIG_STATUS_MORE:
-            return true;
-        case MIG_STATUS_END:
-            d->state = MIG_DEST_COMPLETED;
             if (!is_through(d)) {
                 return true;
             }
             mig_decoder_feed_eof(d->decoder);
             break;
+        case MIG_STATUS_END:
+            d->state = MIG_DEST_COMPLETED;
+            return true;
         case MIG_STATUS_BAD:
             d->state = MIG_DEST_FAILED;
             d->error = *mig_decoder_diagnosis(d->decoder);
@@ -369,6 +380,18 @@ bool mig_dest_feed(MigDest *d, const void *data, size_t n)
     return pump(d);
 }
 
+size_t mig_dest_direct(const MigDest *d, void **dst)
+{
+    return d->state == MIG_DEST_LOADING ? mig_decoder_direct(d->decoder, dst) : 0;
+}
+
+bool mig_dest_filled(MigDest *d, size_t n)
+{
+    d->counts.bytes += n;
+    mig_decoder_filled(d->decoder, n);
+    return pump(d);
+}
+
 bool mig_dest_end(MigDest *d)
 {
     if (d->state != MIG_DEST_LOADING) {
@@ -397,15 +420,3 @@ const char *mig_dest_run_state(const MigDest *d)
 {
     return d->run_state;
 }
-size_t mig_dest_direct(const MigDest *d, void **dst)
-{
-    return d->state == MIG_DEST_LOADING ? mig_decoder_direct(d->decoder, dst) : 0;
-}
-
-bool mig_dest_filled(MigDest *d, size_t n)
-{
-    d->counts.bytes += n;
-    mig_decoder_filled(d->decoder, n);
-    return pump(d);
-}
-
