@@ -21,6 +21,9 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TAP_LINE = re.compile(r"^(ok|not ok)\b\s*\d*\s*-?\s*([^#]*?)\s*(?:#\s*(\w+)\s*(.*))?$")
 LOG_LINES = 60
+# What --full asks for: streams generated and loaded, places where traces are cut, mutants.
+FULL = {"MIGBENCH_FULL": "1", "MIGBENCH_STREAMS": "100000", "MIGBENCH_LIVE_STREAMS": "500",
+        "MIGBENCH_MUTANTS": "2000"}
 
 
 class Tally:
@@ -119,11 +122,12 @@ def meson_tests(tally, path, suites, env=None):
     log = os.path.join(path, "meson-logs", "testlog.json")
     if os.path.exists(log):
         os.unlink(log)
-    argv = ["meson", "test", "-C", path, "--no-rebuild", "--num-processes",
-            str(os.cpu_count() or 1)]
+    patience = "60" if "MIGBENCH_FULL" in os.environ else "4"
+    argv = ["meson", "test", "-C", path, "--no-rebuild", "--timeout-multiplier", patience,
+            "--num-processes", str(os.cpu_count() or 1)]
     for suite in suites:
         argv += ["--suite", suite]
-    status, out = call(argv, env=env)
+    status, out = call(argv, env=env, timeout=6 * 3600)
     if not os.path.exists(log):
         if "No tests defined" in out or "No suitable tests" in out:
             tally.skip(f"{os.path.basename(path)}: {' '.join(suites)}", "no such tests")
@@ -294,7 +298,8 @@ def main():
                                      description="Runs the tests and counts them.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="only the part gcc")
-    parser.add_argument("--full", action="store_true", help="fuzz each target for a minute")
+    parser.add_argument("--full", action="store_true",
+                        help="big counts, and fuzz each target for a minute")
     parser.add_argument("--seconds", type=int, help="per fuzz target (5)")
     parser.add_argument("--html", action="store_true", help="coverage as HTML, too")
     args = parser.parse_args()
@@ -303,7 +308,8 @@ def main():
             parser.error(f"no part '{part}'; there are: {', '.join(PARTS)}")
     args.seconds = args.seconds or (60 if args.full else 5)
     if args.full:
-        os.environ["MIGBENCH_FULL"] = "1"
+        for name, value in FULL.items():
+            os.environ.setdefault(name, value)
     total, start = Tally(), time.monotonic()
     for part in args.parts or (["gcc"] if args.quick else list(PARTS)):
         tally, began = Tally(), time.monotonic()
