@@ -342,11 +342,33 @@ static void on_bad(Inspect *in)
     }
 }
 
+/* What was around the stream, where that says something. */
+static void append_image(GString *out, const MigLibvirtInfo *image, bool json)
+{
+    if (json) {
+        g_string_append(out, "{\"type\":\"libvirt-image\",\"compression\":");
+        mig_json_append_string(out, mig_str(image->compression_name));
+        mig_json_append_key(out, "domain");
+        mig_json_append_string(out, mig_str(image->name));
+        g_string_append_printf(out, ",\"was-running\":%s,\"xml-bytes\":%u}\n",
+                               image->was_running ? "true" : "false", image->xml_bytes);
+    } else {
+        g_string_append_printf(out, "image      libvirt save image, compression %s, domain ",
+                               image->compression_name);
+        mig_text_append(out, mig_str(image->name));
+        g_string_append(out, image->was_running ? ", was running\n" : ", was paused\n");
+    }
+}
+
 static void print_summary(Inspect *in)
 {
     const MigDecoder *main = mig_recording_main(in->recording);
+    const MigLibvirtInfo *image = mig_input_libvirt(mig_recording_input(in->recording));
 
     g_string_truncate(in->line, 0);
+    if (image) {
+        append_image(in->line, image, in->json);
+    }
     mig_channel_table_end(in->table, in->recording);
     if (mig_recording_is_capture(in->recording)) {
         (in->json ? mig_channel_table_json : mig_channel_table_text)(in->table, in->recording,
