@@ -1,104 +1,141 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* migbench check: judge streams, one after the other. */
+/* migbench check: judge streams, one after the other. Whatever the format, the run is a log first;
+ * see render.h. */
 #include <string.h>
 
 #include "conformance/commands.h"
+#include "conformance/expect.h"
 #include "conformance/output.h"
+#include "conformance/render.h"
 #include "conformance/report.h"
 #include "sim/command.h"
 
 typedef struct Run {
     MigProfile profile;
-    bool json;
     MigOutput *out;
-    GString *text;
+    MigRender *render;
+    MigExpectations *expect; /* NULL: everything is unexpected */
+    bool update;             /* the expectations, of this run */
+    GString *lines;          /* of the log, not rendered yet */
     MigReportTotals totals;
 } Run;
 
-static void flush_text(Run *run)
+/* The log is our own: it can't be malformed. */
+static void render_lines(Run *run)
 {
-    fwrite(run->text->str, 1, run->text->len, run->out->file);
-    g_string_truncate(run->text, 0);
+    g_autoptr(GError) error = NULL;
+
+    if (!mig_render_lines(run->render, run->lines->str, run->lines->len, &error)) {
+        g_error("%s", error->message);
+    }
+    g_string_truncate(run->lines, 0);
+    fwrite(run->render->out->str, 1, run->render->out->len, run->out->file);
+    fflush(run->out->file);
+    g_string_truncate(run->render->out, 0);
 }
 
-static int subject_error(Run *run, const char *file, const char *message)
+static void subject_error(Run *run, const char *file, const char *message)
 {
     run->totals.subjects++;
     run->totals.errors++;
-    if (run->json) {
-        mig_report_ndjson_error(run->text, file, message);
-    }
+    mig_report_error(run->lines, file, message);
     fprintf(stderr, "migbench check: %s\n", message);
-    return MIG_EXIT_ENVIRONMENT;
 }
 
-static int check_one(Run *run, const char *file)
+static void check_one(Run *run, const char *file)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(MigCheck) check = mig_check_new(run->profile);
     g_autoptr(MigRecording) recording = mig_recording_open(file, &error);
 
     if (!recording || !mig_check_recording(check, recording, &error)) {
-        return subject_error(run, file, error->message);
+        subject_error(run, file, error->message);
+        return;
     }
-    (run->json ? mig_report_ndjson : mig_report_text)(run->text, file, check);
-    return mig_report_count(&run->totals, check);
+    mig_report_findings(run->lines, file, check);
+    bool expected = run->expect && mig_expect_judge(run->expect, run->lines, file, check);
+    mig_report_subject(run->lines, file, check, expected);
+    mig_report_count(&run->totals, check, expected);
 }
 
-static int check_all(Run *run, char **files)
+static int check_all(Run *run, char **argv, char **files)
 {
-    int worst = MIG_EXIT_OK;
+    g_autofree char *line = g_strjoinv(" ", argv);
 
-    if (run->json) {
-        mig_report_ndjson_begin(run->text, run->profile, g_strv_length(files));
-    }
+    mig_report_begin(run->lines, run->profile, g_strv_length(files), line);
     for (; *files; files++) {
-        int status = check_one(run, *files);
-        worst = MAX(worst, status);
-        flush_text(run);
+        check_one(run, *files);
+        render_lines(run);
     }
-    if (run->json) {
-        mig_report_ndjson_end(run->text, &run->totals);
-    } else if (run->totals.subjects > 1) {
-        g_string_append_printf(run->text,
-                               "%u streams: %u conformant, %u nonconformant, %u inconclusive, %u "
-                               "errors\n",
-                               run->totals.subjects, run->totals.conformant,
-                               run->totals.nonconformant, run->totals.inconclusive,
-                               run->totals.errors);
+    if (run->expect) {
+        mig_expect_stale(run->expect, run->lines);
     }
-    flush_text(run);
-    return worst;
+    mig_report_end(run->lines, &run->totals);
+    render_lines(run);
+    int status = mig_render_end(run->render);
+    render_lines(run);
+    return status;
 }
 
-static int check(char **argv, Run *run, const char *to, char **files)
+/* The status of a run that rewrote its expectations: they now hold, but for missing references. */
+static int update(Run *run, char **argv, const char *path, int status)
+{
+    g_autoptr(GError) error = NULL;
+    unsigned missing;
+
+    if (status == MIG_EXIT_ENVIRONMENT || status == MIG_EXIT_INCOMPLETE) {
+        return mig_command_fail(argv, status, "%s: left as it is, the run is incomplete", path);
+    }
+    if (!mig_expect_update(run->expect, path, &missing, &error)) {
+        return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
+    }
+    if (missing) {
+        return mig_command_fail(argv, MIG_EXIT_FINDING,
+                                "%s: %u entries need a reference in place of the '-'", path,
+                                missing);
+    }
+    return MIG_EXIT_OK;
+}
+
+static int check(char **argv, Run *run, const char *to, const char *expect, char **files)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(MigOutput) out = mig_output_open(to ? to : "-", &error);
-    g_autoptr(GString) text = g_string_new(NULL);
+    g_autoptr(GString) lines = g_string_new(NULL);
+    g_autoptr(MigExpectations) known = NULL;
 
     if (!out) {
         return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
     }
+    if (expect && !(known = mig_expect_load(expect, run->update, &error))) {
+        return mig_command_fail(argv, MIG_EXIT_USAGE, "%s", error->message);
+    }
     run->out = out;
-    run->text = text;
-    int status = check_all(run, files);
+    run->lines = lines;
+    run->expect = known;
+    int status = check_all(run, argv, files);
     if (!mig_output_commit(out, &error)) {
         return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
     }
-    return status;
+    return run->update ? update(run, argv, expect, status) : status;
 }
 
 int mig_cmd_check(int argc, char **argv)
 {
-    g_autofree char *format = NULL, *profile = NULL, *to = NULL;
+    g_autofree char *format = NULL, *profile = NULL, *to = NULL, *expect = NULL;
+    g_autoptr(MigRender) render = NULL;
     g_auto(GStrv) files = NULL;
+    gboolean updating = FALSE;
     Run run = { .profile = MIG_PROFILE_INTEROP };
     int status;
     const GOptionEntry entries[] = {
         { "profile", 0, 0, G_OPTION_ARG_STRING, &profile,
           "lenient, interop (default), strict or canonical", "PROFILE" },
-        { "format", 0, 0, G_OPTION_ARG_STRING, &format, "text (default) or ndjson", "FORMAT" },
+        { "format", 0, 0, G_OPTION_ARG_STRING, &format, "text (default), ndjson, tap, junit, html",
+          "FORMAT" },
+        { "expect", 0, 0, G_OPTION_ARG_FILENAME, &expect,
+          "deviations that are known: others fail, and so do these when they don't come", "FILE" },
+        { "update", 0, 0, G_OPTION_ARG_NONE, &updating, "rewrite the file of --expect", NULL },
         { "output", 'o', 0, G_OPTION_ARG_FILENAME, &to, "where to write the report", "OUT" },
         { NULL },
     };
@@ -108,15 +145,20 @@ int mig_cmd_check(int argc, char **argv)
                            0, &files, &status)) {
         return status;
     }
-    run.json = g_strcmp0(format, "ndjson") == 0;
-    if (format && !run.json && strcmp(format, "text") != 0) {
-        return mig_command_fail(argv, MIG_EXIT_USAGE, "--format %s: text or ndjson is expected",
-                                format);
+    const MigRenderFormat *row = mig_render_format(format ? format : "text");
+    if (!row) {
+        return mig_command_fail(argv, MIG_EXIT_USAGE,
+                                "--format %s: " MIG_RENDER_NAMES " is expected", format);
     }
     if (profile && !mig_profile_parse(profile, &run.profile)) {
         return mig_command_fail(argv, MIG_EXIT_USAGE,
                                 "--profile %s: lenient, interop, strict or canonical is expected",
                                 profile);
     }
-    return check(argv, &run, to, files);
+    if (updating && !expect) {
+        return mig_command_fail(argv, MIG_EXIT_USAGE, "--update: which file? --expect says it");
+    }
+    run.update = updating;
+    run.render = render = mig_render_new(row);
+    return check(argv, &run, to, expect, files);
 }

@@ -1,64 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text for people, NDJSON for everything else: both from the same findings. */
+/* The lines of the run log. They hold no time and no host: two runs can be compared. */
 #include "conformance/report.h"
 
 #include <inttypes.h>
 
 #include "conformance/output.h"
-#include "sim/command.h"
+#include "conformance/run-log.h"
+#include "sim/result.h"
 
 static const char *word(MigVerdict verdict)
 {
     return verdict == MIG_VERDICT_PASS           ? "conformant"
            : verdict == MIG_VERDICT_INCONCLUSIVE ? "inconclusive"
                                                  : "nonconformant";
-}
-
-static void append_hex(GString *out, const MigFinding *f)
-{
-    gsize n = 0;
-    const uint8_t *data = g_bytes_get_data(f->context, &n);
-
-    for (gsize i = 0; i < n; i++) {
-        bool here = f->context_offset + i == f->offset;
-        g_string_append_printf(out, "%s%02x%s", here ? "[" : " ", data[i], here ? "]" : "");
-    }
-}
-
-/* ---- text ---- */
-
-static void text_finding(GString *out, const char *subject, const MigCheck *check,
-                         const MigFinding *f)
-{
-    g_autofree char *quoted = g_shell_quote(subject);
-
-    g_string_append_printf(out, "%s  %s  ", f->verdict == MIG_VERDICT_WARN ? "warn" : "FAIL",
-                           f->rule->id);
-    if (check->several) {
-        mig_text_append(out, mig_str(f->channel));
-        g_string_append(out, "  ");
-    }
-    g_string_append_printf(out, "offset %" PRIu64 " (0x%" PRIx64 ")  ", f->offset, f->offset);
-    mig_text_append(out, mig_str(f->path));
-    g_string_append_printf(out, "\n      %s\n      expected: ", f->rule->title);
-    mig_text_append(out, mig_str(f->expected));
-    g_string_append(out, "\n      found:    ");
-    mig_text_append(out, mig_str(f->found));
-    if (f->context) {
-        g_string_append(out, "\n      bytes:   ");
-        append_hex(out, f);
-    }
-    g_string_append_printf(out,
-                           "\n      why:      %s\n      again:    migbench check --profile %s "
-                           "%s\n",
-                           f->rule->why, mig_profile_name(check->profile), quoted);
-}
-
-static void count_results(const MigCheck *check, unsigned counts[MIG_VERDICT_ERROR + 1])
-{
-    for (unsigned i = 0; i < check->result_count; i++) {
-        counts[check->results[i].verdict]++;
-    }
 }
 
 static uint32_t all_findings(const MigCheck *check)
@@ -69,39 +23,6 @@ static uint32_t all_findings(const MigCheck *check)
     }
     return n;
 }
-
-void mig_report_text(GString *out, const char *subject, const MigCheck *check)
-{
-    unsigned counts[MIG_VERDICT_ERROR + 1] = { 0 };
-    MigVerdict verdict = mig_check_verdict(check);
-
-    for (guint i = 0; i < check->findings->len; i++) {
-        text_finding(out, subject, check, &g_array_index(check->findings, MigFinding, i));
-    }
-    if (all_findings(check) > check->findings->len) {
-        g_string_append_printf(out, "      (%u more findings of the same rules)\n",
-                               all_findings(check) - check->findings->len);
-    }
-    if (check->stopped) {
-        g_string_append_printf(out, "      reading stopped at offset %" PRIu64 ", %s: %s\n",
-                               check->diagnosis.offset, check->diagnosis.path,
-                               mig_fault_text(check->diagnosis.fault));
-    }
-    if (check->hint) {
-        g_string_append_printf(out, "      try:      %s\n", check->hint);
-    }
-    count_results(check, counts);
-    mig_text_append(out, mig_str(subject));
-    g_string_append_printf(out,
-                           ": %s, %u finding%s (%u rules pass, %u warn, %u fail, %u inconclusive, "
-                           "%u not applicable)\n",
-                           word(verdict), all_findings(check), all_findings(check) == 1 ? "" : "s",
-                           counts[MIG_VERDICT_PASS], counts[MIG_VERDICT_WARN],
-                           counts[MIG_VERDICT_FAIL], counts[MIG_VERDICT_INCONCLUSIVE],
-                           counts[MIG_VERDICT_NOT_APPLICABLE]);
-}
-
-/* ---- NDJSON ---- */
 
 static void json_text(GString *out, const char *key, const char *value)
 {
@@ -115,12 +36,52 @@ static void json_number(GString *out, const char *key, uint64_t n)
     g_string_append_printf(out, "%" PRIu64, n);
 }
 
-void mig_report_ndjson_begin(GString *out, MigProfile profile, unsigned subjects)
+static void json_truth(GString *out, const char *key)
 {
-    g_string_append_printf(out,
-                           "{\"type\":\"run\",\"schema\":\"migbench-check-1\",\"profile\":\"%s\","
-                           "\"rules\":%u,\"subjects\":%u}\n",
-                           mig_profile_name(profile), mig_catalogue_rule_count(), subjects);
+    mig_json_append_key(out, key);
+    g_string_append(out, "true");
+}
+
+static void hash_text(GChecksum *sum, const char *text)
+{
+    g_checksum_update(sum, (const guchar *)(text ? text : ""), -1);
+    g_checksum_update(sum, (const guchar *)"", 1);
+}
+
+char *mig_report_catalogue(void)
+{
+    GChecksum *sum = g_checksum_new(G_CHECKSUM_SHA256);
+
+    for (const MigRuleGroup *const *g = mig_catalogue; *g; g++) {
+        for (unsigned i = 0; i < (*g)->rule_count; i++) {
+            const MigRule *r = &(*g)->rules[i];
+            hash_text(sum, r->id);
+            hash_text(sum, r->title);
+            hash_text(sum, mig_level_name(r->level));
+            hash_text(sum, mig_authority_name(r->authority));
+            hash_text(sum, mig_reaction_name(r->reaction));
+            hash_text(sum, r->since);
+            hash_text(sum, r->until);
+        }
+    }
+    char *hash = g_strndup(g_checksum_get_string(sum), 16);
+    g_checksum_free(sum);
+    return hash;
+}
+
+void mig_report_begin(GString *out, MigProfile profile, unsigned subjects, const char *argv)
+{
+    g_autofree char *catalogue = mig_report_catalogue();
+
+    g_string_append(out, "{\"type\":\"run\"");
+    json_text(out, "schema", MIG_RUN_LOG_SCHEMA);
+    json_text(out, "version", mig_program_version());
+    json_text(out, "argv", argv);
+    json_text(out, "profile", mig_profile_name(profile));
+    json_text(out, "catalogue", catalogue);
+    json_number(out, "rules", mig_catalogue_rule_count());
+    json_number(out, "subjects", subjects);
+    g_string_append(out, "}\n");
 }
 
 static void json_finding(GString *out, const char *subject, const MigCheck *check,
@@ -133,6 +94,8 @@ static void json_finding(GString *out, const char *subject, const MigCheck *chec
     g_string_append(out, "{\"type\":\"finding\"");
     json_text(out, "subject", subject);
     json_text(out, "rule", f->rule->id);
+    json_text(out, "title", f->rule->title);
+    json_text(out, "why", f->rule->why);
     json_text(out, "verdict", mig_verdict_name(f->verdict));
     json_text(out, "level", mig_level_name(f->rule->level));
     json_text(out, "channel", f->channel);
@@ -164,20 +127,40 @@ static void json_results(GString *out, const MigCheck *check)
         json_text(out, result->rule->id, mig_verdict_name(result->verdict));
     }
     g_string_append_c(out, '}');
+    mig_json_append_key(out, "reasons");
+    g_string_append_c(out, '{');
+    for (unsigned i = 0; i < check->result_count; i++) {
+        const MigRuleResult *result = &check->results[i];
+        if (result->reason) {
+            json_text(out, result->rule->id, result->reason);
+        }
+    }
+    g_string_append_c(out, '}');
 }
 
-void mig_report_ndjson(GString *out, const char *subject, const MigCheck *check)
+void mig_report_findings(GString *out, const char *subject, const MigCheck *check)
 {
     for (guint i = 0; i < check->findings->len; i++) {
         json_finding(out, subject, check, &g_array_index(check->findings, MigFinding, i));
     }
+}
+
+void mig_report_subject(GString *out, const char *subject, const MigCheck *check, bool as_expected)
+{
     g_string_append(out, "{\"type\":\"subject\"");
     json_text(out, "subject", subject);
     json_text(out, "verdict", word(mig_check_verdict(check)));
     json_number(out, "bytes", check->end);
     json_number(out, "findings", all_findings(check));
+    if (check->several) {
+        json_truth(out, "several");
+    }
+    if (as_expected) {
+        json_truth(out, "as-expected");
+    }
     if (check->stopped) {
         json_text(out, "stopped", mig_fault_name(check->diagnosis.fault));
+        json_text(out, "stopped-text", mig_fault_text(check->diagnosis.fault));
         json_number(out, "stopped-offset", check->diagnosis.offset);
         json_text(out, "stopped-path", check->diagnosis.path);
     }
@@ -188,7 +171,7 @@ void mig_report_ndjson(GString *out, const char *subject, const MigCheck *check)
     g_string_append(out, "}\n");
 }
 
-void mig_report_ndjson_error(GString *out, const char *subject, const char *message)
+void mig_report_error(GString *out, const char *subject, const char *message)
 {
     g_string_append(out, "{\"type\":\"subject\"");
     json_text(out, "subject", subject);
@@ -197,7 +180,7 @@ void mig_report_ndjson_error(GString *out, const char *subject, const char *mess
     g_string_append(out, "}\n");
 }
 
-void mig_report_ndjson_end(GString *out, const MigReportTotals *totals)
+void mig_report_end(GString *out, const MigReportTotals *totals)
 {
     g_string_append_printf(out,
                            "{\"type\":\"end\",\"complete\":true,\"subjects\":%u,\"conformant\":%u,"
@@ -207,20 +190,17 @@ void mig_report_ndjson_end(GString *out, const MigReportTotals *totals)
                            totals->inconclusive, totals->errors, totals->findings);
 }
 
-int mig_report_count(MigReportTotals *totals, const MigCheck *check)
+void mig_report_count(MigReportTotals *totals, const MigCheck *check, bool as_expected)
 {
     MigVerdict verdict = mig_check_verdict(check);
 
     totals->subjects++;
     totals->findings += all_findings(check);
-    if (verdict == MIG_VERDICT_PASS) {
+    if (verdict == MIG_VERDICT_PASS || as_expected) {
         totals->conformant++;
-        return MIG_EXIT_OK;
-    }
-    if (verdict == MIG_VERDICT_INCONCLUSIVE) {
+    } else if (verdict == MIG_VERDICT_INCONCLUSIVE) {
         totals->inconclusive++;
-        return MIG_EXIT_INCOMPLETE;
+    } else {
+        totals->nonconformant++;
     }
-    totals->nonconformant++;
-    return MIG_EXIT_FINDING;
 }
