@@ -9,6 +9,7 @@
 #include "sim/command.h"
 #include "sim/commands.h"
 #include "sim/dump.h"
+#include "sim/monitor/simulated.h"
 #include "sim/progress.h"
 #include "sim/result.h"
 #include "sim/scenario-from-manifest.h"
@@ -18,7 +19,8 @@ static volatile sig_atomic_t interrupted;
 
 typedef struct SimOptions {
     char **sets, **dumps;
-    char *seed, *result, *stream, *trace;
+    char *seed, *result, *stream, *trace, *qmp;
+    double pace;
     gboolean accounting;
 } SimOptions;
 
@@ -129,6 +131,27 @@ static void show_progress(void *opaque, const MigSource *source, int64_t now)
                       (unsigned)(now / (out->limit / 100 + 1)));
 }
 
+/* Monitor ------------------------------------------------------------------------------------- */
+
+static void say_address(void *opaque, const char *address)
+{
+    (void)opaque;
+    fprintf(stderr, "migbench sim: QMP at %s\n", address);
+}
+
+static MigSimulation *simulate(const MigScenario *s, const SimOptions *o,
+                               const MigSimulateOptions *options, GError **error)
+{
+    MigSimulatedOptions monitor = {
+        .address = o->qmp,
+        .pace = o->pace,
+        .interrupted = &interrupted,
+        .listening = say_address,
+    };
+    return o->qmp ? mig_simulate_monitored(s, options, &monitor, error)
+                  : mig_simulate(s, options, error);
+}
+
 /* Results ------------------------------------------------------------------------------------- */
 
 static bool save_result(const MigSimulation *m, const char *path, GError **error)
@@ -174,7 +197,7 @@ static int run(const MigScenario *s, const SimOptions *o)
     if (open_stream(&out, o->stream, &error)) {
         struct sigaction action = { .sa_handler = on_interrupt };
         sigaction(SIGINT, &action, NULL);
-        g_autoptr(MigSimulation) m = mig_simulate(s, &options, &error);
+        g_autoptr(MigSimulation) m = simulate(s, o, &options, &error);
         mig_progress_end(&out.progress);
         status = m ? report(m, o, &out) : status;
     }
@@ -207,6 +230,9 @@ static int check_and_run(const SimOptions *o, int argc, char **argv)
         return complain(MIG_EXIT_USAGE, "expected one SCENARIO, or --from-trace MANIFEST; see "
                                         "migbench sim --help");
     }
+    if (o->pace < 0 || (o->pace > 0 && !o->qmp)) {
+        return complain(MIG_EXIT_USAGE, "--pace is a factor above 0, and goes with --qmp");
+    }
     if (o->accounting && o->stream) {
         return complain(MIG_EXIT_USAGE, "--accounting makes no bytes: it can't go with --stream");
     }
@@ -232,6 +258,11 @@ int mig_cmd_sim(int argc, char **argv)
           "write the source's memory as it is in the end", "BLOCK=FILE" },
         { "accounting", 0, 0, G_OPTION_ARG_NONE, &o.accounting,
           "count bytes without making them: faster, and no destination", NULL },
+        { "qmp", 0, 0, G_OPTION_ARG_STRING, &o.qmp,
+          "serve QMP and migrate when told to; the clock is moved by x-advance",
+          "unix:PATH|tcp:HOST:PORT" },
+        { "pace", 0, 0, G_OPTION_ARG_DOUBLE, &o.pace,
+          "with --qmp: virtual seconds per second, instead of x-advance", "X" },
         { "from-trace", 0, 0, G_OPTION_ARG_FILENAME, &o.trace,
           "instead of a scenario: what made a recorded trace", "MANIFEST" },
         { NULL },
@@ -255,5 +286,6 @@ int mig_cmd_sim(int argc, char **argv)
     g_free(o.result);
     g_free(o.stream);
     g_free(o.trace);
+    g_free(o.qmp);
     return status;
 }

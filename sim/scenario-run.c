@@ -21,12 +21,17 @@ void mig_scenario_run_note(MigScenarioRun *run, int64_t at, const char *name, co
     g_array_append_val(run->log, e);
 }
 
+void mig_scenario_run_set_parameters(MigScenarioRun *run, const MigParameters *p, int64_t at)
+{
+    mig_source_set_parameters(run->source, p);
+    mig_scenario_run_note(run, at, "migrate-set-parameters", NULL, 0);
+}
+
 static void set_parameters(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
 {
     MigParameters p = *mig_source_parameters(run->source);
     mig_parameters_apply(&p, &e->parameters);
-    mig_source_set_parameters(run->source, &p);
-    mig_scenario_run_note(run, at, "migrate-set-parameters", NULL, 0);
+    mig_scenario_run_set_parameters(run, &p, at);
 }
 
 void mig_scenario_run_cancel(MigScenarioRun *run, int64_t at)
@@ -51,14 +56,20 @@ static void cut_link(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
     run->cut(run->world);
 }
 
-/* In a wrong state it does nothing, as a monitor would say. */
-static void go_on(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
+char *mig_scenario_run_continue(MigScenarioRun *run, const char *state, int64_t at)
 {
-    g_autofree char *refused = mig_source_continue(run->source, e->state);
+    char *refused = mig_source_continue(run->source, state);
     mig_scenario_run_note(run, at, "migrate-continue", NULL, 0);
     if (!refused && run->continued) {
         run->continued(run->world);
     }
+    return refused;
+}
+
+/* In a wrong state it does nothing, as a monitor would say. */
+static void go_on(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
+{
+    g_free(mig_scenario_run_continue(run, e->state, at));
 }
 
 static void make_fail(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
@@ -219,5 +230,7 @@ void mig_scenario_run_source(MigScenarioRun *run, MigMemory *memory, unsigned ma
         config.clear_chunk_pages = 1u << 18; /* CLEAR_BITMAP_SHIFT_DEFAULT: 1 GiB of 4 KiB pages */
     }
     mig_parameters_apply(&config.parameters, &s->parameters);
+    config.capabilities = run->capabilities ? *run->capabilities : config.capabilities;
+    config.parameters = run->parameters ? *run->parameters : config.parameters;
     run->source = mig_source_new(&config);
 }

@@ -34,8 +34,11 @@ typedef struct MigScenarioRun {
     void (*cancelled)(void *world); /* the source's status became cancelling */
     void (*cut)(void *world);       /* x-cut-link */
     void (*continued)(void *world); /* migrate-continue; NULL: the world looks by itself */
-    bool *fired;                    /* one per event of the scenario */
-    struct MigTimedEvent *timed;    /* likewise */
+    /* Instead of the scenario's, for the next source; NULL: those. */
+    const MigCapabilitySet *capabilities;
+    const MigParameters *parameters;
+    bool *fired;                 /* one per event of the scenario */
+    struct MigTimedEvent *timed; /* likewise */
 } MigScenarioRun;
 
 /* Makes run->source, which migrates |memory|. |max_run|: see MigSourceConfig. */
@@ -47,6 +50,10 @@ void mig_scenario_run_clear(MigScenarioRun *run);
 
 /* What migrate_cancel does, at |at| ns. */
 void mig_scenario_run_cancel(MigScenarioRun *run, int64_t at);
+
+/* What migrate-set-parameters and migrate-continue do; the latter: NULL, or why not; g_free(). */
+void mig_scenario_run_set_parameters(MigScenarioRun *run, const MigParameters *p, int64_t at);
+char *mig_scenario_run_continue(MigScenarioRun *run, const char *state, int64_t at);
 
 /* Appends to the log. */
 void mig_scenario_run_note(MigScenarioRun *run, int64_t at, const char *name, const char *status,

@@ -15,16 +15,20 @@
 
 #define PROGRESS_OPS 256u /* operations between two looks at the progress */
 
-typedef struct Run {
+struct MigSteered {
     MigSimulation *m;
     const MigScenario *s;
     const MigSimulateOptions *options;
     MigClock clock;
     MigVirtual *world;
     MigScenarioRun run;
+    const MigOp *op; /* the engine's next; NULL: it has not begun */
+    bool quit;
     bool stream_failed;
     GError *error;
-} Run;
+};
+
+typedef MigSteered Run;
 
 static void cancelled(void *world)
 {
@@ -46,6 +50,10 @@ static void cut(void *world)
 static void run_guest(void *opaque, bool running)
 {
     Run *run = opaque;
+    const MigSteering *steering = run->options->steering;
+    if (steering && !steering->guest(steering->opaque, running)) {
+        return;
+    }
     (running ? mig_guest_start : mig_guest_stop)(run->m->guest, run->clock.now);
 }
 
@@ -75,7 +83,11 @@ static void take_event(void *opaque, int64_t at, const char *name, const char *s
                        uint64_t pass)
 {
     Run *run = opaque;
+    const MigSteering *steering = run->options->steering;
     mig_scenario_run_note(&run->run, at, name, status, pass);
+    if (steering) {
+        steering->event(steering->opaque, name, status, pass);
+    }
 }
 
 static MigDevices *save_devices(void *opaque)
@@ -86,10 +98,10 @@ static MigDevices *save_devices(void *opaque)
 
 /* Making and running it -------------------------------------------------------------------- */
 
-static bool make_destination(Run *run, GError **error)
+static bool make_destination(Run *run, MigCapabilitySet capabilities, GError **error)
 {
     MigSimulation *m = run->m;
-    MigDestConfig config = { .machine = run->s->machine, .capabilities = run->s->capabilities };
+    MigDestConfig config = { .machine = run->s->machine, .capabilities = capabilities };
     mig_era_resolve(run->s->destination_version, run->s->machine, &config.era);
     m->memory = mig_buffer_new(mig_guest_memory(m->guest), NULL, error);
     if (!m->memory) {
@@ -130,22 +142,115 @@ static const char *must_end(const Run *run)
     if (interrupted && *interrupted) {
         return "interrupted";
     }
+    if (run->quit) {
+        return "quit";
+    }
     return run->clock.now > run->s->limit ? "limit" : NULL;
+}
+
+/* As far as no time passes: the status is setup then, and everybody was told. */
+static void begin_engine(Run *run)
+{
+    MigOutcome outcome = { .now = run->clock.now };
+    while ((run->op = mig_source_next(run->m->source, &outcome))->kind == MIG_OP_NOTIFY) {
+        outcome = mig_virtual_do(run->world, run->op);
+    }
+}
+
+/* At the end of a migration: the source's guest may run on later. */
+static void compare_memory(MigSimulation *m)
+{
+    m->verdict = MIG_MEMORY_NOT_COMPARED;
+    if (m->dest && mig_source_completed(m->source)) {
+        bool equal = mig_memory_equal(mig_guest_memory(m->guest), mig_buffer_memory(m->memory),
+                                      &m->difference);
+        m->verdict = equal ? MIG_MEMORY_EQUAL : MIG_MEMORY_DIFFERS;
+    }
 }
 
 static void run_engine(Run *run)
 {
-    MigOutcome outcome = { .now = run->clock.now };
-    const MigOp *op;
+    MigOutcome outcome;
     uint64_t ops = 0;
-    while ((op = mig_source_next(run->m->source, &outcome))->kind != MIG_OP_DONE) {
+    for (; run->op->kind != MIG_OP_DONE; run->op = mig_source_next(run->m->source, &outcome)) {
         run->m->outcome = must_end(run);
         if (run->m->outcome || run->stream_failed) {
             return;
         }
-        outcome = mig_virtual_do(run->world, op);
+        outcome = mig_virtual_do(run->world, run->op);
         if (run->options->progress && ops++ % PROGRESS_OPS == 0) {
             run->options->progress(run->options->opaque, run->m->source, run->clock.now);
+        }
+    }
+    compare_memory(run->m);
+}
+
+/* Steering --------------------------------------------------------------------------------- */
+
+MigScenarioRun *mig_steered_run(MigSteered *s)
+{
+    return &s->run;
+}
+
+MigSimulation *mig_steered_simulation(MigSteered *s)
+{
+    return s->m;
+}
+
+int64_t mig_steered_now(const MigSteered *s)
+{
+    return s->clock.now;
+}
+
+void mig_steered_advance(MigSteered *s, int64_t until)
+{
+    MigOp op = { .kind = MIG_OP_SLEEP, .until = until };
+    mig_virtual_do(s->world, &op);
+}
+
+/* A world of its own for the next migration; who waits for a time goes on waiting. */
+static void renew_world(Run *run)
+{
+    MigEvents waiting = *mig_virtual_events(run->world);
+    *mig_virtual_events(run->world) = (MigEvents){ 0 };
+    mig_virtual_free(run->world);
+    make_world(run);
+    *mig_virtual_events(run->world) = waiting;
+}
+
+bool mig_steered_begin(MigSteered *s, MigCapabilitySet capabilities, const MigParameters *p,
+                       GError **error)
+{
+    MigSimulation *m = s->m;
+    mig_source_free(g_steal_pointer(&m->source));
+    mig_dest_free(g_steal_pointer(&m->dest));
+    mig_buffer_free(g_steal_pointer(&m->memory));
+    s->run.capabilities = &capabilities;
+    s->run.parameters = p;
+    mig_scenario_run_source(&s->run, mig_guest_memory(m->guest), s->options->max_run);
+    s->run.capabilities = NULL;
+    s->run.parameters = NULL;
+    m->source = s->run.source;
+    if (!s->options->accounting && !make_destination(s, capabilities, error)) {
+        return false;
+    }
+    renew_world(s);
+    begin_engine(s);
+    return true;
+}
+
+void mig_steered_quit(MigSteered *s)
+{
+    s->quit = true;
+}
+
+static void run_steered(Run *run)
+{
+    const MigSteering *steering = run->options->steering;
+    while (steering->wait(steering->opaque, run)) {
+        run_engine(run);
+        if (run->m->outcome || run->stream_failed) {
+            return;
         }
     }
 }
@@ -168,11 +273,6 @@ static void conclude(Run *run)
     m->bytes_digest = m->dest ? g_strdup(mig_virtual_bytes_digest(run->world)) : NULL;
     m->guest_stats = mig_guest_stats(m->guest);
     describe_failure(m);
-    if (m->dest && mig_source_completed(m->source)) {
-        bool equal = mig_memory_equal(mig_guest_memory(m->guest), mig_buffer_memory(m->memory),
-                                      &m->difference);
-        m->verdict = equal ? MIG_MEMORY_EQUAL : MIG_MEMORY_DIFFERS;
-    }
 }
 
 MigSimulation *mig_simulate(const MigScenario *s, const MigSimulateOptions *options, GError **error)
@@ -184,14 +284,19 @@ MigSimulation *mig_simulate(const MigScenario *s, const MigSimulateOptions *opti
     m->guest = mig_scenario_guest(s, &run.clock.now);
     run.run = (MigScenarioRun){ .scenario = s, .guest = m->guest, .log = m->events };
     mig_era_resolve(s->version, s->machine, &run.run.era);
-    if (!options->accounting && !make_destination(&run, error)) {
+    if (!options->accounting && !make_destination(&run, s->capabilities, error)) {
         return NULL;
     }
     mig_scenario_run_source(&run.run, mig_guest_memory(m->guest), options->max_run);
     m->source = run.run.source;
     make_world(&run);
     mig_scenario_run_plan(&run.run);
-    run_engine(&run);
+    if (options->steering) {
+        run_steered(&run);
+    } else {
+        begin_engine(&run);
+        run_engine(&run);
+    }
     conclude(&run);
     mig_virtual_free(run.world);
     mig_scenario_run_clear(&run.run);

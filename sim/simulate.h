@@ -17,6 +17,27 @@
 #include "sim/guest/mapped.h"
 #include "sim/scenario-run.h"
 
+/*
+ * A simulation that is steered from outside, by a monitor: it migrates when it is told to, and may
+ * do so again.
+ *
+ *     wait() --true--> the engine runs --ended--> wait() ... --false--> the end
+ *
+ * Where its clock is to stand still, the steerer asks mig_steered_run()->events for a call, and
+ * takes its time in it.
+ */
+typedef struct MigSteered MigSteered;
+
+typedef struct MigSteering {
+    void *opaque;
+    /* True when mig_steered_begin() was called and the engine is to run; false ends it all. */
+    bool (*wait)(void *opaque, MigSteered *s);
+    /* An event of the engine or the world, when it happens. */
+    void (*event)(void *opaque, const char *name, const char *status, uint64_t pass);
+    /* The engine stops or starts the guest; false: leave it as it is. */
+    bool (*guest)(void *opaque, bool running);
+} MigSteering;
+
 typedef struct MigSimulateOptions {
     bool accounting; /* no bytes: no destination, no stream, no digest of it */
     /* Gets the main channel's bytes; false ends the run with the error set. May be NULL. */
@@ -26,6 +47,7 @@ typedef struct MigSimulateOptions {
     void *opaque;
     const volatile sig_atomic_t *interrupted; /* not 0: end as soon as possible. May be NULL */
     unsigned max_run;                         /* see MigSourceConfig; 0 but in tests */
+    const MigSteering *steering;              /* NULL: it begins at once, and once */
 } MigSimulateOptions;
 
 /* What became of the destination's memory. */
@@ -62,6 +84,19 @@ MigSimulation *mig_simulate(const MigScenario *s, const MigSimulateOptions *opti
 void mig_simulation_free(MigSimulation *m); /* NULL is fine */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigSimulation, mig_simulation_free)
+
+/*
+ * For who steers. A beginning makes source, destination and world anew, takes the first steps (the
+ * status is setup then), and must not come while the engine runs. |s| is valid in wait() and
+ * events.
+ */
+MigScenarioRun *mig_steered_run(MigSteered *s);
+MigSimulation *mig_steered_simulation(MigSteered *s);
+int64_t mig_steered_now(const MigSteered *s);           /* ns */
+void mig_steered_advance(MigSteered *s, int64_t until); /* in wait() only */
+bool mig_steered_begin(MigSteered *s, MigCapabilitySet capabilities, const MigParameters *p,
+                       GError **error);
+void mig_steered_quit(MigSteered *s); /* the engine ends before its next operation */
 
 /* Completed, and the destination has what the source had (where that was compared). */
 bool mig_simulation_fine(const MigSimulation *m);

@@ -83,7 +83,7 @@ const char *mig_settings_text(const MigMonitor *m, const char *name);
 
 /* "xbzrle: on\r\n"...; "max-bandwidth: 134217728\r\n"... */
 void mig_settings_print_capabilities(const MigMonitor *m, GString *out);
-void mig_settings_print_parameters(const MigMonitor *m, GString *out);
+void mig_settings_print_parameters(MigMonitor *m, GString *out);
 /* query-migrate for people. */
 void mig_info_migrate(MigMonitor *m, GString *out);
 

@@ -62,6 +62,9 @@ typedef struct MigMonitorTarget {
     const char *(*status)(void *opaque);         /* "none", "active": the migration's. Required */
     json_object *(*query_migrate)(void *opaque); /* to be freed by the monitor. Required */
 
+    /* The parameters in force, where others than the monitor can change them, too. May be NULL. */
+    const MigParameters *(*parameters)(void *opaque);
+
     bool (*set_capabilities)(void *opaque, MigCapabilitySet set, GError **error);
     bool (*set_parameters)(void *opaque, const MigParameters *parameters, GError **error);
     bool (*migrate)(void *opaque, const MigMonitorMigrate *how, GError **error);

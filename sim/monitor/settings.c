@@ -146,9 +146,17 @@ static json_object *value_to_json(const MigMonitor *m, const MigParameterRow *ro
     return list ? json_object_get(list) : always ? json_object_new_array() : NULL;
 }
 
+static void refresh(MigMonitor *m)
+{
+    if (m->target.parameters) {
+        m->parameters = *m->target.parameters(m->target.opaque);
+    }
+}
+
 json_object *mig_command_query_parameters(MigMonitor *m, json_object *arguments, GError **error)
 {
     (void)arguments, (void)error;
+    refresh(m);
     json_object *o = json_object_new_object();
     for (const MigParameterRow *row = mig_parameter_rows; row->name; row++) {
         json_object *v =
@@ -160,8 +168,9 @@ json_object *mig_command_query_parameters(MigMonitor *m, json_object *arguments,
     return o;
 }
 
-void mig_settings_print_parameters(const MigMonitor *m, GString *out)
+void mig_settings_print_parameters(MigMonitor *m, GString *out)
 {
+    refresh(m);
     for (const MigParameterRow *row = mig_parameter_rows; row->name; row++) {
         json_object *v =
             mig_parameter_exists(row, mig_monitor_binary(m)) ? value_to_json(m, row) : NULL;
@@ -274,6 +283,7 @@ static void keep_texts(MigMonitor *m, json_object *arguments)
 
 json_object *mig_command_set_parameters(MigMonitor *m, json_object *arguments, GError **error)
 {
+    refresh(m);
     MigParameters p = m->parameters;
     if (!arguments) {
         return mig_monitor_empty();
