@@ -64,6 +64,19 @@ static json_object *ram_to_json(const MigRamStats *ram)
     return o;
 }
 
+static json_object *xbzrle_to_json(const MigXbzrleStats *x)
+{
+    json_object *o = json_object_new_object();
+    put_uint(o, "cache-size", x->cache_size);
+    put_uint(o, "bytes", x->bytes);
+    put_uint(o, "pages", x->pages);
+    put_uint(o, "cache-miss", x->cache_miss);
+    put_double(o, "cache-miss-rate", x->cache_miss_rate);
+    put_double(o, "encoding-rate", x->encoding_rate);
+    put_uint(o, "overflow", x->overflow);
+    return o;
+}
+
 json_object *mig_stats_to_json(const MigStats *stats)
 {
     json_object *o = json_object_new_object();
@@ -81,6 +94,12 @@ json_object *mig_stats_to_json(const MigStats *stats)
     }
     if (stats->has_ram) {
         json_object_object_add(o, "ram", ram_to_json(&stats->ram));
+    }
+    if (stats->has_xbzrle) {
+        json_object_object_add(o, "xbzrle-cache", xbzrle_to_json(&stats->xbzrle));
+    }
+    if (stats->has_cpu_throttle) {
+        put_uint(o, "cpu-throttle-percentage", stats->cpu_throttle_percentage);
     }
     return o;
 }
@@ -101,6 +120,9 @@ static json_object *passes_to_json(const MigSource *source)
         put_uint(o, "dirty-pages-rate", p->dirty_pages_rate);
         put_int(o, "expected-downtime", p->expected_downtime);
         put_double(o, "mbps", p->mbps);
+        if (p->throttle) {
+            put_uint(o, "cpu-throttle-percentage", p->throttle);
+        }
         json_object_array_add(rows, o);
     }
     return rows;

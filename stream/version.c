@@ -103,6 +103,12 @@ const MigEraRow mig_era_rows[] = {
     BINARY(inactivate_first, V(10, 0), FOREVER, 1), /* 7.2 does it last; between: unknown */
     BINARY(failing_state, V(11, 0), FOREVER, 1),
     BINARY(rounds_stop, V(1, 4), V(8, 0), 1),
+    BINARY(converge_strikes, V(1, 6), V(2, 5), 6), /* from text */
+    BINARY(converge_fixed, V(1, 6), V(2, 5), 75),
+    BINARY(converge_strikes, V(2, 5), V(3, 0), 3),
+    BINARY(converge_rated, V(2, 5), V(3, 0), 1),
+    BINARY(converge_strikes, V(3, 0), FOREVER, 2),
+    BINARY(converge_timer, V(10, 0), FOREVER, 1), /* 7.2 has none; between: unknown */
     BINARY(avail_switchover, V(8, 2), FOREVER, 1),
     BINARY(phase_bytes, V(7, 0), FOREVER, 1),
     BINARY(pages_per_second, V(2, 12), FOREVER, 1),

@@ -108,6 +108,10 @@ typedef enum MigLoop {
       "block devices are inactivated before the END sections, not behind the devices")       \
     X(failing_state, "a failure passes the status failing; the guest resumes before failed") \
     X(rounds_stop, "a round of PARTs stops at the first iterable that is not finished")      \
+    X(converge_strikes, "auto-converge: periods of too much dirt until a step; 0: none")     \
+    X(converge_rated, "auto-converge: a period counts only when there was a rate before")    \
+    X(converge_fixed, "auto-converge: the only step, in percent; 0: as the parameters say")  \
+    X(converge_timer, "auto-converge: a timer makes a sync every 5 s")                       \
     X(avail_switchover, "avail-switchover-bandwidth exists")                                 \
     X(phase_bytes, "ram.precopy-bytes and its kin exist")                                    \
     X(pages_per_second, "ram.pages-per-second exists")                                       \

@@ -84,9 +84,10 @@ char *mig_capabilities_check(MigCapabilitySet set, MigVersion binary, unsigned h
 char *mig_capability_absent(MigCapability cap, MigVersion binary);
 
 /* The capabilities that this engine can do already; others must be refused by name. */
-#define MIG_CAPS_IMPLEMENTED                                                     \
-    (MIG_CAP_BIT(MIG_CAP_EVENTS) | MIG_CAP_BIT(MIG_CAP_RETURN_PATH) |            \
-     MIG_CAP_BIT(MIG_CAP_X_IGNORE_SHARED) | MIG_CAP_BIT(MIG_CAP_VALIDATE_UUID) | \
-     MIG_CAP_BIT(MIG_CAP_LATE_BLOCK_ACTIVATE) | MIG_CAP_BIT(MIG_CAP_PAUSE_BEFORE_SWITCHOVER))
+#define MIG_CAPS_IMPLEMENTED                                                                   \
+    (MIG_CAP_BIT(MIG_CAP_EVENTS) | MIG_CAP_BIT(MIG_CAP_RETURN_PATH) |                          \
+     MIG_CAP_BIT(MIG_CAP_X_IGNORE_SHARED) | MIG_CAP_BIT(MIG_CAP_VALIDATE_UUID) |               \
+     MIG_CAP_BIT(MIG_CAP_LATE_BLOCK_ACTIVATE) | MIG_CAP_BIT(MIG_CAP_PAUSE_BEFORE_SWITCHOVER) | \
+     MIG_CAP_BIT(MIG_CAP_XBZRLE) | MIG_CAP_BIT(MIG_CAP_AUTO_CONVERGE))
 
 #endif

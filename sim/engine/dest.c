@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "stream/vmstate-devices.h"
+#include "stream/xbzrle.h"
 
 typedef struct MigDestBlock {
     uint32_t memory; /* index in memory */
@@ -247,6 +248,43 @@ static bool on_page(MigDest *d, const MigRecord *r)
     return true;
 }
 
+static bool on_xbzrle(MigDest *d, const MigRecord *r)
+{
+    uint32_t block = 0;
+    uint64_t page = 0;
+    if (!page_at(d, r, &block, &page)) {
+        return false;
+    }
+    d->counts.xbzrle++;
+    g_free(d->body);
+    d->body = g_malloc(r->payload + 1);
+    mig_decoder_payload_into(d->decoder, d->body);
+    return true;
+}
+
+/* The delta is about what the page holds now. */
+static bool apply_delta(MigDest *d)
+{
+    const MigRecord *r = &d->record;
+    MigMemory *m = d->config.memory;
+    uint32_t block = g_array_index(d->blocks, MigDestBlock, r->ram.block).memory;
+    uint64_t number = r->ram.offset / m->page_size;
+    uint8_t *mapped = m->ops->map ? m->ops->map(m, block, number) : NULL;
+    uint8_t *page = mapped ? mapped : d->page;
+    if (!mapped) {
+        memmove(page, m->ops->read(m, block, number, page), m->page_size);
+    }
+    MigXbzrleFault fault = mig_xbzrle_decode(d->body, r->payload, page, m->page_size, NULL);
+    if (fault != MIG_XBZRLE_OK) {
+        return refuse(d, MIG_FAULT_NONE, mig_xbzrle_fault_text(fault),
+                      "a delta that can be applied");
+    }
+    if (!mapped) {
+        m->ops->write(m, block, number, page);
+    }
+    return true;
+}
+
 static bool on_body(MigDest *d, const MigRecord *r)
 {
     if (d->is_globalstate && r->payload && r->payload <= sizeof(MigGlobalState)) {
@@ -275,7 +313,7 @@ static const MigHandler handlers[MIG_REC_COUNT] = {
     [MIG_REC_BODY] = on_body,
     [MIG_REC_END_OF_STREAM] = on_end,
     [MIG_REC_VMDESC] = on_vmdesc,
-    [MIG_REC_RAM_XBZRLE] = on_unsupported,
+    [MIG_REC_RAM_XBZRLE] = on_xbzrle,
     [MIG_REC_RAM_COMPRESS] = on_unsupported,
     [MIG_REC_RAM_HOOK] = on_unsupported,
     [MIG_REC_MAPPED_BITMAP] = on_unsupported,
@@ -286,7 +324,7 @@ static const MigHandler handlers[MIG_REC_COUNT] = {
     [MIG_REC_COLO] = on_unsupported,
 };
 
-static void payload_done(MigDest *d)
+static bool payload_done(MigDest *d)
 {
     const MigRecord *r = &d->record;
     MigMemory *m = d->config.memory;
@@ -297,7 +335,10 @@ static void payload_done(MigDest *d)
         /* be32 size, then the name: the receiver looks for its NUL only. */
         g_strlcpy(d->run_state, (const char *)d->body + 4,
                   MIN(sizeof(d->run_state), r->payload - 4));
+    } else if (r->type == MIG_REC_RAM_XBZRLE) {
+        return apply_delta(d);
     }
+    return true;
 }
 
 static bool handle(MigDest *d)
@@ -319,7 +360,9 @@ static bool pump(MigDest *d)
             }
             break;
         case MIG_STATUS_PAYLOAD:
-            payload_done(d);
+            if (!payload_done(d)) {
+                return false;
+            }
             break;
         case MIG_STATUS_MORE:
             if (!is_through(d)) {

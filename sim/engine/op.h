@@ -23,6 +23,7 @@ typedef enum MigOpKind {
     MIG_OP_CONNECT,     /* open `channel` */
     MIG_OP_SEND,        /* queue one record (and its payload) on `channel` */
     MIG_OP_SEND_PAGES,  /* queue the dirty pages of a run, see below */
+    MIG_OP_SEND_PAGE,   /* queue one page that the engine has looked at and made a record of */
     MIG_OP_FLUSH,       /* push what is queued on `channel` to the transport */
     MIG_OP_LOG_START,   /* dirty logging on: the engine calls memory->log_start at its end */
     MIG_OP_SYNC,        /* dirty bitmap sync of every block: it calls memory->sync at its end */
@@ -63,6 +64,16 @@ typedef struct MigOp {
             MigQuota counts; /* MIG_QUOTA_FLUSHED, else queued bytes */
             uint64_t quota;
         } pages;
+        /*
+         * XBZRLE: the engine has read the page. Without a record nothing is to be sent (it did not
+         * change), but the look took its time.
+         */
+        struct {
+            const MigRecord *record; /* RAM_ZERO, RAM_PAGE, RAM_XBZRLE or NULL */
+            const void *payload;     /* to be copied: it changes behind this operation */
+            uint32_t block;
+            uint64_t page;
+        } page;
         struct {
             uint32_t block;
             uint64_t first, count;

@@ -37,6 +37,7 @@ static void state_completed(MigSource *s)
     final_rate(s);
     s->config.memory->ops->log_stop(s->config.memory);
     s->ending = true;
+    mig_source_throttle(s, 0);
     mig_source_change(s, s->status, MIG_STATUS_IS_COMPLETED);
     finish(s);
 }
@@ -190,6 +191,7 @@ static void state_resumed(MigSource *s)
 static void resume_guest(MigSource *s, MigState next)
 {
     s->config.memory->ops->log_stop(s->config.memory);
+    mig_source_throttle(s, 0);
     s->state = next;
     if (s->guest_stopped && s->config.guest_running) {
         mig_source_op(s, MIG_OP_START_GUEST);

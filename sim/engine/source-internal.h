@@ -11,6 +11,7 @@
 
 #include "sim/engine/source.h"
 #include "sim/engine/states.h"
+#include "stream/xbzrle-cache.h"
 
 #define MIG_WINDOW_MS      100  /* a window of the rate limit */
 #define MIG_ITERATE_MAX_MS 50   /* of one call of RAM's iterate */
@@ -21,7 +22,7 @@ typedef void (*MigState)(MigSource *s);
 
 typedef struct MigQueued {
     MigOp op;
-    MigRecord record; /* of a SEND */
+    MigRecord record; /* of a SEND or SEND_PAGE */
 } MigQueued;
 
 typedef struct MigSourceBlock {
@@ -30,6 +31,7 @@ typedef struct MigSourceBlock {
     MigBitmap *dirty;
     MigBitmap *uncleared; /* chunks of the log that wait for their first page; NULL: none */
     bool skipped;         /* x-ignore-shared */
+    uint64_t address;     /* of its first byte in the list of all blocks */
 } MigSourceBlock;
 
 struct MigSource {
@@ -61,6 +63,7 @@ struct MigSource {
     uint64_t index;     /* i of the iterate call */
     int64_t call_began; /* ns */
     bool final;         /* the END section */
+    bool round_done;    /* the search has been once round all blocks */
     MigState after_ram, after_sync;
     bool sync_counts, sync_event;
     uint32_t clear_block;
@@ -84,6 +87,16 @@ struct MigSource {
     int64_t last_rate_ms; /* 0: no sync so far */
     uint64_t new_dirty;   /* bits since last_rate_ms */
     uint64_t last_sync_bytes;
+    uint64_t period_bytes; /* transferred at last_rate_ms */
+    uint64_t period_pages;
+    int64_t forced_sync_ms;     /* when the timer looks again; 0: there is none */
+    uint64_t forced_sync_count; /* dirty-sync-count when it looked last */
+    unsigned strikes, throttle; /* percent */
+
+    /* XBZRLE; cache NULL: off. */
+    MigXbzrleCache *cache;
+    uint8_t *page, *delta;              /* scratch, a page each */
+    MigXbzrleStats xbzrle, xbzrle_then; /* the latter at last_rate_ms */
     bool guest_stopped;
     MigDowntime times;
     const MigDevices *devices;
@@ -110,6 +123,23 @@ static inline uint64_t mig_source_page(const MigSource *s)
 {
     return s->config.memory->page_size;
 }
+
+/* A page went out: totals, position, and what is next. |zero|, |sent|: bits of the run. */
+void mig_source_page_sent(MigSource *s, uint64_t sent, uint64_t zero, uint64_t delta);
+/* The page at the position is neither zero nor sent: it did not change. */
+void mig_source_page_skipped(MigSource *s);
+
+/* The page at the position, by way of the cache. */
+void mig_source_xbzrle_page(MigSource *s);
+void mig_source_xbzrle_resize(MigSource *s);
+void mig_source_xbzrle_rates(MigSource *s, uint64_t pages);
+
+/* Auto-converge: a period of the dirty rate has ended. */
+void mig_source_converge(MigSource *s);
+void mig_source_throttle(MigSource *s, unsigned percent);
+void mig_source_arm_sync(MigSource *s);
+/* The timer has something to say (asked once per tick): a sync has to be made now. */
+bool mig_source_sync_is_due(MigSource *s);
 
 /* Queues an operation; what it returns may be filled in until the next one is queued. */
 MigOp *mig_source_op(MigSource *s, MigOpKind kind);
@@ -150,6 +180,7 @@ void mig_source_sync(MigSource *s, bool counts, bool event, MigState next);
 void mig_source_ram(MigSource *s, bool final, MigState next);
 
 uint64_t mig_source_transferred(const MigSource *s); /* what a window measures */
+uint64_t mig_source_shown(const MigSource *s);       /* ram.transferred */
 bool mig_source_quota_exceeded(const MigSource *s);
 uint64_t mig_source_quota_left(const MigSource *s); /* UINT64_MAX: no limit */
 

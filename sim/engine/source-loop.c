@@ -67,7 +67,7 @@ static void expect_downtime(MigSource *s, uint64_t bytes)
 static void close_window(MigSource *s, int64_t now)
 {
     uint64_t bytes = mig_source_transferred(s) - s->window_bytes;
-    uint64_t pages = s->ram.normal + s->ram.duplicate;
+    uint64_t pages = s->ram.normal + s->ram.duplicate + s->xbzrle.pages;
     int64_t ms = now - s->window_ms;
     s->bandwidth = (double)bytes / (double)ms;
     if (mig_source_era(s)->integer_bandwidth) {
@@ -83,17 +83,42 @@ static void close_window(MigSource *s, int64_t now)
     s->window_pages = pages;
 }
 
+static void state_slept(MigSource *s);
+
+/* Until the end of the window; the timer's tick may lie before it. */
+static void sleep_on(MigSource *s)
+{
+    /* Whole milliseconds from now on: the wake-up may come a fraction past the window. */
+    int64_t now = mig_source_ms(s), end = s->window_ms + MIG_WINDOW_MS;
+    int64_t tick = s->forced_sync_ms ? MAX(s->forced_sync_ms, now) : INT64_MAX;
+    mig_source_op(s, MIG_OP_SLEEP)->until = s->outcome.now + (MIN(end, tick) - now) * 1000000;
+    s->state = tick < end ? state_slept : mig_source_state_loop;
+}
+
+static void state_slept(MigSource *s)
+{
+    if (mig_source_sync_is_due(s)) {
+        mig_source_sync(s, true, true, state_slept);
+    } else if (mig_source_ms(s) < s->window_ms + MIG_WINDOW_MS) {
+        sleep_on(s);
+    } else {
+        s->state = mig_source_state_loop;
+    }
+}
+
 void mig_source_state_rate(MigSource *s)
 {
     int64_t now = mig_source_ms(s);
+    if (mig_source_sync_is_due(s)) {
+        mig_source_sync(s, true, true, mig_source_state_rate);
+        return;
+    }
     s->state = mig_source_state_loop;
     if (now >= s->window_ms + MIG_WINDOW_MS) {
         close_window(s, now);
     }
     if (mig_source_quota_exceeded(s)) {
-        /* Whole milliseconds from now on: the wake-up may come a fraction past the window. */
-        mig_source_op(s, MIG_OP_SLEEP)->until =
-            s->outcome.now + (s->window_ms + MIG_WINDOW_MS - now) * 1000000;
+        sleep_on(s);
     }
 }
 

@@ -10,21 +10,34 @@
  */
 #include "sim/engine/source-internal.h"
 
-/* Finds the next dirty page from the position, once round all blocks. */
+/* The search has passed the end of the list: what waits for a complete round may begin. */
+static void next_block(MigSource *s)
+{
+    s->position_block = (s->position_block + 1) % s->block_count;
+    s->position_page = 0;
+    s->round_done |= s->position_block == 0;
+}
+
+/*
+ * Finds the next dirty page from the position, once round all blocks. A search in vain goes round,
+ * too, and ends at the end of the block where it began: the next pass begins behind that.
+ */
 static bool search(MigSource *s)
 {
     if (s->dirty_pages == 0) {
+        s->round_done = true;
+        s->position_page = s->blocks[s->position_block].pages;
         return false;
     }
     for (uint32_t tried = 0; tried <= s->block_count; tried++) {
         MigSourceBlock *b = &s->blocks[s->position_block];
-        uint64_t page = mig_bitmap_next(b->dirty, s->position_page);
+        uint64_t page =
+            s->position_page < b->pages ? mig_bitmap_next(b->dirty, s->position_page) : b->pages;
         if (page < b->pages) {
             s->position_page = page;
             return true;
         }
-        s->position_block = (s->position_block + 1) % s->block_count;
-        s->position_page = 0;
+        next_block(s);
     }
     g_assert_not_reached(); /* dirty_pages and the bitmaps disagree */
 }
@@ -65,20 +78,28 @@ static void count_bytes(MigSource *s, uint64_t bytes)
     }
 }
 
-static void state_sent(MigSource *s)
+static void send_page(MigSource *s);
+
+static void clear_sent(MigSource *s, uint64_t sent)
 {
     MigSourceBlock *b = &s->blocks[s->position_block];
-    uint64_t word = s->position_page / 64, sent = s->outcome.sent;
-    unsigned n = (unsigned)__builtin_popcountll(sent);
-    unsigned zero = (unsigned)__builtin_popcountll(sent & s->outcome.zero);
+    uint64_t word = s->position_page / 64;
     g_assert(sent != 0);
     mig_bitmap_clear_mask(b->dirty, word, sent);
-    s->dirty_pages -= n;
-    s->ram.duplicate += zero;
-    s->ram.normal += n - zero;
+    s->dirty_pages -= (unsigned)__builtin_popcountll(sent);
+    s->position_page = word * 64 + 63 - (unsigned)__builtin_clzll(sent);
+}
+
+void mig_source_page_sent(MigSource *s, uint64_t sent, uint64_t zero, uint64_t delta)
+{
+    unsigned n = (unsigned)__builtin_popcountll(sent);
+    unsigned zeros = (unsigned)__builtin_popcountll(sent & zero);
+    unsigned deltas = (unsigned)__builtin_popcountll(sent & delta);
+    clear_sent(s, sent);
+    s->ram.duplicate += zeros;
+    s->ram.normal += n - zeros - deltas;
     count_bytes(s, s->outcome.queued_bytes);
     s->last_sent = s->position_block;
-    s->position_page = word * 64 + 63 - (unsigned)__builtin_clzll(sent);
     s->index += n;
     bool look = !s->final && (s->index - 1) % MIG_CLOCK_PAGES == 0;
     if (look && (s->outcome.now - s->call_began) / 1000000 > MIG_ITERATE_MAX_MS) {
@@ -86,6 +107,22 @@ static void state_sent(MigSource *s)
     } else {
         mig_source_state_ram(s);
     }
+}
+
+/* Nothing was sent, so QEMU searches on without a look at quota or clock. */
+void mig_source_page_skipped(MigSource *s)
+{
+    clear_sent(s, 1ull << s->position_page % 64);
+    if (search(s)) {
+        send_page(s);
+    } else {
+        end_section(s);
+    }
+}
+
+static void state_sent(MigSource *s)
+{
+    mig_source_page_sent(s, s->outcome.sent, s->outcome.zero, 0);
 }
 
 static void send_run(MigSource *s)
@@ -107,36 +144,49 @@ static void send_run(MigSource *s)
     s->state = state_sent;
 }
 
+static void send_cleared(MigSource *s)
+{
+    if (s->cache && s->round_done) {
+        mig_source_xbzrle_page(s);
+    } else {
+        send_run(s);
+    }
+}
+
 static void state_cleared(MigSource *s)
 {
     MigMemory *m = s->config.memory;
     MigSourceBlock *b = &s->blocks[s->clear_block];
     uint64_t first = s->clear_chunk * s->config.clear_chunk_pages;
     m->ops->clear(m, s->clear_block, first, MIN(s->config.clear_chunk_pages, b->pages - first));
-    send_run(s);
+    send_cleared(s);
+}
+
+/* Sends what is at the position, when its chunk of the log is clear. */
+static void send_page(MigSource *s)
+{
+    MigSourceBlock *b = &s->blocks[s->position_block];
+    uint64_t chunk = b->uncleared ? s->position_page / s->config.clear_chunk_pages : 0;
+    if (!b->uncleared || !mig_bitmap_clear(b->uncleared, chunk)) {
+        send_cleared(s);
+        return;
+    }
+    s->clear_block = s->position_block;
+    s->clear_chunk = chunk;
+    MigOp *op = mig_source_op(s, MIG_OP_CLEAR);
+    op->clear.block = s->clear_block;
+    op->clear.first = chunk * s->config.clear_chunk_pages;
+    op->clear.count = MIN(s->config.clear_chunk_pages, b->pages - op->clear.first);
+    s->state = state_cleared;
 }
 
 void mig_source_state_ram(MigSource *s)
 {
     if (mig_source_quota_exceeded(s) || !search(s)) {
         end_section(s);
-        return;
+    } else {
+        send_page(s);
     }
-    MigSourceBlock *b = &s->blocks[s->position_block];
-    if (b->uncleared) {
-        uint64_t chunk = s->position_page / s->config.clear_chunk_pages;
-        if (mig_bitmap_clear(b->uncleared, chunk)) {
-            s->clear_block = s->position_block;
-            s->clear_chunk = chunk;
-            MigOp *op = mig_source_op(s, MIG_OP_CLEAR);
-            op->clear.block = s->clear_block;
-            op->clear.first = chunk * s->config.clear_chunk_pages;
-            op->clear.count = MIN(s->config.clear_chunk_pages, b->pages - op->clear.first);
-            s->state = state_cleared;
-            return;
-        }
-    }
-    send_run(s);
 }
 
 void mig_source_ram(MigSource *s, bool final, MigState next)
@@ -152,12 +202,17 @@ void mig_source_ram(MigSource *s, bool final, MigState next)
 
 static void update_rate(MigSource *s, int64_t now)
 {
+    uint64_t pages = s->ram.normal + s->ram.duplicate + s->xbzrle.pages;
     if (now <= s->last_rate_ms + MIG_RATE_PERIOD_MS) {
         return;
     }
+    mig_source_converge(s);
     s->ram.dirty_pages_rate = s->new_dirty * 1000 / (uint64_t)(now - s->last_rate_ms);
+    mig_source_xbzrle_rates(s, pages - s->period_pages);
     s->last_rate_ms = now;
     s->new_dirty = 0;
+    s->period_bytes = mig_source_shown(s);
+    s->period_pages = pages;
 }
 
 static uint64_t fetch(MigSource *s)
@@ -194,10 +249,11 @@ static void state_synced(MigSource *s)
         .at = s->outcome.now,
         .remaining = s->last_sync_bytes,
         .dirty_pages = fresh,
-        .transferred = mig_source_era(s)->transferred_flushed ? s->flushed : s->ram_bytes,
+        .transferred = mig_source_shown(s),
         .dirty_pages_rate = s->ram.dirty_pages_rate,
         .expected_downtime = s->expected_downtime,
         .mbps = s->ram.mbps,
+        .throttle = s->throttle,
     };
     g_array_append_val(s->passes, pass);
     s->state = s->after_sync;

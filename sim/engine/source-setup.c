@@ -89,6 +89,7 @@ static void state_connected(MigSource *s)
         mig_source_command(s, MIG_CMD_OPEN_RETURN_PATH, 0, 0);
         mig_source_command(s, MIG_CMD_PING, 4, MIG_PING_SETUP);
     }
+    mig_source_arm_sync(s);
     mig_source_section(s, MIG_ITEM_START, era->ram_section_id, "ram", 0, MIG_RAM_VERSION);
     mig_source_op(s, MIG_OP_LOG_START);
     s->state = state_log;

@@ -29,12 +29,17 @@ static int64_t expected_downtime(const MigSource *s)
     return bandwidth > 0 ? (int64_t)((double)s->exact_remaining / bandwidth) : INT64_MAX;
 }
 
+uint64_t mig_source_shown(const MigSource *s)
+{
+    return mig_source_era(s)->transferred_flushed ? s->flushed : s->ram_bytes;
+}
+
 static void fill_ram(const MigSource *s, MigRamStats *ram)
 {
     const MigEra *era = mig_source_era(s);
     bool completed = mig_source_completed(s);
     *ram = s->ram;
-    ram->transferred = era->transferred_flushed ? s->flushed : s->ram_bytes;
+    ram->transferred = mig_source_shown(s);
     ram->total = s->ram_total;
     ram->normal_bytes = ram->normal * mig_source_page(s);
     ram->page_size = mig_source_page(s);
@@ -57,4 +62,8 @@ void mig_source_query(const MigSource *s, int64_t now, MigStats *stats)
     stats->downtime = s->downtime;
     stats->expected_downtime = expected_downtime(s);
     fill_ram(s, &stats->ram);
+    stats->has_xbzrle = s->cache && stats->has_ram;
+    stats->xbzrle = s->xbzrle;
+    stats->has_cpu_throttle = s->throttle > 0 && stats->has_ram;
+    stats->cpu_throttle_percentage = s->throttle;
 }

@@ -37,7 +37,13 @@ MigSource *mig_source_new(const MigSourceConfig *config)
     s->blocks = g_new0(MigSourceBlock, s->block_count);
     for (uint32_t i = 0; i < s->block_count; i++) {
         s->blocks[i] = new_block(s, i);
+        s->blocks[i].address = s->ram_total;
         s->ram_total += s->blocks[i].info->used_length;
+    }
+    if (mig_source_has(s, MIG_CAP_XBZRLE)) {
+        s->page = g_malloc(config->memory->page_size);
+        s->delta = g_malloc(config->memory->page_size);
+        mig_source_xbzrle_resize(s);
     }
     s->status = MIG_STATUS_IS_NONE;
     s->last_sent = UINT32_MAX;
@@ -56,6 +62,9 @@ void mig_source_free(MigSource *s)
         mig_bitmap_free(s->blocks[i].uncleared);
     }
     g_array_unref(s->passes);
+    mig_xbzrle_cache_free(s->cache);
+    g_free(s->page);
+    g_free(s->delta);
     g_free(s->blocks);
     g_free(s->queue);
     g_free(s->machine);
@@ -181,6 +190,7 @@ bool mig_source_step_fails(MigSource *s, MigStep step)
 const MigOp *mig_source_next(MigSource *s, const MigOutcome *outcome)
 {
     s->outcome = *outcome;
+    mig_source_xbzrle_resize(s); /* not while an operation may be sending a page of the cache */
     s->queued += outcome->queued_bytes;
     s->flushed += outcome->flushed;
     if (outcome->interrupt == MIG_INTERRUPT_ERROR && !s->ending) {
@@ -197,6 +207,8 @@ const MigOp *mig_source_next(MigSource *s, const MigOutcome *outcome)
     s->current = s->queue[s->queue_head++];
     if (s->current.op.kind == MIG_OP_SEND) {
         s->current.op.send.record = &s->current.record;
+    } else if (s->current.op.kind == MIG_OP_SEND_PAGE && s->current.op.page.record) {
+        s->current.op.page.record = &s->current.record;
     }
     return &s->current.op;
 }

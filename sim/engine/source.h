@@ -32,6 +32,7 @@ typedef struct MigPass {
     uint64_t dirty_pages_rate;
     int64_t expected_downtime; /* ms */
     double mbps;
+    unsigned throttle; /* percent, after it */
 } MigPass;
 
 /* Keeps copies of what |config| points to, but for memory. Never NULL. */

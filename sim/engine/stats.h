@@ -28,6 +28,13 @@ typedef struct MigRamStats {
     bool has_phase_bytes;
 } MigRamStats;
 
+typedef struct MigXbzrleStats {
+    uint64_t cache_size;
+    uint64_t bytes, pages; /* of deltas and their headers; of hits, whatever became of them */
+    uint64_t cache_miss, overflow;
+    double cache_miss_rate, encoding_rate; /* of the last period of the dirty rate */
+} MigXbzrleStats;
+
 typedef struct MigStats {
     const char *status;
     const char *error_desc; /* NULL: none; the source's */
@@ -39,6 +46,10 @@ typedef struct MigStats {
     int64_t expected_downtime; /* ms */
     bool has_ram;
     MigRamStats ram;
+    bool has_xbzrle;
+    MigXbzrleStats xbzrle;
+    bool has_cpu_throttle;
+    uint64_t cpu_throttle_percentage;
 } MigStats;
 
 #endif

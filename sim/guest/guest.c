@@ -29,6 +29,7 @@ typedef struct GuestBlock {
     uint64_t key; /* of the random words of its initial content */
     MigPageMap written;
     MigBitmap *log;
+    MigBitmap *reported; /* KVM_MANUAL: bits of the log that a sync saw and clear() may drop */
 } GuestBlock;
 
 struct MigGuest {
@@ -227,6 +228,7 @@ static void memory_log_start(MigMemory *m)
     MigGuest *g = look(m);
     for (uint32_t i = 0; i < g->block_count; i++) {
         mig_bitmap_clear_range(g->blocks[i].log, 0, g->blocks[i].pages);
+        mig_bitmap_clear_range(g->blocks[i].reported, 0, g->blocks[i].pages);
     }
     g->logging = true;
 }
@@ -253,14 +255,31 @@ static uint64_t memory_sync(MigMemory *m, uint32_t block, MigBitmap *dirty)
 {
     MigGuest *g = look(m);
     MigBitmap *log = g->blocks[block].log;
-    return g->tracking == MIG_TRACKING_KVM_MANUAL ? merge(dirty, log) : mig_bitmap_move(dirty, log);
+    if (g->tracking != MIG_TRACKING_KVM_MANUAL) {
+        return mig_bitmap_move(dirty, log);
+    }
+    merge(g->blocks[block].reported, log);
+    return merge(dirty, log);
+}
+
+/* As KVM_CLEAR_DIRTY_LOG: what was written since the sync, and not before, stays for the next. */
+static void drop_reported(GuestBlock *b, uint64_t from, uint64_t end)
+{
+    for (uint64_t i = mig_bitmap_next(b->reported, from); i < end;
+         i = mig_bitmap_next(b->reported, i)) {
+        uint64_t w = i / 64, left = end - w * 64;
+        uint64_t mask = mig_bitmap_word(b->reported, w) & ~0ull << i % 64;
+        mask &= left < 64 ? (1ull << left) - 1 : ~0ull;
+        mig_bitmap_clear_mask(b->log, w, mask);
+        mig_bitmap_clear_mask(b->reported, w, mask);
+    }
 }
 
 static void memory_clear(MigMemory *m, uint32_t block, uint64_t first, uint64_t count)
 {
     MigGuest *g = look(m);
     if (g->tracking == MIG_TRACKING_KVM_MANUAL) {
-        mig_bitmap_clear_range(g->blocks[block].log, first, count);
+        drop_reported(&g->blocks[block], first, first + count);
     }
 }
 
@@ -321,6 +340,7 @@ static void begin_block(MigGuest *g, uint32_t index, const MigGuestBlock *from, 
     b->pages = from->memory.used_length / g->memory.page_size;
     b->key = mig_prng_key(seed, "content", index);
     b->log = mig_bitmap_new(b->pages);
+    b->reported = mig_bitmap_new(b->pages);
 }
 
 static bool overlap(const MigWorkload *a, const MigWorkload *b)
@@ -369,6 +389,7 @@ void mig_guest_free(MigGuest *g)
     for (uint32_t i = 0; g && i < g->block_count; i++) {
         mig_page_map_clear(&g->blocks[i].written);
         mig_bitmap_free(g->blocks[i].log);
+        mig_bitmap_free(g->blocks[i].reported);
         g_free(g->blocks[i].content);
     }
     if (g) {

@@ -15,6 +15,7 @@
 #define MIG_COSTS(X)                                                                         \
     X(zero_page, 165000, "ps, a page found to be zero")                                      \
     X(normal_page, 1500000, "ps, a page found not to be zero, and its copy into the socket") \
+    X(xbzrle_page, 1000000, "ps, a page looked up in the XBZRLE cache, and its delta")       \
     X(scan, 0, "ps, a clean page that the search passes")                                    \
     X(sync_base, 30000, "ns, a dirty bitmap sync")                                           \
     X(sync_gib, 30000, "ns, the same per GiB of guest memory")                               \
@@ -26,6 +27,7 @@
     X(devices, 1000000, "ns, saving the state of all devices")                               \
     X(receive_zero, 0, "ps, the receiver: a zero page")                                      \
     X(receive_page, 1200000, "ps, the receiver: a normal page")                              \
+    X(receive_delta, 500000, "ps, the receiver: an XBZRLE page")                             \
     X(first_touch, 700000, "ps, the receiver: the first write to a page, on top of it")      \
     X(load_devices, 1200000, "ns, the receiver: devices, until its guest runs")
 

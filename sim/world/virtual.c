@@ -246,6 +246,28 @@ static bool send_page(MigVirtual *v, const MigOp *op, uint64_t page, bool named)
     return zero;
 }
 
+/* A page that the engine has looked at; its bytes are copied into the buffer. */
+static void do_page(MigVirtual *v, const MigOp *op)
+{
+    const MigRecord *r = op->page.record;
+    const MigCosts *c = &v->config.costs, *rc = &v->config.receiver;
+    bool zero = r && r->type == MIG_REC_RAM_ZERO, normal = r && r->type == MIG_REC_RAM_PAGE;
+    spend_ps(v, zero ? c->zero_page : c->xbzrle_page + (normal ? c->normal_page : 0));
+    if (!r) {
+        return;
+    }
+    size_t n = mig_record_encode(r, v->encoded, MIG_ENCODED_MAX);
+    uint64_t name = r->ram.cont ? 0 : r->ram.name.len;
+    v->work += (uint64_t)(zero ? rc->receive_zero : normal ? rc->receive_page : rc->receive_delta);
+    append(v, v->encoded, n);
+    append(v, op->page.payload, r->payload);
+    uint64_t out = mig_outbuf_put(&v->outbuf, r->ram.cont ? 8 : 9);
+    out += name ? mig_outbuf_put_piece(&v->outbuf, name) : 0;
+    out += mig_outbuf_put(&v->outbuf, n - (r->ram.cont ? 8 : 9) - name);
+    out += r->payload ? mig_outbuf_put_piece(&v->outbuf, r->payload) : 0;
+    flushed(v, out);
+}
+
 static void do_pages(MigVirtual *v, const MigOp *op, MigOutcome *out)
 {
     uint64_t queued = v->outbuf.queued, flushed_at = v->outbuf.flushed;
@@ -341,6 +363,9 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
         break;
     case MIG_OP_SEND_PAGES:
         do_pages(v, op, out);
+        break;
+    case MIG_OP_SEND_PAGE:
+        do_page(v, op);
         break;
     case MIG_OP_FLUSH:
         flushed(v, mig_outbuf_flush(&v->outbuf));

@@ -16,36 +16,37 @@ import peer
 MIB = 1 << 20
 
 
-def scenario(version, machine, blocks):
+def scenario(version, machine, blocks, capabilities, write):
     """Blocks: [(name, bytes)]. A few pages of each are rewritten and blanked all the time, faster than
     the downtime allows, until enough passes have been made and the downtime is raised."""
     ram = [{"name": name, "size": size,
             "content": [{"offset": 0, "length": size // 2, "kind": "random"}]}
            for name, size in blocks]
     workload = [{"block": name, "offset": size // 4, "length": "256k", "pattern": "random",
-                 "rate": 3000, "pace": "clock", "write": write}
-                for name, size in blocks for write in ("page", "zero")]
+                 "rate": 3000, "pace": "clock", "write": kind}
+                for name, size in blocks for kind in (write, "zero")]
     return {"schema": "migbench-scenario-1", "qemu": version, "seed": 20,
             "guest": {"machine": machine, "ram": ram, "workload": workload},
             "link": {"bandwidth": "200Mbit/s", "latency": "100us",
                      "send-buffer": "128k", "receive-buffer": "128k"},
-            "parameters": {"downtime-limit": 1},
+            "capabilities": capabilities, "parameters": {"downtime-limit": 1},
             "events": [{"after-pass": 10, "do": "migrate-set-parameters",
                         "arguments": {"downtime-limit": 300}}],
             "limit": "60s"}
 
 
-def simulate(version, machine, blocks, folder):
+def simulate(version, machine, blocks, folder, capabilities, write):
     """Returns (stream, {block: final memory of the simulator's source}, result)."""
     path = {what: os.path.join(folder, f"{machine}-{version}.{what}")
             for what in ("json", "mig", "result")}
     with open(path["json"], "w", encoding="utf-8") as file:
-        json.dump(scenario(version, machine, blocks), file)
+        json.dump(scenario(version, machine, blocks, capabilities, write), file)
     dumps = {name: os.path.join(folder, f"{machine}-{version}.{name}") for name, _ in blocks}
     arguments = ["sim", path["json"], "--stream", path["mig"], "--result", path["result"]]
     for name, file in dumps.items():
         arguments += ["--dump", f"{name}={file}"]
     peer.migbench(*arguments)
+    peer.migbench("check", path["mig"])
     with open(path["result"], encoding="utf-8") as file:
         result = json.load(file)
     return path["mig"], {name: peer.read(file) for name, file in dumps.items()}, result
@@ -72,9 +73,9 @@ def expect_worth_loading(stream, blocks, result):
     return f"{passes} passes, {len(walker.page_order)} pages sent, {len(history)} different ones"
 
 
-def loads(version, machine, blocks, space):
+def loads(version, machine, blocks, space, capabilities, write="page"):
     peer.path_of(version)
-    stream, memory, result = simulate(version, machine, blocks, space.files)
+    stream, memory, result = simulate(version, machine, blocks, space.files, capabilities, write)
     notes = [expect_worth_loading(stream, blocks, result)]
     with peer.Peer(version, peer.machine_argv(machine, blocks, space.memory)
                    + ["-incoming", "defer"]) as destination:
@@ -95,9 +96,11 @@ def main():
     with peer.Workspace() as space:
         for version in peer.VERSIONS:
             tap.run(f"/live/load-simulated/none/{version}", loads, version, "none",
-                    [("ram", 8 * MIB)], space)
+                    [("ram", 8 * MIB)], space, {})
+            tap.run(f"/live/load-simulated/xbzrle/{version}", loads, version, "none",
+                    [("ram", 8 * MIB)], space, {"xbzrle": True}, "bytes:90")
             tap.run(f"/live/load-simulated/pc-two-blocks/{version}", loads, version,
-                    f"pc-i440fx-{version}", [("pc.ram", 8 * MIB), ("dimm0", 4 * MIB)], space)
+                    f"pc-i440fx-{version}", [("pc.ram", 8 * MIB), ("dimm0", 4 * MIB)], space, {})
     return tap.done()
 
 
