@@ -8,6 +8,7 @@
 
 const MigCommandEntry mig_sim_commands[] = {
     { "sim", "simulate a migration", mig_cmd_sim },
+    { "sweep", "simulate many: grids, samples, shares of a cluster", mig_cmd_sweep },
     { "source", "migrate a synthetic guest to a real destination", mig_cmd_source },
     { "dest", "load what a real source sends", mig_cmd_dest },
     { NULL },

@@ -6,5 +6,6 @@
 int mig_cmd_sim(int argc, char **argv);
 int mig_cmd_source(int argc, char **argv);
 int mig_cmd_dest(int argc, char **argv);
+int mig_cmd_sweep(int argc, char **argv);
 
 #endif

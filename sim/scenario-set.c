@@ -8,9 +8,9 @@
 
 #include "sim/scenario.h"
 
-static bool fail(GError **error, const char *assignment, const char *why, const char *what)
+static bool fail(GError **error, const char *name, const char *why, const char *what)
 {
-    g_set_error(error, MIG_READER_ERROR, 0, "--set %s: %s%s", assignment, why, what);
+    g_set_error(error, MIG_READER_ERROR, 0, "%s: %s%s", name, why, what);
     return false;
 }
 
@@ -87,21 +87,19 @@ static void put(json_object *at, const char *name, json_object *v)
     }
 }
 
-bool mig_scenario_set(json_object *root, const char *assignment, GError **error)
+/* Takes |v| over, also when it fails. |name| is what the message begins with. */
+static bool set_at(json_object *root, const char *path, json_object *v, const char *name,
+                   GError **error)
 {
-    const char *equals = strchr(assignment, '=');
-    if (!equals || equals == assignment) {
-        return fail(error, assignment, "expected PATH=VALUE, such as link.bandwidth=1Gbit/s", "");
-    }
-    g_autofree char *path = g_strndup(assignment, (gsize)(equals - assignment));
     g_auto(GStrv) names = split_path(path);
     json_object *at = root, *next;
     for (guint i = 0; names[i]; i++) {
         if (!get(at, names[i], &next)) {
-            return fail(error, assignment, "there is no ", names[i]);
+            json_object_put(v);
+            return fail(error, name, "there is no ", names[i]);
         }
         if (!names[i + 1]) {
-            put(at, names[i], parse_value(equals + 1));
+            put(at, names[i], v);
             return true;
         }
         if (!next) {
@@ -110,5 +108,22 @@ bool mig_scenario_set(json_object *root, const char *assignment, GError **error)
         }
         at = next;
     }
-    return true;
+    json_object_put(v);
+    return fail(error, name, "the path is empty", "");
+}
+
+bool mig_scenario_set(json_object *root, const char *assignment, GError **error)
+{
+    g_autofree char *name = g_strconcat("--set ", assignment, NULL);
+    const char *equals = strchr(assignment, '=');
+    if (!equals || equals == assignment) {
+        return fail(error, name, "expected PATH=VALUE, such as link.bandwidth=1Gbit/s", "");
+    }
+    g_autofree char *path = g_strndup(assignment, (gsize)(equals - assignment));
+    return set_at(root, path, parse_value(equals + 1), name, error);
+}
+
+bool mig_scenario_set_value(json_object *root, const char *path, json_object *v, GError **error)
+{
+    return set_at(root, path, v, path, error);
 }

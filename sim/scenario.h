@@ -118,6 +118,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigScenario, mig_scenario_free)
  * "guest.ram.0.size=1G". A value that is JSON is taken as such, anything else as a string. */
 bool mig_scenario_set(json_object *root, const char *assignment, GError **error);
 
+/* The same with a path and a value, which is taken over, also by a failure. */
+bool mig_scenario_set_value(json_object *root, const char *path, json_object *v, GError **error);
+
 /* The guest that it describes; |now| as in MigGuestConfig. The scenario must outlive it. */
 MigGuest *mig_scenario_guest(const MigScenario *s, const int64_t *now);
 
