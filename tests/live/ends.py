@@ -168,10 +168,12 @@ def expect_no_leak(result, lent=0):
 def expect_pages_turned(stream, blocks):
     """In each block a page was sent full, then zero, then full again."""
     walker = peer.walk.Walker(stream).walk()
-    history = {}
+    history = {}  # of each page, without what repeats
     for block, page, kind in walker.page_order:
-        history.setdefault((block, page), []).append(kind == "zero")
+        sent = history.setdefault((block, page), [])
+        if not sent or sent[-1] != (kind == "zero"):
+            sent.append(kind == "zero")
     for name, _ in blocks:
-        sent = [h for (block, _), h in history.items() if block == name]
-        if not any(h[n:n + 3] == [False, True, False] for h in sent for n in range(len(h))):
+        turns = [h for (block, _), h in history.items() if block == name]
+        if not any(h[n:n + 3] == [False, True, False] for h in turns for n in range(len(h))):
             raise peer.Fail(f"no page of '{name}' turned zero and back")

@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Real QEMU migrates to `migbench dest` over every transport that both know, with and without a
+return path, while its memory is rewritten (through qtest, which marks what it writes as a device
+does). Our memory is then QEMU's, and query-migrate there agrees with what we counted.
+"""
+import os
+import random
+import re
+import sys
+import time
+
+import ends
+import peer
+
+TRANSPORTS = ("tcp", "unix", "exec", "fd", "file")
+BLOCKS = [("pc.ram", 16 * ends.MIB), ("dimm0", 4 * ends.MIB)]
+ADDRESSES = {"pc.ram": 0, "dimm0": 1 << 32}
+RUNNING = ("setup", "active", "pre-switchover", "device", "none", None)
+
+
+def make_memory(space, blocks):
+    """Half random, half zero; QEMU maps the files."""
+    for name, size in blocks:
+        with open(os.path.join(space.memory, name), "wb") as file:
+            file.write(random.Random(name).randbytes(size // 2))
+            file.truncate(size)
+
+
+def rewrite_while_active(qemu, blocks):
+    """A quarter of each block is written all the time, one half of it full and the other zero; the
+    halves change over when a whole pass has seen them. After four changes the downtime is raised.
+    Each pass has more full pages than a window lets through, so that none is too short for us.
+    Nothing is written behind the pause: what comes after the last sync would be QEMU's alone."""
+    phase = since = 0
+    continued = False
+    while True:
+        status = qemu.status()
+        if status.get("status") not in RUNNING:
+            return status
+        count = status.get("ram", {}).get("dirty-sync-count", 0)
+        if status.get("status") == "pre-switchover" and not continued:
+            qemu.qmp("migrate-continue", state="pre-switchover")
+            continued = True
+        elif phase > 3:
+            qemu.set_parameters({"downtime-limit": 1000})
+            time.sleep(0.005)
+        elif status.get("status") == "active":
+            if count > since + 1:
+                phase, since = phase + 1, count
+            for name, size in blocks:
+                for half in (0, 1):
+                    qemu.fill(ADDRESSES[name] + size // 4 + half * (size // 8), size // 8,
+                              5 * ((phase + half) % 2))
+
+
+def ram_blocks(qemu):
+    """[(name, used length, longest length)] as the monitor tells."""
+    text = qemu.qmp("human-monitor-command", command_line="info ramblock")
+    found = re.findall(r"^\s*(\S+)\s+\d+ \w+\s+0x\w+\s+0x(\w+)\s+0x(\w+)", text, re.M)
+    return [(name, int(used, 16), int(longest, 16)) for name, used, longest in found]
+
+
+def dest_scenario(version, machine, blocks, return_path):
+    ram = [{"name": name, "size": used} | ({"max-size": longest} if longest > used else {})
+           for name, used, longest in blocks]
+    return {"schema": "migbench-scenario-1", "qemu": version,
+            "guest": {"machine": machine, "ram": ram}, "capabilities": {"return-path": return_path}}
+
+
+def expect_agreement(version, status, result):
+    """Their query-migrate against our counters."""
+    ram, ours = status["ram"], result["destination"]
+    for key in ("normal", "duplicate"):
+        if ram[key] != ours[key]:
+            raise peer.Fail(f"{key}: QEMU says {ram[key]}, we counted {ours[key]}")
+    bytes_of = ours["bytes"]
+    if version in ("5.2", "7.2"):
+        # What RAM made: pages, end marks of all sections but the last, and names of blocks, of which
+        # we know the number only roughly.
+        bytes_of = ours["normal"] * 4104 + ours["duplicate"] * 9 + 8 * (ours["sections"] - 1)
+        names = ram["transferred"] - bytes_of
+        bytes_of += names if 0 < names < 8 * 32 * ram["dirty-sync-count"] else 0
+    if ram["transferred"] != bytes_of:
+        raise peer.Fail(f"QEMU says {ram['transferred']} bytes, we counted {bytes_of}")
+    if ram["dirty-sync-count"] < 4:
+        raise peer.Fail(f"only {ram['dirty-sync-count']} passes")
+    return (f"{ram['dirty-sync-count']} passes, {ram['normal']} normal, {ram['duplicate']} zero, "
+            f"{ours['bytes']} bytes")
+
+
+def start(qemu, return_path):
+    qemu.set_capabilities(["events", "pause-before-switchover"] + (["return-path"] if return_path else []))
+    qemu.set_parameters({"max-bandwidth": 20000000, "downtime-limit": 1})
+
+
+def migrate(version, kind, return_path, space):
+    peer.path_of(version)
+    machine, blocks = f"pc-i440fx-{version}", BLOCKS
+    make_memory(space, blocks)
+    file, result = (os.path.join(space.files, f) for f in ("scenario.json", "result.json"))
+    monitor = os.path.join(space.files, "monitor")
+    argv = peer.machine_argv(machine, blocks, space.memory)
+    argv += ["-qmp", f"unix:{monitor},server,nowait"]
+    with ends.Wire(kind, space.files) as wire, \
+            peer.Peer(version, argv, qtest=True) as qemu:
+        described = ram_blocks(qemu)
+        ends.save(file, dest_scenario(version, machine, described, return_path))
+        arguments = ["dest", "--scenario", file, "--uri", wire.dest, "--result", result]
+        for name, _, _ in described:
+            arguments += ["--dump", f"{name}={os.path.join(space.files, dump_name(name))}"]
+        start(qemu, return_path)
+        if kind == "file":
+            if version in ("5.2", "7.2"):  # they have no such transport
+                wire.source = f"exec:cat > {wire.path}"
+            wire.migrate(qemu, monitor)
+            status = rewrite_while_active(qemu, blocks)
+            ends.expect_pages_turned(peer.read(wire.path), blocks)
+        with ends.Program(*arguments, fds=wire.dest_fds) as dest:
+            dest.listening()
+            if kind != "file":
+                wire.migrate(qemu, monitor)
+                wire.handed_over()
+                status = rewrite_while_active(qemu, blocks)
+            dest.finish()
+        if status["status"] != "completed":
+            raise peer.Fail(f"QEMU says {status}: {qemu.error_text()}")
+        for name, _ in blocks:
+            peer.expect_equal_memory(f"{machine}, block '{name}' of QEMU {version}",
+                                     peer.read(os.path.join(space.files, dump_name(name))),
+                                     peer.read(os.path.join(space.memory, name)))
+    for name, _ in blocks:
+        os.unlink(os.path.join(space.memory, name))
+    outcome = ends.load(result)
+    ends.expect_no_leak(outcome, lent=kind == "fd")
+    return [f"{len(described)} blocks, {outcome['destination']['devices']} devices, "
+            + expect_agreement(version, status, outcome)]
+
+
+def dump_name(block):
+    return "dump-" + re.sub(r"\W", "-", block)
+
+
+def main():
+    tap = peer.Tap()
+    with peer.Workspace() as space:
+        for version in peer.VERSIONS:
+            for kind in TRANSPORTS:
+                for return_path in (False, True) if kind in ("tcp", "unix", "fd") else (False,):
+                    tap.run(f"/live/dest/{version}/{kind}{'/return-path' if return_path else ''}",
+                            migrate, version, kind, return_path, space)
+    return tap.done()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
