@@ -222,6 +222,22 @@ void mig_check_want_payload(MigCheck *check)
     check->want_payload = true;
 }
 
+uint32_t mig_check_block(const MigCheck *check, MigStr name)
+{
+    for (uint32_t i = 0; i < mig_decoder_block_count(check->main); i++) {
+        if (mig_str_equal(mig_decoder_block(check->main, i)->name, name)) {
+            return i;
+        }
+    }
+    return UINT32_MAX;
+}
+
+uint32_t mig_check_packet_block(const MigCheck *check, const MigRecordMultifd *packet)
+{
+    MigStr name = { packet->name, (uint32_t)strnlen(packet->name, sizeof(packet->name)) };
+    return mig_check_block(check, name);
+}
+
 /* ---- the run ---- */
 
 static void learn_command(MigFacts *facts, const MigRecordCommand *c)
@@ -435,7 +451,9 @@ static void select_channel(MigCheck *check, unsigned channel)
     check->main = mig_recording_main(m);
     check->facts.multifd |= check->kind == MIG_CHANNEL_MULTIFD;
     check->facts.return_path |= check->kind == MIG_CHANNEL_RETURN_PATH;
-    check->facts.preempt |= check->kind == MIG_CHANNEL_PREEMPT;
+    for (unsigned i = 0; i < mig_recording_channel_count(m); i++) {
+        check->facts.preempt |= mig_recording_channel_kind(m, i) == MIG_CHANNEL_PREEMPT;
+    }
     check->facts.broken |= mig_recording_channel_generation(m, channel) > 0;
 }
 

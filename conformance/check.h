@@ -127,6 +127,9 @@ void mig_check_not_applicable(MigCheck *check, const MigRule *rule, const char *
 void mig_check_inconclusive(MigCheck *check, const MigRule *rule, const char *reason);
 /* Has the payload of the current record brought to the groups' payload(). */
 void mig_check_want_payload(MigCheck *check);
+/* The block of the main channel's list with that name; UINT32_MAX: there is none. */
+uint32_t mig_check_block(const MigCheck *check, MigStr name);
+uint32_t mig_check_packet_block(const MigCheck *check, const MigRecordMultifd *packet);
 MigRuleResult *mig_check_result(MigCheck *check, const MigRule *rule);
 
 const char *mig_verdict_name(MigVerdict verdict);

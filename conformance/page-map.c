@@ -113,6 +113,18 @@ bool mig_page_map_set(MigPageMap *map, uint32_t block, uint64_t page)
     return false;
 }
 
+bool mig_page_map_is_set(const MigPageMap *map, uint32_t block, uint64_t page)
+{
+    const Block *b = block < map->blocks->len ? &g_array_index(map->blocks, Block, block) : NULL;
+    uint64_t index = page / MIG_PAGE_MAP_CHUNK;
+
+    if (!b || index >= b->count || !b->chunks[index]) {
+        return false;
+    }
+    return b->chunks[index] == FULL ||
+           (b->chunks[index]->words[page % MIG_PAGE_MAP_CHUNK / 64] >> page % 64 & 1);
+}
+
 static uint64_t chunk_first_clear(const Chunk *c)
 {
     for (uint64_t w = 0; w < WORDS; w++) {

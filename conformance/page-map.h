@@ -21,6 +21,9 @@ void mig_page_map_free(MigPageMap *map);
 /* Sets the bit and says whether it was set before. Past the cap: false, and overflowed. */
 bool mig_page_map_set(MigPageMap *map, uint32_t block, uint64_t page);
 
+/* False too past the cap. */
+bool mig_page_map_is_set(const MigPageMap *map, uint32_t block, uint64_t page);
+
 /* The lowest page below |pages| that is not set; |pages| if all are. */
 uint64_t mig_page_map_first_clear(const MigPageMap *map, uint32_t block, uint64_t pages);
 

@@ -98,6 +98,13 @@ extern const MigRuleGroup mig_rules_device;
 extern const MigRuleGroup mig_rules_command;
 extern const MigRuleGroup mig_rules_ram;
 extern const MigRuleGroup mig_rules_page;
+extern const MigRuleGroup mig_rules_multifd;
+extern const MigRuleGroup mig_rules_multifd_sync;
+extern const MigRuleGroup mig_rules_mapped;
+extern const MigRuleGroup mig_rules_return_path;
+extern const MigRuleGroup mig_rules_postcopy;
+extern const MigRuleGroup mig_rules_recovery;
+extern const MigRuleGroup mig_rules_iterable;
 
 /* All groups, ended by NULL, in the order in which they see a record. */
 extern const MigRuleGroup *const mig_catalogue[];

@@ -4,6 +4,7 @@
 
 #include "conformance/check.h"
 #include "stream/bytes.h"
+#include "stream/vmstate-devices.h"
 
 enum {
     GLOBALSTATE_PRESENT,
@@ -13,6 +14,7 @@ enum {
     GLOBALSTATE_NAME,
     GLOBALSTATE_SIZE,
     GLOBALSTATE_FILL,
+    STATE_VALID,
     RULE_COUNT
 };
 
@@ -94,6 +96,16 @@ static const MigRule rules[RULE_COUNT] = {
         .why = "nothing is stored there",
         .killed_by = "globalstate-fill",
     },
+    [STATE_VALID] = {
+        .id = "DEVICE-STATE-VALID",
+        .title = "timer and cpu_common hold what those devices load",
+        .level = MIG_LEVEL_MUST,
+        .authority = MIG_AUTHORITY_LOADER,
+        .reaction = MIG_REACTION_REJECTS,
+        .source = "10 Device state; vmstate_load_state()",
+        .why = "a device that refuses its state ends the load",
+        .killed_by = "timer-subsection",
+    },
 };
 
 static const char *const run_states[] = {
@@ -107,7 +119,24 @@ static const char *const run_states[] = {
 #define NAME_BYTES 100u /* 32 since 9.0: names are shorter than that anyway */
 #define FILL_AT    38u  /* behind has_vm_was_suspended and vm_was_suspended, since 9.0 */
 
+static const MigFaultRule faults[] = { { MIG_FAULT_DEVICE_STATE, STATE_VALID } };
+
+/* Devices whose layout is known; their form hardly depends on the version. */
+typedef struct Known {
+    const char *idstr;
+    const MigVmsd *(*vmsd)(unsigned major, unsigned minor);
+} Known;
+
+static const Known known[] = {
+    { "timer", mig_vmsd_timer },
+    { "cpu_common", mig_vmsd_cpu_common },
+};
+
+#define NEWEST_MAJOR 10u
+
 typedef struct Devices {
+    const Known *device; /* the section being read, if it is one of them */
+    int version;
     bool current; /* the section being read is globalstate */
     bool seen, last;
     uint64_t at;
@@ -120,6 +149,13 @@ static void on_section(MigCheck *check, Devices *s, const MigRecord *r)
     s->current = full && mig_str_equal(r->section.idstr, mig_str("globalstate"));
     if (full) {
         s->last = s->current;
+    }
+    s->device = NULL;
+    s->version = (int)r->section.version;
+    for (size_t i = 0; full && i < G_N_ELEMENTS(known); i++) {
+        if (mig_str_equal(r->section.idstr, mig_str(known[i].idstr))) {
+            s->device = &known[i];
+        }
     }
     if (!s->current) {
         return;
@@ -143,7 +179,7 @@ static void record(MigCheck *check, void *state, const MigRecord *r)
 
     if (r->type == MIG_REC_SECTION) {
         on_section(check, s, r);
-    } else if (s->current && r->payload == BODY_BYTES) {
+    } else if (s->device || (s->current && r->payload == BODY_BYTES)) {
         mig_check_want_payload(check);
     } else if (s->current) {
         mig_check_find(check, &rules[GLOBALSTATE_LENGTH], r->offset, "104 bytes",
@@ -171,11 +207,29 @@ static void check_fill(MigCheck *check, const MigRecord *r, const uint8_t *data)
     }
 }
 
+static void check_state(MigCheck *check, const Devices *s, const MigRecord *r, const uint8_t *data)
+{
+    union {
+        MigTimerState timer;
+        MigCpuCommon cpu;
+    } state = { 0 };
+    MigDiagnosis why = { 0 };
+
+    if (!mig_vmstate_load_body(s->device->vmsd(NEWEST_MAJOR, 0), &state, s->version, data,
+                               r->payload, &why)) {
+        mig_check_find(check, &rules[STATE_VALID], r->offset + why.offset, why.expected, "%s",
+                       why.found);
+    }
+}
+
 static void payload(MigCheck *check, void *state, const MigRecord *r, const uint8_t *data)
 {
     Devices *s = state;
     const char *name = (const char *)data + NAME_AT;
 
+    if (r->type == MIG_REC_BODY && s->device) {
+        check_state(check, s, r, data);
+    }
     if (!s->current || r->type != MIG_REC_BODY) {
         return;
     }
@@ -212,6 +266,8 @@ const MigRuleGroup mig_rules_device = {
     .layer = "device",
     .rules = rules,
     .rule_count = RULE_COUNT,
+    .faults = faults,
+    .fault_count = G_N_ELEMENTS(faults),
     .state_size = sizeof(Devices),
     .wanted = MIG_WANT(SECTION) | MIG_WANT(BODY),
     .record = record,

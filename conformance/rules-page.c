@@ -273,7 +273,9 @@ static void record(MigCheck *check, void *state, const MigRecord *r)
     if (G_UNLIKELY(s->in_start)) {
         mig_check_find(check, &rules[START_PAGELESS], r->offset, "no page in START", "a page");
     }
-    if (G_UNLIKELY(!r->ram.cont && s->block == r->ram.block + 1)) {
+    /* 7.2 names every page's block behind one of the preempt channel. */
+    if (G_UNLIKELY(!r->ram.cont && s->block == r->ram.block + 1) &&
+        !(check->facts.preempt && check->facts.running)) {
         mig_check_find(check, &rules[CONTINUE_CANONICAL], r->offset, "CONTINUE",
                        "the name \"%.*s\" again", (int)r->ram.name.len, r->ram.name.text);
     }

@@ -109,7 +109,9 @@ static const MigRule rules[RULE_COUNT] = {
     },
 };
 
-static const MigFaultRule faults[] = { { MIG_FAULT_VMDESC_LENGTH, LENGTH_SANE } };
+static const MigFaultRule faults[] = { { MIG_FAULT_VMDESC_LENGTH, LENGTH_SANE },
+                                       { MIG_FAULT_VMDESC_JSON, TEXT_VALID },
+                                       { MIG_FAULT_BODY_DESCRIPTION, SIZES_AGREE } };
 
 #define LIMIT 65536u /* devices that are remembered */
 

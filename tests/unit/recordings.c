@@ -161,8 +161,9 @@ GByteArray *mig_test_recording_bytes(const MigTestRecording *t, const char *chan
     return t->bytes->pdata[channel_of(t, channel)];
 }
 
-/* The chunk that holds the byte at |at| becomes longer by |n|, or shorter. */
-static void resize_chunk(MigTestRecording *t, guint channel, uint64_t at, int64_t n)
+/* The chunk that holds the byte at |at| becomes longer by |more|, it and the next lose |less|. */
+static void resize_chunks(MigTestRecording *t, guint channel, uint64_t at, uint64_t more,
+                          uint64_t less)
 {
     uint64_t seen = 0;
     MigTestChunk *last = NULL;
@@ -172,14 +173,20 @@ static void resize_chunk(MigTestRecording *t, guint channel, uint64_t at, int64_
         if (chunk->channel != channel) {
             continue;
         }
-        last = chunk;
-        seen += chunk->n;
-        if (seen > at && (n >= 0 || (int64_t)chunk->n >= -n)) {
-            break;
+        uint64_t begin = seen, end = seen += chunk->n;
+        if (less && end > at) {
+            uint64_t step = MIN(less, end - MAX(begin, at));
+            chunk->n -= step;
+            less -= step;
         }
+        if (more && end > at) {
+            chunk->n += more;
+            more = 0;
+        }
+        last = chunk;
     }
     g_assert_nonnull(last);
-    last->n = (uint64_t)((int64_t)last->n + n);
+    last->n += more;
 }
 
 void mig_test_recording_replace(MigTestRecording *t, const char *channel, uint64_t at, unsigned cut,
@@ -201,7 +208,7 @@ void mig_test_recording_replace(MigTestRecording *t, const char *channel, uint64
     if (behind) {
         g_byte_array_append(bytes, rest, behind);
     }
-    resize_chunk(t, index, at, (int64_t)n - (int64_t)cut);
+    resize_chunks(t, index, at, n, cut);
 }
 
 /* ---- opening ---- */

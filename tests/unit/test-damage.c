@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "tests/unit/damage-channels.h"
 #include "tests/unit/damage.h"
 #include "tests/unit/traces.h"
 
@@ -188,6 +189,11 @@ static void test_rows_are_named(void)
 static bool is_row(const char *name, const char *rule)
 {
     for (const MigDamage *row = mig_damages; row->name; row++) {
+        if (strcmp(row->name, name) == 0 && strcmp(row->rule, rule) == 0) {
+            return true;
+        }
+    }
+    for (const MigChannelDamage *row = mig_channel_damages; row->name; row++) {
         if (strcmp(row->name, name) == 0 && strcmp(row->rule, rule) == 0) {
             return true;
         }
