@@ -285,7 +285,7 @@ static MigStep take_xbzrle(MigDecoder *d, MigCursor *c, MigRecord *r)
 static MigStep take_compressed(MigDecoder *d, MigCursor *c, MigRecord *r)
 {
     char found[48];
-    uint32_t limit = MIG_LIMIT_COMPRESSED(d->shared->page_size);
+    uint32_t limit = mig_limit_compressed(d->shared->page_size);
 
     r->type = MIG_REC_RAM_COMPRESS;
     r->payload = mig_take_be32(c);
