@@ -29,6 +29,8 @@ typedef struct MigChannelDamage {
 #define AT_END      (1 << 30)
 #define ANYWHERE    ((1 << 30) + 1)
 
-extern const MigChannelDamage mig_channel_damages[]; /* ended by a row without a name */
+/* Each ended by a row without a name. */
+extern const MigChannelDamage mig_channel_damages[];
+extern const MigChannelDamage mig_other_damages[];
 
 #endif

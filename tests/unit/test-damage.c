@@ -186,6 +186,16 @@ static void test_rows_are_named(void)
     }
 }
 
+static bool is_channel_row(const MigChannelDamage *rows, const char *name, const char *rule)
+{
+    for (const MigChannelDamage *row = rows; row->name; row++) {
+        if (strcmp(row->name, name) == 0 && strcmp(row->rule, rule) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_row(const char *name, const char *rule)
 {
     for (const MigDamage *row = mig_damages; row->name; row++) {
@@ -193,12 +203,8 @@ static bool is_row(const char *name, const char *rule)
             return true;
         }
     }
-    for (const MigChannelDamage *row = mig_channel_damages; row->name; row++) {
-        if (strcmp(row->name, name) == 0 && strcmp(row->rule, rule) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return is_channel_row(mig_channel_damages, name, rule) ||
+           is_channel_row(mig_other_damages, name, rule);
 }
 
 static void test_killers_exist(void)
