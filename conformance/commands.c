@@ -11,6 +11,7 @@ const MigCommandEntry mig_conformance_commands[] = {
     { "recode", "decode a stream and encode it again", mig_cmd_recode },
     { "extract", "write the memory image that a destination would end with", mig_cmd_extract },
     { "rules", "print the rules that check applies", mig_cmd_rules },
+    { "mutate", "write streams that break one rule each", mig_cmd_mutate },
     { "report", "render the log of a run of check", mig_cmd_report },
     { NULL, NULL, NULL },
 };
