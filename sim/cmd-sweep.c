@@ -33,7 +33,7 @@ static void on_interrupt(int number)
 
 static void catch_interrupts(void)
 {
-    struct sigaction action = { .sa_handler = on_interrupt };
+    struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = SA_RESTART };
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL); /* how a scheduler takes a node back */
 }

@@ -65,7 +65,9 @@ MigRowKind mig_sweep_row(const MigSweep *s, const MigSweepCell *c, json_object *
                          GError **error)
 {
     g_autoptr(GError) why = NULL;
-    g_autoptr(MigScenario) ready = mig_scenario_read(scenario, s->base_name, s->base_folder, &why);
+    /* Errors stand in rows, so they don't say where the file lies. */
+    g_autofree char *name = g_path_get_basename(s->base_name);
+    g_autoptr(MigScenario) ready = mig_scenario_read(scenario, name, s->base_folder, &why);
     if (!ready) {
         *text = invalid_row(c, build, why->message);
         return MIG_ROW_INVALID;

@@ -319,9 +319,12 @@ def invalid_cell(folder):
     r = folder.run("s.json", "-o", "a")
     bad = [row for row in folder.rows("a") if row["status"] == "x-invalid"]
     again = folder.run("s.json", "--resume", "-o", "a")
+    folder.run(os.path.join(folder.path, "s.json"), "-o", "b")
+    elsewhere = folder.merged("b")
     return (r.returncode == 3 and "1 cells are no valid scenario" in r.stderr and len(folder.rows("a")) == 4
             and len(bad) == 1 and bad[0]["index"] == 3 and "are not inside block" in bad[0]["error"]
-            and again.returncode == 3 and "0 run, 4 there before, 1 invalid" in again.stdout)
+            and again.returncode == 3 and "0 run, 4 there before, 1 invalid" in again.stdout
+            and folder.path not in bad[0]["error"] and elsewhere == folder.merged("a"))
 
 
 def usage(folder):
@@ -329,7 +332,8 @@ def usage(folder):
     rows = [((), 2, "run: expected SPEC"), (("s.json",), 2, "expected -o FILE"),
             (("s.json", "-o", "-"), 2, "expected -o FILE"), (("s.json", "-j", "-1", "-o", "x"), 2, "-j: expected"),
             (("s.json", "-o", "x", "--shard", "5/4"), 2, "is not K/N"), (("none.json", "-o", "x"), 4, "none.json"),
-            (("s.json", "-o", "no/x"), 4, "cannot open no/x"), (("merge", "s.json", "-o", "x"), 2, "s.json: expected the header"),
+            (("s.json", "-o", "no/x"), 4, "cannot open no/x"),
+            (("merge", "s.json", "-o", "x"), 2, "s.json: expected the header"),
             (("merge", "-o", "x"), 2, "merge: expected ROWS..."), (("csv", "none"), 4, "none"),
             (("missing", "s.json"), 2, "missing: expected SPEC ROWS..."), (("expand", "s.json", "-j1"), 2, "-j")]
     for arguments, status, text in rows:
