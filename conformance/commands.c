@@ -10,6 +10,7 @@ const MigCommandEntry mig_conformance_commands[] = {
     { "check", "judge whether a migration stream is conformant", mig_cmd_check },
     { "recode", "decode a stream and encode it again", mig_cmd_recode },
     { "extract", "write the memory image that a destination would end with", mig_cmd_extract },
+    { "diff", "say what differs between two recordings", mig_cmd_diff },
     { "rules", "print the rules that check applies", mig_cmd_rules },
     { "mutate", "write streams that break one rule each", mig_cmd_mutate },
     { "report", "render the log of a run of check", mig_cmd_report },

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* migbench diff: what differs between two recordings, and how much of what. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "conformance/commands.h"
+#include "conformance/diff.h"
+#include "conformance/output.h"
+#include "sim/command.h"
+
+typedef struct Show {
+    bool json;
+    GString *line;
+} Show;
+
+static const char *const kinds[] = { "field",  "value",   "bytes", "only-a",
+                                     "only-b", "channel", "broken" };
+
+/* ---- text ---- */
+
+static void text_head(GString *out, const MigDifference *d)
+{
+    mig_text_append(out, mig_str(d->channel));
+    g_string_append(out, "  ");
+    mig_text_append(out, mig_str(d->path));
+    g_string_append(out, "  (");
+    if (d->offset_a != UINT64_MAX) {
+        g_string_append_printf(out, "a: %" PRIu64 "%s", d->offset_a,
+                               d->offset_b != UINT64_MAX ? ", " : "");
+    }
+    if (d->offset_b != UINT64_MAX) {
+        g_string_append_printf(out, "b: %" PRIu64, d->offset_b);
+    }
+    g_string_append(out, ")");
+}
+
+static void text_values(GString *out, const MigDifference *d)
+{
+    g_string_append_printf(out, "\n    %s: ", d->name);
+    mig_text_append(out, mig_str(d->a ? d->a : "(absent)"));
+    g_string_append(out, " | ");
+    mig_text_append(out, mig_str(d->b ? d->b : "(absent)"));
+}
+
+static void text_difference(GString *out, const MigDifference *d)
+{
+    switch (d->kind) {
+    case MIG_DIFF_CHANNEL:
+        g_string_append_printf(out, "%s  only in %s", d->channel, d->a ? "a" : "b");
+        break;
+    case MIG_DIFF_BROKEN:
+        g_string_append_printf(out, "%s  %s stops: ", d->channel, d->name);
+        mig_text_append(out, mig_str(d->a));
+        break;
+    case MIG_DIFF_ONLY_A:
+    case MIG_DIFF_ONLY_B:
+        text_head(out, d);
+        g_string_append_printf(out, "\n    only in %s", d->kind == MIG_DIFF_ONLY_A ? "a" : "b");
+        break;
+    case MIG_DIFF_BYTES:
+        text_head(out, d);
+        g_string_append_printf(out,
+                               "\n    contents: %" PRIu64 " bytes differ, the first is %" PRIu64,
+                               d->count, d->at);
+        break;
+    default:
+        text_head(out, d);
+        text_values(out, d);
+        break;
+    }
+    g_string_append_c(out, '\n');
+}
+
+/* ---- NDJSON ---- */
+
+static void json_string(GString *out, const char *key, const char *value)
+{
+    mig_json_append_key(out, key);
+    if (value) {
+        mig_json_append_string(out, mig_str(value));
+    } else {
+        g_string_append(out, "null");
+    }
+}
+
+static void json_number(GString *out, const char *key, uint64_t n)
+{
+    mig_json_append_key(out, key);
+    g_string_append_printf(out, "%" PRIu64, n);
+}
+
+static void json_difference(GString *out, const MigDifference *d)
+{
+    g_string_append_printf(out, "{\"type\":\"difference\",\"kind\":\"%s\"", kinds[d->kind]);
+    json_string(out, "channel", d->channel);
+    json_string(out, "path", d->path);
+    if (d->kind < MIG_DIFF_CHANNEL && d->offset_a != UINT64_MAX) {
+        json_number(out, "offset-a", d->offset_a);
+    }
+    if (d->kind < MIG_DIFF_CHANNEL && d->offset_b != UINT64_MAX) {
+        json_number(out, "offset-b", d->offset_b);
+    }
+    if (d->kind == MIG_DIFF_BYTES) {
+        json_number(out, "at", d->at);
+        json_number(out, "count", d->count);
+    } else if (d->name) {
+        json_string(out, "name", d->name);
+        json_string(out, "a", d->a);
+        json_string(out, "b", d->b);
+    } else if (d->kind == MIG_DIFF_CHANNEL) {
+        json_string(out, "only-in", d->a ? "a" : "b");
+    }
+    g_string_append(out, "}\n");
+}
+
+static void report(void *opaque, const MigDifference *d)
+{
+    Show *show = opaque;
+
+    g_string_truncate(show->line, 0);
+    (show->json ? json_difference : text_difference)(show->line, d);
+    fwrite(show->line->str, 1, show->line->len, stdout);
+}
+
+/* ---- the table at the end ---- */
+
+static void add_row(GString *out, bool json, const char *key, const MigDiffCount *c)
+{
+    if (json) {
+        g_string_append(out, "{\"type\":\"count\"");
+        json_string(out, "records", key);
+        json_number(out, "same", c->same);
+        json_number(out, "differ", c->differ);
+        json_number(out, "only-a", c->only_a);
+        json_number(out, "only-b", c->only_b);
+        g_string_append(out, "}\n");
+    } else if (c->differ || c->only_a || c->only_b) {
+        g_string_append_printf(out, "%8" PRIu64 " %8" PRIu64 " %8" PRIu64 " %8" PRIu64 "  ",
+                               c->same, c->differ, c->only_a, c->only_b);
+        mig_text_append(out, mig_str(key));
+        g_string_append_c(out, '\n');
+    }
+}
+
+static void print_end(const MigDiff *diff, bool json)
+{
+    g_autoptr(GString) out = g_string_new(NULL);
+    g_autoptr(GList) keys = g_hash_table_get_keys(diff->counts);
+
+    keys = g_list_sort(keys, (GCompareFunc)strcmp);
+    if (!json && diff->differences) {
+        g_string_append_printf(out, "\n%8s %8s %8s %8s  records\n", "same", "differ", "only a",
+                               "only b");
+    }
+    for (GList *l = keys; l; l = l->next) {
+        add_row(out, json, l->data, g_hash_table_lookup(diff->counts, l->data));
+    }
+    if (json) {
+        g_string_append(out, "{\"type\":\"end\"");
+        json_number(out, "differences", diff->differences);
+        g_string_append(out, "}\n");
+    } else if (diff->differences) {
+        g_string_append_printf(out, "%" PRIu64 " differences\n", diff->differences);
+    } else {
+        g_string_append(out, "the same\n");
+    }
+    fwrite(out->str, 1, out->len, stdout);
+}
+
+int mig_cmd_diff(int argc, char **argv)
+{
+    g_autofree char *format = NULL, *ignore = NULL, *word = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GString) line = g_string_new(NULL);
+    g_auto(GStrv) files = NULL;
+    Show show = { .line = line };
+    MigDiff diff = { .report = report, .opaque = &show };
+    int status;
+    const GOptionEntry entries[] = {
+        { "format", 0, 0, G_OPTION_ARG_STRING, &format, "text (default) or ndjson", "FORMAT" },
+        { "ignore", 0, 0, G_OPTION_ARG_STRING, &ignore,
+          "section-ids, part-boundaries, device-bodies: any of them, with commas", "WHAT" },
+        { NULL },
+    };
+
+    if (!mig_command_parse(argc, argv, entries, "A B",
+                           "Says what differs between two recordings, by record and field.", 2, 2,
+                           &files, &status)) {
+        return status;
+    }
+    show.json = g_strcmp0(format, "ndjson") == 0;
+    if (format && !show.json && strcmp(format, "text") != 0) {
+        return mig_command_fail(argv, MIG_EXIT_USAGE, "--format %s: text or ndjson is expected",
+                                format);
+    }
+    if (!mig_diff_parse_ignore(ignore, &diff.ignore, &word)) {
+        return mig_command_fail(argv, MIG_EXIT_USAGE,
+                                "--ignore %s: section-ids, part-boundaries or device-bodies is "
+                                "expected",
+                                word);
+    }
+    bool good = mig_diff(&diff, files[0], files[1], &error);
+    if (good) {
+        print_end(&diff, show.json);
+        status = diff.differences    ? MIG_EXIT_FINDING
+                 : diff.inconclusive ? MIG_EXIT_INCOMPLETE
+                                     : MIG_EXIT_OK;
+    } else {
+        status = mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
+    }
+    g_clear_pointer(&diff.counts, g_hash_table_unref);
+    return status;
+}
