@@ -89,6 +89,11 @@ static void cut(void *world)
     mig_real_shutdown(world, "Connection reset by peer");
 }
 
+static void continued(void *world)
+{
+    mig_real_interrupt(world, MIG_INTERRUPT_CONTINUE);
+}
+
 static void reach_limit(void *opaque, int64_t at)
 {
     Live *live = opaque;
@@ -124,6 +129,7 @@ static void make_world(Live *live)
     live->run.events = mig_real_events(live->world);
     live->run.cancelled = cancelled;
     live->run.cut = cut;
+    live->run.continued = continued;
     mig_scenario_run_plan(&live->run);
     mig_events_add(live->run.events, s->limit, reach_limit, live);
 }

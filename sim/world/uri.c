@@ -7,10 +7,9 @@
  */
 #include "sim/world/uri.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "sim/units.h"
 
 #define UNIX_PATH_MAX 107u /* bytes that fit into sun_path with their NUL */
 
@@ -159,6 +158,23 @@ static bool parse_exec(Cursor *c, MigUri *u)
     return *u->path || fail(c, "a command");
 }
 
+/* Bytes, with an optional k, M, G or T of either case; at most what a file can have. */
+static bool parse_offset(const char *text, uint64_t *offset)
+{
+    static const char suffixes[] = "kmgt";
+    char *end;
+    errno = 0;
+    guint64 n = g_ascii_strtoull(text, &end, 10);
+    const char *suffix = *end ? strchr(suffixes, g_ascii_tolower(*end)) : NULL;
+    unsigned shift = suffix ? 10 * (unsigned)(suffix - suffixes + 1) : 0;
+    if (errno || !g_ascii_isdigit(*text) || end[suffix != NULL] ||
+        n > (guint64)INT64_MAX >> shift) {
+        return false;
+    }
+    *offset = n << shift;
+    return true;
+}
+
 static bool parse_file(Cursor *c, MigUri *u)
 {
     static const char option[] = ",offset=";
@@ -169,7 +185,7 @@ static bool parse_file(Cursor *c, MigUri *u)
     }
     if (found) {
         c->at = found + strlen(option);
-        if (!mig_parse_size(c->at, &u->offset, NULL) || u->offset > INT64_MAX) {
+        if (!parse_offset(c->at, &u->offset)) {
             return fail(c, "an offset (a number of bytes, or with k, M, G, T)");
         }
     }

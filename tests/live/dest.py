@@ -61,20 +61,26 @@ def ram_blocks(qemu):
     return [(name, int(used, 16), int(longest, 16)) for name, used, longest in found]
 
 
-def dest_scenario(version, machine, blocks, return_path):
+def dest_scenario(version, machine, blocks, capabilities):
     ram = [{"name": name, "size": used} | ({"max-size": longest} if longest > used else {})
            for name, used, longest in blocks]
     return {"schema": "migbench-scenario-1", "qemu": version,
-            "guest": {"machine": machine, "ram": ram}, "capabilities": {"return-path": return_path}}
+            "guest": {"machine": machine, "ram": ram}, "capabilities": {name: True for name in capabilities}}
 
 
-def expect_agreement(version, status, result):
+def expect_agreement(version, status, result, capabilities):
     """Their query-migrate against our counters."""
     ram, ours = status["ram"], result["destination"]
     for key in ("normal", "duplicate"):
         if ram[key] != ours[key]:
             raise peer.Fail(f"{key}: QEMU says {ram[key]}, we counted {ours[key]}")
     bytes_of = ours["bytes"]
+    if "xbzrle" in capabilities:
+        deltas = status["xbzrle-cache"]["pages"]
+        if not deltas:
+            raise peer.Fail(f"no deltas: {status['xbzrle-cache']}")
+        if version in ("5.2", "7.2"):  # counts what RAM made: deltas without their words
+            return f"{ram['dirty-sync-count']} passes, {deltas} deltas"
     if version in ("5.2", "7.2"):
         # What RAM made: pages, end marks of all sections but the last, and names of blocks, of which
         # we know the number only roughly.
@@ -89,12 +95,12 @@ def expect_agreement(version, status, result):
             f"{ours['bytes']} bytes")
 
 
-def start(qemu, return_path):
-    qemu.set_capabilities(["events", "pause-before-switchover"] + (["return-path"] if return_path else []))
+def start(qemu, capabilities):
+    qemu.set_capabilities(["events", "pause-before-switchover", *capabilities])
     qemu.set_parameters({"max-bandwidth": 20000000, "downtime-limit": 1})
 
 
-def migrate(version, kind, return_path, space):
+def migrate(version, kind, capabilities, space):
     peer.path_of(version)
     machine, blocks = f"pc-i440fx-{version}", BLOCKS
     make_memory(space, blocks)
@@ -105,11 +111,11 @@ def migrate(version, kind, return_path, space):
     with ends.Wire(kind, space.files) as wire, \
             peer.Peer(version, argv, qtest=True) as qemu:
         described = ram_blocks(qemu)
-        ends.save(file, dest_scenario(version, machine, described, return_path))
+        ends.save(file, dest_scenario(version, machine, described, capabilities))
         arguments = ["dest", "--scenario", file, "--uri", wire.dest, "--result", result]
         for name, _, _ in described:
             arguments += ["--dump", f"{name}={os.path.join(space.files, dump_name(name))}"]
-        start(qemu, return_path)
+        start(qemu, capabilities)
         if kind == "file":
             if version in ("5.2", "7.2"):  # they have no such transport
                 wire.source = f"exec:cat > {wire.path}"
@@ -134,7 +140,7 @@ def migrate(version, kind, return_path, space):
     outcome = ends.load(result)
     ends.expect_no_leak(outcome, lent=kind == "fd")
     return [f"{len(described)} blocks, {outcome['destination']['devices']} devices, "
-            + expect_agreement(version, status, outcome)]
+            + expect_agreement(version, status, outcome, capabilities)]
 
 
 def dump_name(block):
@@ -146,9 +152,11 @@ def main():
     with peer.Workspace() as space:
         for version in peer.VERSIONS:
             for kind in TRANSPORTS:
-                for return_path in (False, True) if kind in ("tcp", "unix", "fd") else (False,):
-                    tap.run(f"/live/dest/{version}/{kind}{'/return-path' if return_path else ''}",
-                            migrate, version, kind, return_path, space)
+                for on in ((), ("return-path",)) if kind in ends.TWO_WAY else ((),):
+                    tap.run("/".join(["/live/dest", version, kind, *on]), migrate, version, kind,
+                            on, space)
+            tap.run(f"/live/dest/{version}/xbzrle", migrate, version, "unix",
+                    ("return-path", "xbzrle"), space)
     return tap.done()
 
 
