@@ -295,6 +295,25 @@ static void do_send(MigReal *r, const MigOp *op)
     put_piece(r, op->send.payload, record->payload);
 }
 
+/* A page's record in the pieces in which QEMU puts it: word and name's length, name, the rest. */
+static void put_head(MigReal *r, const MigRecord *record)
+{
+    size_t n = mig_record_encode(record, r->encoded, MIG_ENCODED_MAX);
+    size_t head = record->ram.cont ? 8 : 9, name = record->ram.cont ? 0 : record->ram.name.len;
+    put(r, r->encoded, head);
+    put_piece(r, r->encoded + head, name);
+    put(r, r->encoded + head + name, n - head - name);
+}
+
+/* A page that the engine has looked at: copied, as its cache may change it before the flush. */
+static void do_page(MigReal *r, const MigOp *op)
+{
+    if (op->page.record) {
+        put_head(r, op->page.record);
+        put_piece(r, op->page.payload, op->page.record->payload);
+    }
+}
+
 /* One page: looked at now, queued; true if it was zero. */
 static bool send_page(MigReal *r, uint32_t block, uint64_t page, bool named)
 {
@@ -306,11 +325,7 @@ static bool send_page(MigReal *r, uint32_t block, uint64_t page, bool named)
     record.ram.block = block;
     record.ram.name = named ? mig_str(m->ops->block(m, block)->name) : (MigStr){ 0 };
     record.payload = zero ? 0 : m->page_size;
-    size_t n = mig_record_encode(&record, r->encoded, MIG_ENCODED_MAX);
-    size_t head = named ? 9 : 8; /* the word, the name's length */
-    put(r, r->encoded, head);
-    put_piece(r, r->encoded + head, record.ram.name.len);
-    put(r, r->encoded + head + record.ram.name.len, n - head - record.ram.name.len);
+    put_head(r, &record);
     if (!zero) {
         put_page(r, m->ops->read(m, block, page, NULL), m->page_size);
     }
@@ -396,6 +411,9 @@ static void dispatch(MigReal *r, const MigOp *op, MigOutcome *out)
     case MIG_OP_SEND_PAGES:
         do_pages(r, op, out);
         break;
+    case MIG_OP_SEND_PAGE:
+        do_page(r, op);
+        break;
     case MIG_OP_FLUSH:
         flush(r);
         break;
@@ -429,8 +447,11 @@ static void dispatch(MigReal *r, const MigOp *op, MigOutcome *out)
     case MIG_OP_CLEAR:
     case MIG_OP_DONE:
         break;
-    default: /* waiting for a monitor's command may end for nothing */
+    case MIG_OP_WAIT_CONTINUE: /* may end for nothing */
         wait_for(r, 0, look(r) + MONITOR_NS);
+        break;
+    default: /* its capability should have been refused */
+        die(r, "only the simulator can do this so far");
         break;
     }
 }

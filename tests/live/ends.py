@@ -12,6 +12,7 @@ import subprocess
 import peer
 
 MIB = 1 << 20
+TWO_WAY = ("tcp", "unix", "fd")  # transports that can have a return path
 
 
 class Program:
@@ -61,7 +62,6 @@ class Wire:
 
     def __init__(self, kind, folder):
         self.kind, self.sockets = kind, []
-        self.two_way = kind in ("tcp", "unix", "fd")
         path = os.path.join(folder, f"wire-{kind}")
         if os.path.exists(path):
             os.unlink(path)
@@ -128,7 +128,7 @@ class Wire:
             os.unlink(self.path)
 
 
-def scenario(version, machine, blocks, return_path, **more):
+def scenario(version, machine, blocks, capabilities):
     """Blocks: [(name, bytes)]. Half of each is random; a few pages are rewritten and blanked all
     the time, until enough passes have been made and the downtime is raised."""
     ram = [{"name": name, "size": size,
@@ -136,14 +136,14 @@ def scenario(version, machine, blocks, return_path, **more):
            for name, size in blocks]
     workload = [{"block": name, "offset": size // 4, "length": "1M", "pattern": "random",
                  "rate": 20000, "pace": "clock", "write": write}
-                for name, size in blocks for write in ("page", "zero")]
+                for name, size in blocks for write in ("page", "zero", "counter")]
     return {"schema": "migbench-scenario-1", "qemu": version, "seed": 20,
             "guest": {"machine": machine, "ram": ram, "workload": workload},
-            "capabilities": {"return-path": return_path},
+            "capabilities": {name: True for name in capabilities},
             "parameters": {"downtime-limit": 1, "max-bandwidth": 25000000},
             "events": [{"after-pass": 6, "do": "migrate-set-parameters",
                         "arguments": {"downtime-limit": 300}}],
-            "limit": "60s", **more}
+            "limit": "60s"}
 
 
 def save(path, value):

@@ -12,7 +12,7 @@ import peer
 TRANSPORTS = ("tcp", "unix", "exec", "fd", "file")
 
 
-def expect_worth_it(result, blocks):
+def expect_worth_it(result, blocks, capabilities):
     """The run made passes, sent zero pages again, and counted what it sent."""
     ram = result["query-migrate"]["ram"]
     pages = sum(size for _, size in blocks) // 4096
@@ -22,16 +22,19 @@ def expect_worth_it(result, blocks):
         raise peer.Fail(f"{ram} for {pages} pages")
     if not result["guest"]["writes"]:
         raise peer.Fail("the guest has not written")
+    deltas = result["query-migrate"].get("xbzrle-cache", {}).get("pages")
+    if "xbzrle" in capabilities and not deltas:
+        raise peer.Fail(f"no deltas: {result['query-migrate']}")
     return (f"{len(result['passes'])} passes, {ram['normal']} normal, {ram['duplicate']} zero, "
-            f"downtime {result['query-migrate']['downtime']} ms")
+            f"{deltas or 0} deltas, downtime {result['query-migrate']['downtime']} ms")
 
 
-def migrate(version, machine, blocks, kind, return_path, space):
+def migrate(version, machine, blocks, kind, capabilities, space):
     peer.path_of(version)
     file = os.path.join(space.files, "scenario.json")
     result = os.path.join(space.files, "result.json")
     dumps = {name: os.path.join(space.files, f"dump-{name}") for name, _ in blocks}
-    ends.save(file, ends.scenario(version, machine, blocks, return_path))
+    ends.save(file, ends.scenario(version, machine, blocks, capabilities))
     arguments = ["source", "--scenario", file, "--result", result]
     for name, dump in dumps.items():
         arguments += ["--dump", f"{name}={dump}"]
@@ -60,20 +63,21 @@ def migrate(version, machine, blocks, kind, return_path, space):
         os.unlink(os.path.join(space.memory, name))
     outcome = ends.load(result)
     ends.expect_no_leak(outcome, lent=kind == "fd")
-    return [expect_worth_it(outcome, blocks)]
+    return [expect_worth_it(outcome, blocks, capabilities)]
 
 
 def main():
     tap = peer.Tap()
-    one = [("ram", 16 * ends.MIB)]
+    one, two = [("ram", 16 * ends.MIB)], [("pc.ram", 8 * ends.MIB), ("dimm0", 4 * ends.MIB)]
     with peer.Workspace() as space:
         for version in peer.VERSIONS:
             for kind in TRANSPORTS:
-                for return_path in (False, True) if kind in ("tcp", "unix", "fd") else (False,):
-                    tap.run(f"/live/source/{version}/{kind}{'/return-path' if return_path else ''}",
-                            migrate, version, "none", one, kind, return_path, space)
-            tap.run(f"/live/source/{version}/two-blocks", migrate, version, f"pc-i440fx-{version}",
-                    [("pc.ram", 8 * ends.MIB), ("dimm0", 4 * ends.MIB)], "unix", True, space)
+                for on in ((), ("return-path",)) if kind in ends.TWO_WAY else ((),):
+                    tap.run("/".join(["/live/source", version, kind, *on]), migrate, version,
+                            "none", one, kind, on, space)
+            for on in (("return-path",), ("return-path", "xbzrle")):
+                tap.run("/".join(["/live/source", version, "two-blocks", *on]), migrate, version,
+                        f"pc-i440fx-{version}", two, "unix", on, space)
     return tap.done()
 
 
