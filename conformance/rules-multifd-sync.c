@@ -30,6 +30,7 @@ static const MigRule rules[RULE_COUNT] = {
         .source = "4.3 Flags; multifd_send_sync_main()",
         .since = "9.0",
         .why = "sources until 8.2 may put it on a packet with pages",
+        .killed_by = "multifd-sync-on-pages",
     },
     [SYNC_FIRST] = {
         .id = "MULTIFD-SYNC-FIRST",
@@ -75,6 +76,7 @@ static const MigRule rules[RULE_COUNT] = {
         .source = "4.5 Zero pages and synchronisation; multifd_ram_flush_and_sync()",
         .since = "8.1",
         .why = "the destination does not wait where it should",
+        .killed_by = "multifd-flush-dropped",
     },
     [NUMBER_RISES] = {
         .id = "MULTIFD-NUMBER-RISES",

@@ -44,6 +44,33 @@ static void mapped_pages_later(MigTestRecording *t, uint64_t *expected)
     memset(bytes->data + at, 0, 1u << 20);
 }
 
+/* The machine type of a stream becomes a versioned one. */
+static void set_machine(MigTestRecording *t)
+{
+    const MigRecord *r = mig_test_recording_find(t, "main", MIG_REC_CONFIG, 0);
+    mig_test_recording_replace(t, "main", r->offset + 1, r->wire - 1,
+                               "0000000e70632d693434306678" /* pc-i440fx */
+                               "2d31302e30" /* -10.0 */);
+}
+
+static void sync_on_pages(MigTestRecording *t, uint64_t *expected)
+{
+    const MigRecord *r = mig_test_recording_find(t, "multifd0", PACKET, 1);
+    *expected = r->offset + 8;
+    mig_test_recording_replace(t, "multifd0", *expected + 3, 1, "01");
+    set_machine(t);
+}
+
+static void flush_dropped(MigTestRecording *t, uint64_t *expected)
+{
+    for (int i = 2; i >= 0; i--) {
+        const MigRecord *r = mig_test_recording_find(t, "main", MIG_REC_RAM_FLUSH, i);
+        mig_test_recording_replace(t, "main", r->offset, r->wire, "");
+    }
+    set_machine(t);
+    *expected = mig_test_recording_bytes(t, "main")->len;
+}
+
 static void sync_extra(MigTestRecording *t, uint64_t *expected)
 {
     const MigRecord *r = mig_test_recording_find(t, "multifd0", PACKET, -1);
@@ -189,5 +216,8 @@ const MigChannelDamage mig_other_damages[] = {
     CUSTOM("colo-reply", "colo-7.2", "COLO-CYCLE-ORDER", "return", colo_reply, NULL),
     CUSTOM("timer-subsection", "postcopy-10.0", "DEVICE-STATE-VALID", "main", timer_subsection,
            "COMMAND-PACKAGE-WHOLE RETURN-PONG-ASKED"),
+    CUSTOM("multifd-sync-on-pages", F10, "MULTIFD-SYNC-ALONE", "multifd0", sync_on_pages,
+           "MULTIFD-SYNC-EXTRA"),
+    CUSTOM("multifd-flush-dropped", F10, "MULTIFD-FLUSH-PRESENT", "main", flush_dropped, NULL),
     { NULL },
 };
