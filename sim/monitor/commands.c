@@ -360,7 +360,11 @@ static json_object *do_quit(MigMonitor *m, json_object *arguments, GError **erro
     if (!m->target.quit) {
         return not_here(error, "quit");
     }
-    mig_monitor_event(m, "SHUTDOWN", NULL, 0);
+    if (mig_monitor_binary(m) >= V(6, 0)) { /* seen: behind the answer in 5.2, before it in 7.2 */
+        mig_monitor_event(m, "SHUTDOWN", NULL, 0);
+    } else {
+        m->event_behind = "SHUTDOWN";
+    }
     return done(m->target.quit(m->target.opaque, error));
 }
 
@@ -372,6 +376,15 @@ static json_object *do_pmemsave(MigMonitor *m, json_object *arguments, GError **
     return done(m->target.pmemsave(m->target.opaque, mig_argument_uint(arguments, "val", 0),
                                    mig_argument_uint(arguments, "size", 0),
                                    mig_argument_string(arguments, "filename"), error));
+}
+
+static json_object *do_cut_link(MigMonitor *m, json_object *arguments, GError **error)
+{
+    (void)arguments;
+    if (!mig_monitor_is_migrating(m) || !m->target.cut_link) {
+        return mig_monitor_fail(error, "x-cut-link: there is no simulated connection");
+    }
+    return done(m->target.cut_link(m->target.opaque, error));
 }
 
 static json_object *do_advance(MigMonitor *m, json_object *arguments, GError **error)
@@ -492,5 +505,6 @@ const MigCommand mig_monitor_commands[] = {
     { "pmemsave", do_pmemsave, pmemsave_arguments },
     { "human-monitor-command", mig_command_hmp, hmp_arguments },
     { "x-advance", do_advance, advance_arguments },
+    { "x-cut-link", do_cut_link },
     { NULL },
 };

@@ -7,6 +7,11 @@
 
 #define MIG_MONITOR_TEXTS 8 /* parameters that are texts, at most */
 
+typedef struct MigQmpId {
+    json_object *value; /* NULL: null */
+    bool given;
+} MigQmpId;
+
 struct MigMonitor {
     MigMonitorTarget target;
     MigCapabilitySet capabilities;
@@ -17,8 +22,9 @@ struct MigMonitor {
     GPtrArray *clients; /* MigQmp, borrowed */
     MigQmp *executing;  /* whose command is being executed; NULL: none */
     MigQmp *advancing;  /* whose x-advance is under way */
-    json_object *advance_id;
-    bool deferred; /* the command being executed answers later */
+    MigQmpId advance_id;
+    const char *event_behind; /* to be told behind the answer; NULL: none */
+    bool deferred;            /* the command being executed answers later */
 };
 
 /* Arguments ---------------------------------------------------------------------------------- */
@@ -100,6 +106,6 @@ bool mig_monitor_is_migrating(const MigMonitor *m); /* a second migrate would be
 /* Clients. */
 void mig_qmp_send(MigQmp *q, json_object *message); /* takes |message|; queued if negotiated */
 void mig_qmp_tell_event(MigQmp *q, const char *line);
-void mig_qmp_answer_later(MigQmp *q, json_object *id, json_object *value); /* takes both */
+void mig_qmp_answer_later(MigQmp *q, MigQmpId id, json_object *value); /* takes both */
 
 #endif

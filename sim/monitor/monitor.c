@@ -117,7 +117,9 @@ void mig_monitor_advanced(MigMonitor *m, int64_t now)
     json_object_object_add(o, "now-ns", json_object_new_int64(now));
     json_object_object_add(o, "status", json_object_new_string(m->target.status(m->target.opaque)));
     m->advancing = NULL;
-    mig_qmp_answer_later(q, g_steal_pointer(&m->advance_id), o);
+    MigQmpId id = m->advance_id;
+    m->advance_id = (MigQmpId){ 0 };
+    mig_qmp_answer_later(q, id, o);
 }
 
 MigCapabilitySet mig_monitor_capabilities(const MigMonitor *m)

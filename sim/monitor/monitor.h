@@ -80,6 +80,8 @@ typedef struct MigMonitorTarget {
     /* Writes |size| bytes of guest memory from physical address |address| to a file. */
     bool (*pmemsave)(void *opaque, uint64_t address, uint64_t size, const char *path,
                      GError **error);
+    /* x-cut-link: the connection breaks. */
+    bool (*cut_link)(void *opaque, GError **error);
     /* x-advance: a request that is answered when it is done, see mig_monitor_advanced(). */
     bool (*advance)(void *opaque, int64_t ns, GError **error);
 } MigMonitorTarget;

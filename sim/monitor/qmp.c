@@ -54,12 +54,13 @@ void mig_qmp_tell_event(MigQmp *q, const char *line)
     }
 }
 
-static void answer(MigQmp *q, json_object *id, const char *what, json_object *value)
+/* An id is echoed whatever it is; null is one, too. */
+static void answer(MigQmp *q, MigQmpId id, const char *what, json_object *value)
 {
     json_object *o = json_object_new_object();
     json_object_object_add(o, what, value);
-    if (id) {
-        json_object_object_add(o, "id", json_object_get(id));
+    if (id.given) {
+        json_object_object_add(o, "id", json_object_get(id.value));
     }
     mig_qmp_send(q, o);
 }
@@ -69,7 +70,7 @@ static const char *const classes[] = {
     [MIG_MONITOR_COMMAND_NOT_FOUND] = "CommandNotFound",
 };
 
-static void answer_error(MigQmp *q, json_object *id, const GError *error)
+static void answer_error(MigQmp *q, MigQmpId id, const GError *error)
 {
     bool ours = error->domain == MIG_MONITOR_ERROR;
     json_object *e = json_object_new_object();
@@ -155,11 +156,12 @@ static json_object *execute(MigQmp *q, const char *name, json_object *arguments,
 static void take_command(MigQmp *q, json_object *v)
 {
     MigMonitor *m = q->monitor;
-    json_object *id = NULL, *arguments = NULL, *result = NULL;
+    json_object *arguments = NULL, *result = NULL;
+    MigQmpId id = { 0 };
     g_autoptr(GError) error = NULL;
     const char *name = check_shape(v, &error);
     if (json_object_is_type(v, json_type_object)) {
-        json_object_object_get_ex(v, "id", &id);
+        id.given = json_object_object_get_ex(v, "id", &id.value);
         json_object_object_get_ex(v, "arguments", &arguments);
     }
     if (name) {
@@ -171,10 +173,13 @@ static void take_command(MigQmp *q, json_object *v)
         answer_error(q, id, error);
     } else if (m->deferred) {
         m->deferred = false;
-        m->advance_id = json_object_get(id);
+        m->advance_id = (MigQmpId){ json_object_get(id.value), id.given };
         json_object_put(result);
     } else {
         answer(q, id, "return", result);
+    }
+    if (m->event_behind) {
+        mig_monitor_event(m, g_steal_pointer(&m->event_behind), NULL, 0);
     }
 }
 
@@ -184,7 +189,7 @@ static void refuse(MigQmp *q, const char *why)
 {
     g_autoptr(GError) error = NULL;
     mig_monitor_fail(&error, "%s", why);
-    answer_error(q, NULL, error);
+    answer_error(q, (MigQmpId){ 0 }, error);
 }
 
 /* The value in q->text is complete. */
@@ -200,7 +205,7 @@ static void take_value(MigQmp *q)
     q->skipping = strchr("{[\"", q->text->str[0]) == NULL; /* a word: more may follow */
     g_string_truncate(q->text, 0);
     if (error) {
-        answer_error(q, NULL, error);
+        answer_error(q, (MigQmpId){ 0 }, error);
     } else {
         take_command(q, v);
     }
@@ -272,10 +277,10 @@ void mig_qmp_feed(MigQmp *q, const void *data, size_t n)
     g_byte_array_append(q->held, (const guint8 *)p, (guint)n);
 }
 
-void mig_qmp_answer_later(MigQmp *q, json_object *id, json_object *value)
+void mig_qmp_answer_later(MigQmp *q, MigQmpId id, json_object *value)
 {
     answer(q, id, "return", value);
-    json_object_put(id);
+    json_object_put(id.value);
     GByteArray *held = g_steal_pointer(&q->held);
     q->held = g_byte_array_new();
     mig_qmp_feed(q, held->data, held->len);
@@ -307,7 +312,8 @@ void mig_qmp_free(MigQmp *q)
     g_ptr_array_remove(m->clients, q);
     if (m->advancing == q) {
         m->advancing = NULL;
-        g_clear_pointer(&m->advance_id, json_object_put);
+        json_object_put(m->advance_id.value);
+        m->advance_id = (MigQmpId){ 0 };
     }
     g_string_free(q->text, TRUE);
     g_string_free(q->out, TRUE);

@@ -14,8 +14,8 @@
 #include <string.h>
 
 #include "sim/monitor/monitor.h"
+#include "sim/monitor/query.h"
 #include "sim/monitor/server.h"
-#include "sim/result.h"
 #include "sim/world/clock.h"
 #include "sim/world/uri.h"
 
@@ -65,12 +65,8 @@ static const char *run_state(void *opaque)
 
 static json_object *query_migrate(void *opaque)
 {
-    MigStats stats;
-    if (strcmp(status(opaque), "none") == 0) {
-        return json_object_new_object();
-    }
-    mig_source_query(source_of(opaque), now(opaque), &stats);
-    return mig_stats_to_json(&stats);
+    Session *s = opaque;
+    return mig_monitor_query(source_of(s), s->scenario->version, now(s));
 }
 
 static const MigParameters *parameters(void *opaque)
@@ -123,6 +119,16 @@ static bool proceed(void *opaque, GError **error)
         g_set_error(error, MIG_MONITOR_ERROR, MIG_MONITOR_GENERIC, "%s", refused);
     }
     return !refused;
+}
+
+static bool cut_link(void *opaque, GError **error)
+{
+    Session *s = opaque;
+    (void)error;
+    MigScenarioRun *run = mig_steered_run(s->steered);
+    mig_scenario_run_note(run, now(s), "x-cut-link", NULL, 0);
+    run->cut(run->world);
+    return true;
 }
 
 static bool stop(void *opaque, GError **error)
@@ -305,6 +311,7 @@ static void make_monitor(Session *s)
         .cont = cont,
         .quit = quit,
         .pmemsave = pmemsave,
+        .cut_link = cut_link,
         .advance = s->options->pace > 0 ? NULL : advance,
     };
     s->guest_runs = mig_guest_running(mig_steered_simulation(s->steered)->guest);

@@ -48,7 +48,7 @@ static const FakeMonitorRow shapes[] = {
     { "{\"execute\":\"query-status\",\"arguments\":[]}", GE },
     { "{\"execute\":\"query-status\",\"arguments\":{\"x\":1}}", GE },
     { "{\"exec-oob\":\"query-status\"}", GE },
-    { "{\"execute\":\"nope\",\"id\":null}", NF },
+    { "{\"execute\":\"nope\",\"id\":null}", NF " null" },
     { "{\"execute\":\"\"}", NF },
     { "{\"execute\":\"query-status\"", "" },
     { "}", STATUS "}" },
