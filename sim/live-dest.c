@@ -29,10 +29,11 @@ static void reply(void *opaque, const MigRecord *message)
     g_byte_array_append(in->replies, bytes, (guint)n);
 }
 
+/* What a stranger sent may stand in |error|: only printable bytes go on. */
 static bool fail(Loading *in, const char *error)
 {
     if (!in->load->error) {
-        in->load->error = g_strdup(error);
+        in->load->error = g_strescape(error, "\"\\");
     }
     return false;
 }

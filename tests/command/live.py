@@ -14,7 +14,7 @@ import threading
 
 MIGBENCH = os.environ["MIGBENCH"]
 PATIENCE = 120
-CUTS = 100
+CUTS, FLIPS = 100, 200
 MIB = 1 << 20
 PONG, SHUT = 2, 1
 
@@ -92,7 +92,8 @@ class Place:
 
     def original(self):
         """What the guest holds when nothing happens to it, as the simulator says."""
-        argv = [MIGBENCH, "sim", self.path("scenario.json"), "--set", "guest.workload=[]"]
+        argv = [MIGBENCH, "sim", self.path("scenario.json"), "--set", "guest.workload=[]", "--set", "capabilities={}",
+                "--set", "events=[]"]
         for block in ("ram", "second"):
             argv += ["--dump", f"{block}={self.path('sim.' + block)}"]
         subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
@@ -265,6 +266,48 @@ def cut_anywhere(folder):
         expect_running(result)
 
 
+def damaged(folder):
+    """A destination takes no byte on trust: wherever one is flipped, it loads the stream (the byte
+    was a page's) or ends with a reason; it neither hangs nor crashes."""
+    place = Place(folder, "damaged", capabilities={"return-path": False})
+    stream = place.path("stream")
+    place.finish(place.start("source", f"file:{stream}"), 0)
+    good, numbers = read(stream), random.Random(3)
+    refused = 0
+    for turn in range(FLIPS):
+        # The beginning and the end have the structure; between them there are mostly pages.
+        where = (numbers.randrange(110), numbers.randrange(len(good) - 2000, len(good)),
+                 numbers.randrange(len(good)))[turn % 3]
+        bad = bytearray(good)
+        bad[where] ^= 1 << numbers.randrange(8)
+        with open(stream, "wb") as file:
+            file.write(bad)
+        dest = place.start("dest", f"file:{stream}")
+        out = dest.communicate(timeout=PATIENCE)
+        check(dest.returncode in (0, 1), f"byte {where}: exit status {dest.returncode}: {out}")
+        status = place.result("dest")["query-migrate"]
+        check(dest.returncode == 0 or status["error-desc"], f"byte {where}: no reason")
+        refused += dest.returncode
+    check(refused > FLIPS // 8, f"only {refused} of {FLIPS} were refused")
+
+
+def paused(folder, then):
+    """pause-before-switchover: the guest stands still until migrate-continue, or runs on after a
+    cancel."""
+    place = Place(folder, "paused", capabilities={"pause-before-switchover": True},
+                  events=[{"at": "500ms", "do": then}])
+    dest = place.listen()
+    place.finish(place.start("source", f"unix:{place.socket}"), then == "migrate_cancel")
+    place.finish(dest, then == "migrate_cancel")
+    result = place.result("source")
+    states = [e["data"]["status"] for e in result["events"] if e["event"] == "MIGRATION"]
+    want = ["device", "completed"] if then == "migrate-continue" else ["cancelling", "cancelled"]
+    check(states == ["setup", "active", "pre-switchover", *want], str(states))
+    check(place.memory("source") == place.original(), "the guest's memory has changed")
+    if then == "migrate_cancel":
+        expect_running(result)
+
+
 def killed_destination(folder, return_path):
     place = Place(folder, "killed", parameters={"max-bandwidth": 5000000},
                   capabilities={"return-path": return_path})
@@ -350,11 +393,14 @@ def tests(folder):
         yield f"virtual/{kind}{'/return-path' if on else ''}", virtual_equals_sim, folder, kind, on
     for name, answer, expected in ANSWERS:
         yield f"answer/{name}", bad_answer, folder, answer, expected
+    for then in ("migrate-continue", "migrate_cancel"):
+        yield f"paused/{then}", paused, folder, then
     for kind in ("sleeping", "blocked"):
         yield f"interrupted/{kind}", interrupted, folder, kind
     for command, uri, status, expected in ERRORS:
         yield f"error/{command} {uri}", error, folder, command, uri, status, expected
     yield "error/no-way-back", no_way_back, folder
+    yield f"damage/{FLIPS}-flips", damaged, folder
     yield f"cut/{CUTS}-offsets", cut_anywhere, folder
 
 
