@@ -359,7 +359,7 @@ static void value_differs(void *opaque, const char *name, const char *a, const c
 static void compare_payload(MigDiff *diff, Side *x, Side *y, const Entry *a, const Entry *b)
 {
     bool same = a->payload == b->payload && a->bytes->len == b->bytes->len &&
-                memcmp(a->bytes->data, b->bytes->data, a->bytes->len) == 0;
+                (a->bytes->len == 0 || memcmp(a->bytes->data, b->bytes->data, a->bytes->len) == 0);
     Values values = { diff, about(MIG_DIFF_VALUE, x->channel, a, b) };
 
     if (same || (a->type == MIG_REC_BODY && diff->ignore & MIG_DIFF_DEVICE_BODIES)) {

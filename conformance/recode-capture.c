@@ -150,7 +150,8 @@ static void compare(Side *side, MigRecodedChannel *result, size_t n)
 {
     size_t same = 0;
 
-    if (result->first == MIG_RECODE_SAME && memcmp(side->seen->data, side->encoded->data, n) != 0) {
+    if (n && result->first == MIG_RECODE_SAME &&
+        memcmp(side->seen->data, side->encoded->data, n) != 0) {
         while (side->seen->data[same] == side->encoded->data[same]) {
             same++;
         }
