@@ -229,3 +229,8 @@ bool mig_applies_one_block(const MigMutateSource *s, guint site, uint64_t value)
     return mig_decoder_block_count(mig_stream_reader_decoder(s->reader)) == 1 &&
            g_hash_table_size(s->sent) > 0;
 }
+
+bool mig_applies_mapped(const MigMutateSource *s, guint site, uint64_t value)
+{
+    return mig_site(s, site)->r.block.has_mapped;
+}

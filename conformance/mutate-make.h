@@ -24,7 +24,7 @@ MigApplies mig_applies_part_behind, mig_applies_pages_once, mig_applies_no_delta
 MigApplies mig_applies_vmdesc, mig_applies_before_globalstate, mig_applies_total,
     mig_applies_length;
 MigApplies mig_applies_one_block, mig_applies_precopy, mig_applies_switchover;
-MigApplies mig_applies_plain_config;
+MigApplies mig_applies_plain_config, mig_applies_mapped;
 
 /* Index of the last record of the section that |site| is (its footer, if it has one). */
 guint mig_section_last(const MigMutateSource *s, guint site);

@@ -158,6 +158,12 @@ const MigMutator mig_mutators[] = {
           .pages = true),
     MAKE("list.block-renamed", RAM_BLOCK, flip_name, "RAM-BLOCK-KNOWN", WHERE(one_block)),
     INSERT("list.empty", RAM_EOS, mem_size_0, "RAM-LIST-NONEMPTY", RAM, IN(START)),
+    FIELD("mapped.version", RAM_BLOCK, block.mapped.version, OP(PLUS) | OP(MAX),
+          "RAM-MAPPED-HEADER", WHERE(mapped)),
+    FIELD("mapped.page-size", RAM_BLOCK, block.mapped.page_size, ANY, "RAM-MAPPED-HEADER",
+          WHERE(mapped)),
+    /* other iterables */
+    FIELD("block.flags", BLOCK, disk.flags, OP(MAX), "SECTION-ITERABLE-RECORD"),
     /* RAM records */
     FIELD("page.offset-max", RAM_PAGE, ram.offset, OP(MAX), "RAM-OFFSET-BOUNDED", .pages = true),
     FIELD("page.zero-offset", RAM_ZERO, ram.offset, OP(MAX) | OP(FLIP), "RAM-OFFSET-BOUNDED",

@@ -87,7 +87,6 @@ static void field_set(const MigMutator *row, MigRecord *r, uint64_t value)
            row->size);
 }
 
-/* A flip that isn't drawn yet is that of the lowest bit. */
 static uint64_t field_value(const MigMutateSource *s, const MigMutator *row, MigMutateOp op,
                             uint64_t old, MigPrng *prng)
 {
@@ -128,6 +127,20 @@ static bool value_applies(const MigMutateSource *s, const MigMutator *row, guint
     return !row->applies || row->applies(s, site, value);
 }
 
+/* Whether some bit may be flipped; which one is drawn later. */
+static bool flip_applies(const MigMutateSource *s, const MigMutator *row, guint site)
+{
+    uint64_t old = field_get(row, &mig_site(s, site)->r);
+    unsigned low = row->pages ? (unsigned)__builtin_ctz(s->page_size) : 0;
+
+    for (unsigned bit = low; bit < 8 * row->size; bit++) {
+        if (value_applies(s, row, site, MIG_OP_FLIP, old ^ (UINT64_C(1) << bit))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool applies(const MigMutateSource *s, const MigMutator *row, guint i, MigMutateOp op)
 {
     const MigSite *site = mig_site(s, i);
@@ -135,8 +148,8 @@ static bool applies(const MigMutateSource *s, const MigMutator *row, guint i, Mi
     if (!matches(row, site)) {
         return false;
     }
-    if (op == MIG_OP_FLIP) { /* whether it does is known when the bit is drawn */
-        return true;
+    if (op == MIG_OP_FLIP) {
+        return flip_applies(s, row, i);
     }
     return value_applies(
         s, row, i, op,
