@@ -5,8 +5,10 @@
 Compared are the names, types and presence of fields, the class of errors, statuses and run states,
 the order of events, and that of answers. Not compared are times, counts of bytes and pages, the words
 of errors and of HMP, how many passes a migration took, and what real QEMU leaves to chance: whether
-an event of its migration thread comes before or behind the answer to a command. Real QEMU migrates a machine `none` with some random memory into `cat`; the
-simulation has the same memory, and its clock is moved by x-advance whenever the script waits.
+an event of its migration thread comes before or behind the answer to a command.
+
+Real QEMU migrates a machine `none` with some random memory into `cat`; the simulation has memory like
+it, and its clock is moved by x-advance whenever the script waits.
 """
 import json
 import os
