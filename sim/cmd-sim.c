@@ -14,6 +14,7 @@
 #include "sim/result.h"
 #include "sim/scenario-from-manifest.h"
 #include "sim/units.h"
+#include "sim/world/capture-writer.h"
 
 static volatile sig_atomic_t interrupted;
 
@@ -81,6 +82,29 @@ static bool write_stream(void *opaque, const void *data, size_t n, GError **erro
 {
     Output *out = opaque;
     return !out->file || fwrite(data, 1, n, out->file) == n || fail_errno(error, out->name);
+}
+
+/* Several channels make a recording. */
+static bool begin_recording(Output *out, const MigScenario *s, GError **error)
+{
+    MigEra era;
+    mig_era_resolve(s->version, s->machine, &era);
+    MigParameters p = mig_parameters_default(&era);
+    mig_parameters_apply(&p, &s->parameters);
+    bool fine = mig_capture_write_head(out->file) && mig_capture_write_channel(out->file, "main");
+    for (uint64_t i = 0; i < p.multifd_channels && fine; i++) {
+        g_autofree char *name = g_strdup_printf("multifd%" G_GUINT64_FORMAT, i);
+        fine = mig_capture_write_channel(out->file, name);
+    }
+    return fine || fail_errno(error, out->name);
+}
+
+static bool write_record(void *opaque, uint32_t channel, int64_t at, const void *data, size_t n,
+                         GError **error)
+{
+    Output *out = opaque;
+    return mig_capture_write_chunk(out->file, channel, (uint64_t)at, data, n) ||
+           fail_errno(error, out->name);
 }
 
 /* Gives the stream its name; what was interrupted keeps it too: it is what a cut link leaves. */
@@ -194,7 +218,9 @@ static int run(const MigScenario *s, const SimOptions *o)
         .interrupted = &interrupted,
     };
     int status = MIG_EXIT_ENVIRONMENT;
-    if (open_stream(&out, o->stream, &error)) {
+    bool recorded = o->stream && s->capabilities & MIG_CAP_BIT(MIG_CAP_MULTIFD);
+    options.record = recorded ? write_record : NULL;
+    if (open_stream(&out, o->stream, &error) && (!recorded || begin_recording(&out, s, &error))) {
         struct sigaction action = { .sa_handler = on_interrupt };
         sigaction(SIGINT, &action, NULL);
         g_autoptr(MigSimulation) m = simulate(s, o, &options, &error);
@@ -253,7 +279,7 @@ int mig_cmd_sim(int argc, char **argv)
         { "seed", 0, 0, G_OPTION_ARG_STRING, &o.seed, "the same as --set seed=N", "N" },
         { "result", 0, 0, G_OPTION_ARG_FILENAME, &o.result, "write the result as JSON", "FILE" },
         { "stream", 0, 0, G_OPTION_ARG_FILENAME, &o.stream,
-          "write the migration stream (- for standard output)", "FILE" },
+          "write the migration stream (- for standard output); with multifd a recording", "FILE" },
         { "dump", 0, 0, G_OPTION_ARG_STRING_ARRAY, &o.dumps,
           "write the source's memory as it is in the end", "BLOCK=FILE" },
         { "accounting", 0, 0, G_OPTION_ARG_NONE, &o.accounting,

@@ -215,6 +215,12 @@ static json_object *destination_to_json(const MigSimulation *m)
         put_uint(o, "normal", mig_dest_counts(m->dest)->normal);
         put_uint(o, "duplicate", mig_dest_counts(m->dest)->zero);
         put_uint(o, "bytes", mig_dest_counts(m->dest)->bytes);
+        const MigDestMultifdCounts *multifd = mig_dest_multifd(m->dest);
+        if (multifd) {
+            put_uint(o, "multifd-packets", multifd->packets);
+            put_uint(o, "multifd-normal", multifd->normal);
+            put_uint(o, "multifd-duplicate", multifd->zero);
+        }
     }
     return o;
 }

@@ -145,6 +145,9 @@ static bool check_together(MigReader *r, const MigScenario *s, const MigParamete
     MigParameters p = mig_parameters_default(&era);
     mig_parameters_apply(&p, base);
     mig_parameters_apply(&p, set);
+    if (p.multifd_compression > MIG_MULTIFD_COMPRESSION_ZSTD) {
+        return mig_read_fail(r, "multifd-compression: only none, zlib and zstd are simulated");
+    }
     char *refused = mig_parameters_check(&p);
     return !refused || fail_with(r, refused);
 }

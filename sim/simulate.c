@@ -66,11 +66,15 @@ static void throttle_guest(void *opaque, unsigned percent)
 static bool take_bytes(void *opaque, uint32_t channel, const void *data, size_t n, int64_t arrival)
 {
     Run *run = opaque;
+    const MigSimulateOptions *o = run->options;
     (void)arrival;
-    if (channel == 0 && run->options->stream && !run->stream_failed) {
-        run->stream_failed = !run->options->stream(run->options->opaque, data, n, &run->error);
+    if (o->record && !run->stream_failed) {
+        run->stream_failed = !o->record(o->opaque, channel, run->clock.now, data, n, &run->error);
+    } else if (channel == 0 && o->stream && !run->stream_failed) {
+        run->stream_failed = !o->stream(o->opaque, data, n, &run->error);
     }
-    return channel != 0 || mig_dest_feed(run->m->dest, data, n);
+    return channel ? mig_dest_feed_channel(run->m->dest, channel, data, n)
+                   : mig_dest_feed(run->m->dest, data, n);
 }
 
 static bool take_end(void *opaque, uint32_t channel)

@@ -42,6 +42,9 @@ typedef struct MigSimulateOptions {
     bool accounting; /* no bytes: no destination, no stream, no digest of it */
     /* Gets the main channel's bytes; false ends the run with the error set. May be NULL. */
     bool (*stream)(void *opaque, const void *data, size_t n, GError **error);
+    /* Gets every channel's bytes (0: main) with the time of their writing, instead. May be NULL. */
+    bool (*record)(void *opaque, uint32_t channel, int64_t at, const void *data, size_t n,
+                   GError **error);
     /* Called now and then, with the virtual time. May be NULL. */
     void (*progress)(void *opaque, const MigSource *source, int64_t now);
     void *opaque;

@@ -96,6 +96,7 @@ typedef enum MigRpMessage {
 #define MIG_MULTIFD_MAGIC             0x11223344u
 #define MIG_MULTIFD_VERSION           1u
 #define MIG_MULTIFD_PACKET_BYTES      524288u /* uncompressed pages of one packet */
+#define MIG_MULTIFD_HEADER            320u    /* bytes of a packet in front of its offsets */
 #define MIG_MULTIFD_FLAG_SYNC         0x01u
 #define MIG_MULTIFD_FLAG_ZLIB         0x02u
 #define MIG_MULTIFD_FLAG_ZSTD         0x04u

@@ -62,61 +62,62 @@ typedef enum MigLoop {
  * X(field, what it says). All are uint32_t; flags are 0 or 1. Kept as one list so that tables,
  * tests and printing need no second one.
  */
-#define MIG_ERA_FIELDS(X)                                                                    \
-    /* wire */                                                                               \
-    X(configuration, "a configuration section follows the header")                           \
-    X(footers, "every section body is followed by a footer")                                 \
-    X(vmdesc, "a VMDESCRIPTION follows the end")                                             \
-    X(globalstate, "MigGlobalStateForm of the device globalstate")                           \
-    X(globalstate_always, "globalstate is sent for a running or paused guest, too")          \
-    X(commands, "highest command number known; 0: no commands")                              \
-    X(enable_colo, "command 8 may be sent")                                                  \
-    X(switchover_start, "command 11 stands before the END sections")                         \
-    X(ping_loaded, "a package holds PING 0x42")                                              \
-    X(advise_all_sizes, "POSTCOPY_ADVISE says the OR of all blocks' page sizes")             \
-    X(package_max, "largest package in bytes")                                               \
-    X(ram_flags, "RAM record flags that a receiver accepts")                                 \
-    X(ram_flags_strict, "an unknown combination of RAM flags is fatal")                      \
-    X(ram_bounds, "a page beyond its block is refused")                                      \
-    X(zero_fill_any, "a zero record may fill with any byte")                                 \
-    X(ram_section_id, "section id of ram on a machine with nothing before it")               \
-    X(multifd, "multifd exists")                                                             \
-    X(multifd_flush_record, "RAM_FLUSH records are multifd's sync points, not the ends")     \
-    X(multifd_zero_pages, "zero pages travel in multifd packets")                            \
-    X(xbzrle, "XBZRLE exists")                                                               \
-    X(compress, "COMPRESS_PAGE records exist")                                               \
-    X(block_migration, "the iterable block exists")                                          \
-    X(dirty_bitmaps, "the iterable dirty-bitmap exists")                                     \
-    X(postcopy, "postcopy exists")                                                           \
-    X(recovery, "postcopy can be paused and recovered")                                      \
-    X(preempt, "postcopy-preempt exists")                                                    \
-    X(preempt_early, "the preempt channel is made with the main one and sends CONTINUE")     \
-    X(mapped_ram, "mapped-ram exists")                                                       \
-    X(switchover_ack, "switchover-ack exists")                                               \
-    X(validated_capabilities, "the configuration may carry capabilities")                    \
-    /* loop */                                                                               \
-    X(loop, "MigLoop")                                                                       \
-    X(quota, "MigQuota")                                                                     \
-    X(decide, "MigDecide")                                                                   \
-    X(expect, "MigDowntimeRule")                                                             \
-    X(integer_bandwidth, "bandwidth is an integer number of bytes per ms")                   \
-    X(transferred_flushed, "ram.transferred counts all bytes flushed, not what RAM made")    \
-    X(setup_sync_event, "the sync of the setup emits MIGRATION_PASS")                        \
-    X(final_sync_counts, "the final sync counts and emits MIGRATION_PASS")                   \
-    X(device_state, "completion passes the status device")                                   \
-    X(inactivate_first,                                                                      \
-      "block devices are inactivated before the END sections, not behind the devices")       \
-    X(failing_state, "a failure passes the status failing; the guest resumes before failed") \
-    X(rounds_stop, "a round of PARTs stops at the first iterable that is not finished")      \
-    X(converge_strikes, "auto-converge: periods of too much dirt until a step; 0: none")     \
-    X(converge_rated, "auto-converge: a period counts only when there was a rate before")    \
-    X(converge_fixed, "auto-converge: the only step, in percent; 0: as the parameters say")  \
-    X(converge_timer, "auto-converge: a timer makes a sync every 5 s")                       \
-    X(avail_switchover, "avail-switchover-bandwidth exists")                                 \
-    X(phase_bytes, "ram.precopy-bytes and its kin exist")                                    \
-    X(pages_per_second, "ram.pages-per-second exists")                                       \
-    X(lazy_clear, "the dirty log is re-armed chunk by chunk, where the hypervisor can")      \
-    X(default_bandwidth_mib, "default of max-bandwidth, in MiB/s")                           \
+#define MIG_ERA_FIELDS(X)                                                                         \
+    /* wire */                                                                                    \
+    X(configuration, "a configuration section follows the header")                                \
+    X(footers, "every section body is followed by a footer")                                      \
+    X(vmdesc, "a VMDESCRIPTION follows the end")                                                  \
+    X(globalstate, "MigGlobalStateForm of the device globalstate")                                \
+    X(globalstate_always, "globalstate is sent for a running or paused guest, too")               \
+    X(commands, "highest command number known; 0: no commands")                                   \
+    X(enable_colo, "command 8 may be sent")                                                       \
+    X(switchover_start, "command 11 stands before the END sections")                              \
+    X(ping_loaded, "a package holds PING 0x42")                                                   \
+    X(advise_all_sizes, "POSTCOPY_ADVISE says the OR of all blocks' page sizes")                  \
+    X(package_max, "largest package in bytes")                                                    \
+    X(ram_flags, "RAM record flags that a receiver accepts")                                      \
+    X(ram_flags_strict, "an unknown combination of RAM flags is fatal")                           \
+    X(ram_bounds, "a page beyond its block is refused")                                           \
+    X(zero_fill_any, "a zero record may fill with any byte")                                      \
+    X(ram_section_id, "section id of ram on a machine with nothing before it")                    \
+    X(multifd, "multifd exists")                                                                  \
+    X(multifd_flush_record, "RAM_FLUSH records are multifd's sync points, not the ends")          \
+    X(multifd_send_late, "a full packet waits for the page behind it; a SYNC is an empty packet") \
+    X(multifd_zero_pages, "zero pages travel in multifd packets")                                 \
+    X(xbzrle, "XBZRLE exists")                                                                    \
+    X(compress, "COMPRESS_PAGE records exist")                                                    \
+    X(block_migration, "the iterable block exists")                                               \
+    X(dirty_bitmaps, "the iterable dirty-bitmap exists")                                          \
+    X(postcopy, "postcopy exists")                                                                \
+    X(recovery, "postcopy can be paused and recovered")                                           \
+    X(preempt, "postcopy-preempt exists")                                                         \
+    X(preempt_early, "the preempt channel is made with the main one and sends CONTINUE")          \
+    X(mapped_ram, "mapped-ram exists")                                                            \
+    X(switchover_ack, "switchover-ack exists")                                                    \
+    X(validated_capabilities, "the configuration may carry capabilities")                         \
+    /* loop */                                                                                    \
+    X(loop, "MigLoop")                                                                            \
+    X(quota, "MigQuota")                                                                          \
+    X(decide, "MigDecide")                                                                        \
+    X(expect, "MigDowntimeRule")                                                                  \
+    X(integer_bandwidth, "bandwidth is an integer number of bytes per ms")                        \
+    X(transferred_flushed, "ram.transferred counts all bytes flushed, not what RAM made")         \
+    X(setup_sync_event, "the sync of the setup emits MIGRATION_PASS")                             \
+    X(final_sync_counts, "the final sync counts and emits MIGRATION_PASS")                        \
+    X(device_state, "completion passes the status device")                                        \
+    X(inactivate_first,                                                                           \
+      "block devices are inactivated before the END sections, not behind the devices")            \
+    X(failing_state, "a failure passes the status failing; the guest resumes before failed")      \
+    X(rounds_stop, "a round of PARTs stops at the first iterable that is not finished")           \
+    X(converge_strikes, "auto-converge: periods of too much dirt until a step; 0: none")          \
+    X(converge_rated, "auto-converge: a period counts only when there was a rate before")         \
+    X(converge_fixed, "auto-converge: the only step, in percent; 0: as the parameters say")       \
+    X(converge_timer, "auto-converge: a timer makes a sync every 5 s")                            \
+    X(avail_switchover, "avail-switchover-bandwidth exists")                                      \
+    X(phase_bytes, "ram.precopy-bytes and its kin exist")                                         \
+    X(pages_per_second, "ram.pages-per-second exists")                                            \
+    X(lazy_clear, "the dirty log is re-armed chunk by chunk, where the hypervisor can")           \
+    X(default_bandwidth_mib, "default of max-bandwidth, in MiB/s")                                \
     X(default_downtime_ms, "default of downtime-limit, in ms")
 
 typedef struct MigEra {

@@ -27,7 +27,8 @@ struct MigDest {
     MigDestState state;
     MigDestCounts counts;
     MigDiagnosis error;
-    GArray *blocks; /* MigDestBlock, by index in the stream's list */
+    MigDestMultifd *multifd; /* NULL: without */
+    GArray *blocks;          /* MigDestBlock, by index in the stream's list */
     bool capabilities_seen;
     bool ended;     /* END_OF_STREAM was seen */
     bool described; /* the VMDESCRIPTION's record was seen */
@@ -285,6 +286,28 @@ static bool apply_delta(MigDest *d)
     return true;
 }
 
+/* A sync point of multifd: the FLUSH records of new machine types, the ends of RAM in old ones. */
+static bool sync_channels(MigDest *d, bool here)
+{
+    if (d->multifd && here && !mig_dest_multifd_sync(d->multifd, &d->error)) {
+        d->state = MIG_DEST_FAILED;
+        return false;
+    }
+    return true;
+}
+
+static bool on_flush(MigDest *d, const MigRecord *r)
+{
+    (void)r;
+    return sync_channels(d, d->config.era.multifd_flush_record);
+}
+
+static bool on_ram_end(MigDest *d, const MigRecord *r)
+{
+    (void)r;
+    return sync_channels(d, !d->config.era.multifd_flush_record);
+}
+
 static bool on_body(MigDest *d, const MigRecord *r)
 {
     if (d->is_globalstate && r->payload && r->payload <= sizeof(MigGlobalState)) {
@@ -311,6 +334,8 @@ static const MigHandler handlers[MIG_REC_COUNT] = {
     [MIG_REC_RAM_ZERO] = on_zero,
     [MIG_REC_RAM_PAGE] = on_page,
     [MIG_REC_BODY] = on_body,
+    [MIG_REC_RAM_FLUSH] = on_flush,
+    [MIG_REC_RAM_EOS] = on_ram_end,
     [MIG_REC_END_OF_STREAM] = on_end,
     [MIG_REC_VMDESC] = on_vmdesc,
     [MIG_REC_RAM_XBZRLE] = on_xbzrle,
@@ -395,6 +420,9 @@ MigDest *mig_dest_new(const MigDestConfig *config)
     d->config.machine = d->machine = g_strdup(config->machine);
     d->decoder = mig_decoder_new(&options);
     g_assert(d->decoder);
+    if (config->capabilities & MIG_CAP_BIT(MIG_CAP_MULTIFD)) {
+        d->multifd = mig_dest_multifd_new(&d->config, d->decoder);
+    }
     d->blocks = g_array_new(FALSE, TRUE, sizeof(MigDestBlock));
     d->page = g_malloc(config->memory->page_size);
     g_strlcpy(d->run_state, "running", sizeof(d->run_state));
@@ -404,6 +432,7 @@ MigDest *mig_dest_new(const MigDestConfig *config)
 void mig_dest_free(MigDest *d)
 {
     if (d) {
+        mig_dest_multifd_free(d->multifd);
         mig_decoder_free(d->decoder);
         g_array_unref(d->blocks);
         g_free(d->machine);
@@ -433,6 +462,27 @@ bool mig_dest_filled(MigDest *d, size_t n)
     d->counts.bytes += n;
     mig_decoder_filled(d->decoder, n);
     return pump(d);
+}
+
+bool mig_dest_feed_channel(MigDest *d, uint32_t channel, const void *data, size_t n)
+{
+    if (d->state == MIG_DEST_FAILED) {
+        return false;
+    }
+    d->counts.bytes += n;
+    if (!d->multifd) {
+        return refuse(d, MIG_FAULT_NONE, "another one", "the main channel only");
+    }
+    if (!mig_dest_multifd_feed(d->multifd, channel, data, n, &d->error)) {
+        d->state = MIG_DEST_FAILED;
+        return false;
+    }
+    return true;
+}
+
+const MigDestMultifdCounts *mig_dest_multifd(const MigDest *d)
+{
+    return d->multifd ? mig_dest_multifd_counts(d->multifd) : NULL;
 }
 
 bool mig_dest_end(MigDest *d)

@@ -7,6 +7,7 @@
 #define MIG_SIM_ENGINE_DEST_H
 
 #include "sim/engine/config.h"
+#include "sim/engine/dest-multifd.h"
 #include "stream/decoder.h"
 
 typedef struct MigDest MigDest;
@@ -37,6 +38,13 @@ bool mig_dest_feed(MigDest *d, const void *data, size_t n);
  */
 size_t mig_dest_direct(const MigDest *d, void **dst);
 bool mig_dest_filled(MigDest *d, size_t n);
+
+/*
+ * Bytes of a multifd channel, from 1; see dest-multifd.h for the order in which channels are to be
+ * fed.
+ */
+bool mig_dest_feed_channel(MigDest *d, uint32_t channel, const void *data, size_t n);
+const MigDestMultifdCounts *mig_dest_multifd(const MigDest *d); /* NULL: without multifd */
 
 /* No more bytes will come. False when that is too early. */
 bool mig_dest_end(MigDest *d);

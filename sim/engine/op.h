@@ -39,7 +39,27 @@ typedef enum MigOpKind {
     MIG_OP_DONE,          /* the engine has ended; see its status */
     MIG_OP_WAIT_CONTINUE, /* pre-switchover: until migrate-continue, cancel or an error; may end for
                              nothing, the engine then asks again */
+    MIG_OP_MULTIFD_SEND,  /* hand a packet to the next idle channel, waiting for one */
+    MIG_OP_MULTIFD_SYNC,  /* SYNC packets on all channels; until everything is written */
 } MigOpKind;
+
+/* What becomes of the pages of MIG_OP_SEND_PAGES. */
+typedef enum MigPagesHow {
+    MIG_PAGES_LOOK,         /* zero or normal, on the channel */
+    MIG_PAGES_RAW,          /* all normal, nobody looks */
+    MIG_PAGES_QUEUE,        /* nothing is sent: the engine collects them for a packet */
+    MIG_PAGES_QUEUE_NORMAL, /* zero ones on the channel, the others as QUEUE */
+} MigPagesHow;
+
+typedef struct MigPacket {
+    uint32_t block;
+    const uint64_t *pages; /* page numbers, borrowed */
+    uint32_t count;
+    uint32_t allocated; /* as the header says */
+    bool look;          /* the channel's thread looks for zero pages */
+    uint32_t flags;     /* compression */
+    int level;
+} MigPacket;
 
 typedef struct MigOp {
     MigOpKind kind;
@@ -61,7 +81,8 @@ typedef struct MigOp {
             uint64_t first;
             uint64_t dirty;
             bool named;
-            MigQuota counts; /* MIG_QUOTA_FLUSHED, else queued bytes */
+            MigPagesHow how;
+            MigQuota counts; /* MIG_QUOTA_FLUSHED: of all channels; else queued bytes */
             uint64_t quota;
         } pages;
         /*
@@ -78,6 +99,7 @@ typedef struct MigOp {
             uint32_t block;
             uint64_t first, count;
         } clear;
+        MigPacket packet; /* MULTIFD_SEND; of MULTIFD_SYNC `allocated` */
         unsigned percent;
         int64_t until; /* ns; an urgent request ends the sleep, a cancel does not */
         struct {
@@ -102,6 +124,9 @@ typedef struct MigOutcome {
     uint64_t flushed;      /* handed to the transport by this operation */
     uint64_t sent;         /* SEND_PAGES: which pages of `dirty` were taken */
     uint64_t zero;         /* SEND_PAGES: which of those were zero */
+    /* Multifd: what its channels have written since the last outcome, and what came of the pages
+     * that their threads have looked at. */
+    uint64_t multifd_bytes, multifd_normal, multifd_zero;
     MigInterrupt interrupt;
     const char *error;         /* borrowed until the next operation */
     const MigRecord *record;   /* WAIT_RETURN: the message, borrowed likewise */

@@ -63,7 +63,9 @@ struct MigSource {
     uint64_t index;     /* i of the iterate call */
     int64_t call_began; /* ns */
     bool final;         /* the END section */
-    bool round_done;    /* the search has been once round all blocks */
+    bool vain_round;    /* a search in vain has told of the end of its round */
+    uint64_t run_sent, run_zero, run_packed, run_bytes; /* of the last run */
+    bool round_done; /* the search has been once round all blocks */
     MigState after_ram, after_sync;
     bool sync_counts, sync_event;
     uint32_t clear_block;
@@ -92,6 +94,14 @@ struct MigSource {
     int64_t forced_sync_ms;     /* when the timer looks again; 0: there is none */
     uint64_t forced_sync_count; /* dirty-sync-count when it looked last */
     unsigned strikes, throttle; /* percent */
+
+    /* Multifd; packet NULL: off. */
+    uint64_t *packet; /* pages that wait for the packet to be full, one block's */
+    uint32_t packet_count, packet_block, packet_room;
+    uint64_t multifd_bytes;  /* written */
+    uint64_t multifd_queued; /* handed over, as they were before compression */
+    uint32_t channel;        /* the next to be opened */
+    MigState after_flush, after_channels;
 
     /* XBZRLE; cache NULL: off. */
     MigXbzrleCache *cache;
@@ -125,9 +135,23 @@ static inline uint64_t mig_source_page(const MigSource *s)
 }
 
 /* A page went out: totals, position, and what is next. |zero|, |sent|: bits of the run. */
-void mig_source_page_sent(MigSource *s, uint64_t sent, uint64_t zero, uint64_t delta);
+void mig_source_page_sent(MigSource *s, uint64_t sent, uint64_t zero, uint64_t other);
 /* The page at the position is neither zero nor sent: it did not change. */
 void mig_source_page_skipped(MigSource *s);
+
+/* Multifd. */
+void mig_source_multifd_init(MigSource *s);
+bool mig_source_multifd_per_section(const MigSource *s); /* every section end is a sync point */
+bool mig_source_multifd_per_round(const MigSource *s);   /* rounds are */
+MigPagesHow mig_source_pages_how(const MigSource *s);
+void mig_source_multifd_connect(MigSource *s, MigState next);
+/* Packs the pages of |sent| that are to travel in packets. True: one is full and must be sent. */
+bool mig_source_multifd_queue(MigSource *s, uint64_t sent, uint64_t zero);
+/* A page of this block can't be queued before the packet is sent. */
+bool mig_source_multifd_must_send(const MigSource *s, uint32_t block);
+void mig_source_multifd_send(MigSource *s, MigState next);
+/* What waits, a SYNC on every channel, the mark on the main one (where the era has it). */
+void mig_source_multifd_sync(MigSource *s, MigState next);
 
 /* The page at the position, by way of the cache. */
 void mig_source_xbzrle_page(MigSource *s);

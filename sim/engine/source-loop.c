@@ -13,7 +13,8 @@
 
 static uint64_t counter(const MigSource *s)
 {
-    return mig_source_era(s)->quota == MIG_QUOTA_FLUSHED ? s->flushed : s->queued;
+    return mig_source_era(s)->quota == MIG_QUOTA_FLUSHED ? s->flushed + s->multifd_bytes
+                                                         : s->queued + s->multifd_queued;
 }
 
 static uint64_t quota(const MigSource *s)

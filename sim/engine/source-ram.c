@@ -10,34 +10,48 @@
  */
 #include "sim/engine/source-internal.h"
 
-/* The search has passed the end of the list: what waits for a complete round may begin. */
-static void next_block(MigSource *s)
+typedef enum Found { FOUND, NOTHING, ROUND_ENDS } Found;
+
+/* True at the end of the list: what waits for a complete round may begin. */
+static bool next_block(MigSource *s)
 {
     s->position_block = (s->position_block + 1) % s->block_count;
     s->position_page = 0;
     s->round_done |= s->position_block == 0;
+    return s->position_block == 0;
+}
+
+/* It goes round, too, and ends at the end of the block where it began. */
+static Found search_in_vain(MigSource *s)
+{
+    bool told = s->vain_round;
+    s->round_done = true;
+    s->position_page = s->blocks[s->position_block].pages;
+    s->vain_round = !told;
+    return !told && mig_source_multifd_per_round(s) ? ROUND_ENDS : NOTHING;
 }
 
 /*
- * Finds the next dirty page from the position, once round all blocks. A search in vain goes round,
- * too, and ends at the end of the block where it began: the next pass begins behind that.
+ * Finds the next dirty page from the position, once round all blocks. ROUND_ENDS: the channels have
+ * to be synchronised before it goes on.
  */
-static bool search(MigSource *s)
+static Found search(MigSource *s)
 {
     if (s->dirty_pages == 0) {
-        s->round_done = true;
-        s->position_page = s->blocks[s->position_block].pages;
-        return false;
+        return search_in_vain(s);
     }
+    s->vain_round = false;
     for (uint32_t tried = 0; tried <= s->block_count; tried++) {
         MigSourceBlock *b = &s->blocks[s->position_block];
         uint64_t page =
             s->position_page < b->pages ? mig_bitmap_next(b->dirty, s->position_page) : b->pages;
         if (page < b->pages) {
             s->position_page = page;
-            return true;
+            return FOUND;
         }
-        next_block(s);
+        if (next_block(s) && mig_source_multifd_per_round(s)) {
+            return ROUND_ENDS;
+        }
     }
     g_assert_not_reached(); /* dirty_pages and the bitmaps disagree */
 }
@@ -56,7 +70,7 @@ static uint64_t first_bits(uint64_t dirty, unsigned from, unsigned limit)
     return dirty & ~rest;
 }
 
-static void end_section(MigSource *s)
+static void state_end_section(MigSource *s)
 {
     mig_source_send(s, MIG_REC_RAM_EOS)->ram.block = UINT32_MAX;
     mig_source_op(s, MIG_OP_FLUSH);
@@ -66,6 +80,15 @@ static void end_section(MigSource *s)
         s->times.ram_sent = s->outcome.now;
     }
     s->state = s->after_ram;
+}
+
+static void end_section(MigSource *s)
+{
+    if (mig_source_multifd_per_section(s)) {
+        mig_source_multifd_sync(s, state_end_section);
+    } else {
+        state_end_section(s);
+    }
 }
 
 static void count_bytes(MigSource *s, uint64_t bytes)
@@ -78,7 +101,7 @@ static void count_bytes(MigSource *s, uint64_t bytes)
     }
 }
 
-static void send_page(MigSource *s);
+static void search_on(MigSource *s);
 
 static void clear_sent(MigSource *s, uint64_t sent)
 {
@@ -87,19 +110,23 @@ static void clear_sent(MigSource *s, uint64_t sent)
     g_assert(sent != 0);
     mig_bitmap_clear_mask(b->dirty, word, sent);
     s->dirty_pages -= (unsigned)__builtin_popcountll(sent);
-    s->position_page = word * 64 + 63 - (unsigned)__builtin_clzll(sent);
+    /* Behind it: dirty again, it waits for the next round (ram_save_host_page() since 5.2). */
+    s->position_page = word * 64 + 64 - (unsigned)__builtin_clzll(sent);
 }
 
-void mig_source_page_sent(MigSource *s, uint64_t sent, uint64_t zero, uint64_t delta)
+static void pages_sent(MigSource *s, uint64_t bytes)
 {
+    uint64_t sent = s->run_sent;
     unsigned n = (unsigned)__builtin_popcountll(sent);
-    unsigned zeros = (unsigned)__builtin_popcountll(sent & zero);
-    unsigned deltas = (unsigned)__builtin_popcountll(sent & delta);
+    unsigned zeros = (unsigned)__builtin_popcountll(sent & s->run_zero);
+    unsigned others = (unsigned)__builtin_popcountll(sent & s->run_packed);
     clear_sent(s, sent);
     s->ram.duplicate += zeros;
-    s->ram.normal += n - zeros - deltas;
-    count_bytes(s, s->outcome.queued_bytes);
-    s->last_sent = s->position_block;
+    s->ram.normal += n - zeros - others;
+    count_bytes(s, bytes);
+    if (bytes > 0) { /* pages in packets don't say which block the main channel is in */
+        s->last_sent = s->position_block;
+    }
     s->index += n;
     bool look = !s->final && (s->index - 1) % MIG_CLOCK_PAGES == 0;
     if (look && (s->outcome.now - s->call_began) / 1000000 > MIG_ITERATE_MAX_MS) {
@@ -109,36 +136,71 @@ void mig_source_page_sent(MigSource *s, uint64_t sent, uint64_t zero, uint64_t d
     }
 }
 
+void mig_source_page_sent(MigSource *s, uint64_t sent, uint64_t zero, uint64_t other)
+{
+    s->run_sent = sent;
+    s->run_zero = zero;
+    s->run_packed = other;
+    pages_sent(s, s->outcome.queued_bytes);
+}
+
 /* Nothing was sent, so QEMU searches on without a look at quota or clock. */
 void mig_source_page_skipped(MigSource *s)
 {
     clear_sent(s, 1ull << s->position_page % 64);
-    if (search(s)) {
-        send_page(s);
-    } else {
-        end_section(s);
-    }
+    search_on(s);
+}
+
+static void state_packet_sent(MigSource *s)
+{
+    pages_sent(s, s->run_bytes);
 }
 
 static void state_sent(MigSource *s)
 {
-    mig_source_page_sent(s, s->outcome.sent, s->outcome.zero, 0);
+    /* What a channel's thread looks at, it counts. */
+    bool thread = s->packet && s->parameters.zero_page_detection == MIG_ZERO_MULTIFD;
+    s->run_sent = s->outcome.sent;
+    s->run_zero = s->outcome.zero;
+    s->run_packed = thread ? s->run_sent : 0;
+    s->run_bytes = s->outcome.queued_bytes;
+    g_assert(s->run_sent != 0 || s->outcome.interrupt == MIG_INTERRUPT_ERROR);
+    if (s->packet && mig_source_multifd_queue(s, s->run_sent, s->run_zero)) {
+        mig_source_multifd_send(s, state_packet_sent);
+    } else {
+        state_packet_sent(s);
+    }
+}
+
+/* At most so many pages in the next run. */
+static unsigned run_limit(const MigSource *s)
+{
+    /* Behind page 0 of the call, and behind 64, 128..., QEMU looks at its clock. */
+    uint64_t limit = MIG_CLOCK_PAGES - (s->index + MIG_CLOCK_PAGES - 1) % MIG_CLOCK_PAGES;
+    limit = MIN(limit, s->config.max_run);
+    if (s->packet) {
+        /* A packet that was in the way may have used the quota up: this page goes, no other. */
+        limit = mig_source_quota_exceeded(s) ? 1 : MIN(limit, s->packet_room - s->packet_count);
+    }
+    return (unsigned)limit;
 }
 
 static void send_run(MigSource *s)
 {
     MigSourceBlock *b = &s->blocks[s->position_block];
     uint64_t word = s->position_page / 64;
-    /* Behind page 0 of the call, and behind 64, 128..., QEMU looks at its clock. */
-    uint64_t until_clock = MIG_CLOCK_PAGES - (s->index + MIG_CLOCK_PAGES - 1) % MIG_CLOCK_PAGES;
-    uint64_t limit = MIN(until_clock, s->config.max_run);
+    if (mig_source_multifd_must_send(s, s->position_block)) {
+        mig_source_multifd_send(s, send_run);
+        return;
+    }
     uint64_t dirty =
-        first_bits(mig_bitmap_word(b->dirty, word), s->position_page % 64, (unsigned)limit);
+        first_bits(mig_bitmap_word(b->dirty, word), s->position_page % 64, run_limit(s));
     MigOp *op = mig_source_op(s, MIG_OP_SEND_PAGES);
     op->pages.block = s->position_block;
     op->pages.first = word * 64;
     op->pages.dirty = dirty;
     op->pages.named = s->last_sent != s->position_block;
+    op->pages.how = mig_source_pages_how(s);
     op->pages.counts = mig_source_era(s)->quota;
     op->pages.quota = mig_source_quota_left(s);
     s->state = state_sent;
@@ -180,12 +242,28 @@ static void send_page(MigSource *s)
     s->state = state_cleared;
 }
 
+/* Without a look at quota or clock. */
+static void search_on(MigSource *s)
+{
+    switch (search(s)) {
+    case FOUND:
+        send_page(s);
+        break;
+    case NOTHING:
+        end_section(s);
+        break;
+    case ROUND_ENDS:
+        mig_source_multifd_sync(s, search_on);
+        break;
+    }
+}
+
 void mig_source_state_ram(MigSource *s)
 {
-    if (mig_source_quota_exceeded(s) || !search(s)) {
+    if (mig_source_quota_exceeded(s)) {
         end_section(s);
     } else {
-        send_page(s);
+        search_on(s);
     }
 }
 
@@ -193,6 +271,7 @@ void mig_source_ram(MigSource *s, bool final, MigState next)
 {
     s->final = final;
     s->index = 0;
+    s->vain_round = false;
     s->call_began = s->outcome.now;
     s->after_ram = next;
     s->state = mig_source_state_ram;

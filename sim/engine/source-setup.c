@@ -31,14 +31,23 @@ static void send_blocks(MigSource *s)
     }
 }
 
-/* The first sync is over: what is left of the START section. */
-static void state_list(MigSource *s)
+static void state_start_end(MigSource *s)
 {
-    send_blocks(s);
     mig_source_send(s, MIG_REC_RAM_EOS)->ram.block = UINT32_MAX;
     mig_source_op(s, MIG_OP_FLUSH);
     mig_source_footer(s, mig_source_era(s)->ram_section_id);
     s->state = state_active;
+}
+
+/* The first sync is over: what is left of the START section. */
+static void state_list(MigSource *s)
+{
+    send_blocks(s);
+    if (s->packet) {
+        mig_source_multifd_sync(s, state_start_end);
+    } else {
+        state_start_end(s);
+    }
 }
 
 static void state_log(MigSource *s)
@@ -100,5 +109,5 @@ void mig_source_state_begin(MigSource *s)
     s->start_ms = mig_source_ms(s);
     mig_source_change(s, s->status, MIG_STATUS_IS_SETUP);
     mig_source_op(s, MIG_OP_CONNECT);
-    s->state = state_connected;
+    mig_source_multifd_connect(s, state_connected);
 }

@@ -31,7 +31,7 @@ static int64_t expected_downtime(const MigSource *s)
 
 uint64_t mig_source_shown(const MigSource *s)
 {
-    return mig_source_era(s)->transferred_flushed ? s->flushed : s->ram_bytes;
+    return mig_source_era(s)->transferred_flushed ? s->flushed + s->multifd_bytes : s->ram_bytes;
 }
 
 static void fill_ram(const MigSource *s, MigRamStats *ram)
@@ -41,6 +41,7 @@ static void fill_ram(const MigSource *s, MigRamStats *ram)
     *ram = s->ram;
     ram->transferred = mig_source_shown(s);
     ram->total = s->ram_total;
+    ram->multifd_bytes = s->multifd_bytes;
     ram->normal_bytes = ram->normal * mig_source_page(s);
     ram->page_size = mig_source_page(s);
     ram->remaining = completed ? 0 : mig_source_remaining(s);

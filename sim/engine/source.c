@@ -40,6 +40,7 @@ MigSource *mig_source_new(const MigSourceConfig *config)
         s->blocks[i].address = s->ram_total;
         s->ram_total += s->blocks[i].info->used_length;
     }
+    mig_source_multifd_init(s);
     if (mig_source_has(s, MIG_CAP_XBZRLE)) {
         s->page = g_malloc(config->memory->page_size);
         s->delta = g_malloc(config->memory->page_size);
@@ -63,6 +64,7 @@ void mig_source_free(MigSource *s)
     }
     g_array_unref(s->passes);
     mig_xbzrle_cache_free(s->cache);
+    g_free(s->packet);
     g_free(s->page);
     g_free(s->delta);
     g_free(s->blocks);
@@ -193,6 +195,9 @@ const MigOp *mig_source_next(MigSource *s, const MigOutcome *outcome)
     mig_source_xbzrle_resize(s); /* not while an operation may be sending a page of the cache */
     s->queued += outcome->queued_bytes;
     s->flushed += outcome->flushed;
+    s->multifd_bytes += outcome->multifd_bytes;
+    s->ram.normal += outcome->multifd_normal;
+    s->ram.duplicate += outcome->multifd_zero;
     if (outcome->interrupt == MIG_INTERRUPT_ERROR && !s->ending) {
         mig_source_fail(s, g_strdup(outcome->error ? outcome->error : "the channel failed"));
     }

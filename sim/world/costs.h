@@ -16,6 +16,10 @@
     X(zero_page, 165000, "ps, a page found to be zero")                                      \
     X(normal_page, 1500000, "ps, a page found not to be zero, and its copy into the socket") \
     X(xbzrle_page, 1000000, "ps, a page looked up in the XBZRLE cache, and its delta")       \
+    X(multifd_queue, 60000, "ps, putting a page into a multifd packet")                      \
+    X(multifd_threads, 1, "multifd threads that find a processor at the same time")          \
+    X(zlib_page, 40000000, "ps, compressing a page with zlib, on top of it")                 \
+    X(zstd_page, 8000000, "ps, compressing a page with zstd, on top of it")                  \
     X(scan, 0, "ps, a clean page that the search passes")                                    \
     X(sync_base, 30000, "ns, a dirty bitmap sync")                                           \
     X(sync_gib, 30000, "ns, the same per GiB of guest memory")                               \

@@ -9,42 +9,19 @@
  *   when they are flushed, up to 31 pages later: a write in between is sent twice by both.)
  * - The receiver works on what was flushed at once, one flush after the other.
  *
- * Limits: one channel; the return path answers when the receiver has loaded everything.
+ * - Multifd: see virtual-multifd.c.
+ *
+ * Limits: the return path answers when the receiver has loaded everything.
  */
 #include "sim/world/virtual.h"
 
 #include <glib.h>
 #include <string.h>
 
-#include "sim/engine/bitmap.h"
-#include "sim/engine/outbuf.h"
+#include "sim/world/virtual-internal.h"
 #include "stream/encoder.h"
 
 #define CONTINUE_POLL 100000000ll /* ns after which a wait for nothing returns */
-
-struct MigVirtual {
-    MigVirtualConfig config;
-    MigEvents events;
-    MigLink link;
-    MigOutbuf outbuf;
-    GByteArray *bytes;      /* queued, not flushed; with a sink only */
-    MigBitmap **touched;    /* by block: pages that the receiver has written */
-    uint64_t ram_bytes;     /* of all blocks */
-    uint64_t cost, charged; /* ps so far; ns of it that the clock was moved by */
-    uint64_t work;          /* ps that the receiver will spend on what is queued */
-    uint64_t work_given;    /* ns of it that the link knows */
-    MigInterrupt pending;
-    const char *cut; /* the channel's error */
-    bool sink_failed;
-    bool return_path, answered;
-    uint32_t pings[4];
-    uint32_t ping_count, ping_at;
-    uint8_t *scratch;
-    uint8_t *encoded;
-    MigRecord answer;
-    MigDevices *devices;
-    GChecksum *events_sum, *bytes_sum;
-};
 
 MigVirtual *mig_virtual_new(const MigVirtualConfig *config)
 {
@@ -78,6 +55,7 @@ void mig_virtual_free(MigVirtual *v)
         mig_bitmap_free(v->touched[i]);
     }
     g_free(v->touched);
+    mig_virtual_multifd_free(v);
     mig_link_clear(&v->link);
     mig_events_clear(&v->events);
     mig_devices_free(v->devices);
@@ -93,19 +71,14 @@ void mig_virtual_free(MigVirtual *v)
 
 /* Time. */
 
-/* What may end a wait early. */
-#define BY_CUT        1u /* a channel that was cut, or shut down by a cancel */
-#define BY_URGENT     2u
-#define BY_ANY_SIGNAL 4u
-
 static bool wait_ends(const MigVirtual *v, unsigned by)
 {
-    return (by & BY_CUT && v->cut) || (by & BY_ANY_SIGNAL && v->pending) ||
-           (by & BY_URGENT && v->pending == MIG_INTERRUPT_URGENT);
+    return (by & MIG_BY_CUT && v->cut) || (by & MIG_BY_ANY_SIGNAL && v->pending) ||
+           (by & MIG_BY_URGENT && v->pending == MIG_INTERRUPT_URGENT);
 }
 
 /* Moves the clock, running what is due on the way. */
-static void advance(MigVirtual *v, int64_t until, unsigned by)
+void mig_virtual_advance(MigVirtual *v, int64_t until, unsigned by)
 {
     MigEvent e;
     while (!wait_ends(v, by) && mig_events_take(&v->events, until, &e)) {
@@ -119,11 +92,11 @@ static void advance(MigVirtual *v, int64_t until, unsigned by)
 
 static void spend(MigVirtual *v, int64_t ns)
 {
-    advance(v, v->config.clock->now + ns, 0);
+    mig_virtual_advance(v, v->config.clock->now + ns, 0);
 }
 
 /* A cost in picoseconds: the sum so far is rounded, not each one. */
-static void spend_ps(MigVirtual *v, int64_t ps)
+void mig_virtual_spend_ps(MigVirtual *v, int64_t ps)
 {
     v->cost += (uint64_t)ps;
     uint64_t due = v->cost / 1000 - v->charged;
@@ -148,17 +121,21 @@ static void digest(MigVirtual *v, const char *what, const char *status, uint64_t
 
 /* Bytes. */
 
+void mig_virtual_deliver(MigVirtual *v, uint32_t channel, const uint8_t *data, uint64_t n,
+                         int64_t arrival)
+{
+    g_checksum_update(v->bytes_sum, data, (gssize)n);
+    if (!v->sink_failed) {
+        v->sink_failed = !v->config.sink.bytes(v->config.sink.opaque, channel, data, n, arrival);
+    }
+}
+
 static void deliver(MigVirtual *v, uint64_t n, int64_t arrival)
 {
-    if (!v->bytes) {
-        return;
+    if (v->bytes) {
+        mig_virtual_deliver(v, 0, v->bytes->data, n, arrival);
+        g_byte_array_remove_range(v->bytes, 0, (guint)n);
     }
-    g_checksum_update(v->bytes_sum, v->bytes->data, (gssize)n);
-    if (!v->sink_failed) {
-        v->sink_failed =
-            !v->config.sink.bytes(v->config.sink.opaque, 0, v->bytes->data, n, arrival);
-    }
-    g_byte_array_remove_range(v->bytes, 0, (guint)n);
 }
 
 /* |n| bytes leave the buffer: the writer waits until they are in the socket. */
@@ -174,7 +151,7 @@ static void flushed(MigVirtual *v, uint64_t n)
     }
     MigLinkWrite w = mig_link_write(&v->link, v->config.clock->now, n, (int64_t)work);
     deliver(v, n, w.arrived);
-    advance(v, w.accepted, BY_CUT);
+    mig_virtual_advance(v, w.accepted, MIG_BY_CUT);
     if (v->sink_failed && !v->return_path) {
         v->cut = "the destination has closed the connection";
     }
@@ -200,6 +177,10 @@ static void note_command(MigVirtual *v, const MigRecordCommand *c)
 static void do_send(MigVirtual *v, const MigOp *op)
 {
     const MigRecord *r = op->send.record;
+    if (op->channel > 0) {
+        mig_virtual_multifd_record(v, op->channel, r);
+        return;
+    }
     size_t n = mig_record_encode(r, v->encoded, MIG_ENCODED_MAX);
     g_assert(n <= MIG_ENCODED_MAX);
     if (r->type == MIG_REC_COMMAND) {
@@ -217,7 +198,13 @@ static bool send_page(MigVirtual *v, const MigOp *op, uint64_t page, bool named)
     MigMemory *m = v->config.memory;
     const MigCosts *c = &v->config.costs, *rc = &v->config.receiver;
     uint32_t block = op->pages.block;
-    bool zero = m->ops->is_zero(m, block, page);
+    MigPagesHow how = op->pages.how;
+    bool look = how == MIG_PAGES_LOOK || how == MIG_PAGES_QUEUE_NORMAL;
+    bool zero = look && m->ops->is_zero(m, block, page);
+    if (how == MIG_PAGES_QUEUE || (how == MIG_PAGES_QUEUE_NORMAL && !zero)) {
+        mig_virtual_spend_ps(v, c->multifd_queue);
+        return false;
+    }
     MigRecord r = { .type = zero ? MIG_REC_RAM_ZERO : MIG_REC_RAM_PAGE };
     r.ram.offset = page * m->page_size;
     r.ram.cont = !named;
@@ -238,7 +225,7 @@ static bool send_page(MigVirtual *v, const MigOp *op, uint64_t page, bool named)
         v->work += (uint64_t)(rc->receive_page + (touched ? 0 : rc->first_touch));
         mig_bitmap_set(v->touched[block], page);
     }
-    spend_ps(v, zero ? c->zero_page : c->normal_page);
+    mig_virtual_spend_ps(v, zero ? c->zero_page : c->normal_page);
     uint64_t out = mig_outbuf_put(&v->outbuf, named ? 9 : 8); /* the word, the name's length */
     out += named ? mig_outbuf_put_piece(&v->outbuf, r.ram.name.len) : 0;
     out += zero ? mig_outbuf_put(&v->outbuf, 1) : mig_outbuf_put_page(&v->outbuf, m->page_size);
@@ -252,7 +239,7 @@ static void do_page(MigVirtual *v, const MigOp *op)
     const MigRecord *r = op->page.record;
     const MigCosts *c = &v->config.costs, *rc = &v->config.receiver;
     bool zero = r && r->type == MIG_REC_RAM_ZERO, normal = r && r->type == MIG_REC_RAM_PAGE;
-    spend_ps(v, zero ? c->zero_page : c->xbzrle_page + (normal ? c->normal_page : 0));
+    mig_virtual_spend_ps(v, zero ? c->zero_page : c->xbzrle_page + (normal ? c->normal_page : 0));
     if (!r) {
         return;
     }
@@ -270,16 +257,17 @@ static void do_page(MigVirtual *v, const MigOp *op)
 
 static void do_pages(MigVirtual *v, const MigOp *op, MigOutcome *out)
 {
-    uint64_t queued = v->outbuf.queued, flushed_at = v->outbuf.flushed;
+    uint64_t queued = v->outbuf.queued, flushed_at = v->outbuf.flushed, written = v->written;
     bool named = op->pages.named;
     for (uint64_t left = op->pages.dirty; left && !v->cut; left &= left - 1) {
         uint64_t bit = left & -left;
         bool zero = send_page(v, op, op->pages.first + (unsigned)__builtin_ctzll(left), named);
-        named = false;
+        named = named && op->pages.how == MIG_PAGES_QUEUE_NORMAL && !zero;
         out->sent |= bit;
         out->zero |= zero ? bit : 0;
-        uint64_t counted = op->pages.counts == MIG_QUOTA_FLUSHED ? v->outbuf.flushed - flushed_at
-                                                                 : v->outbuf.queued - queued;
+        uint64_t counted = op->pages.counts == MIG_QUOTA_FLUSHED
+                               ? v->outbuf.flushed - flushed_at + v->written - written
+                               : v->outbuf.queued - queued;
         if (counted > op->pages.quota) {
             break;
         }
@@ -330,7 +318,7 @@ static void do_wait_return(MigVirtual *v, MigOutcome *out)
     } else {
         v->cut = v->cut ? v->cut : "the return path was closed";
     }
-    advance(v, at, BY_CUT | BY_ANY_SIGNAL);
+    mig_virtual_advance(v, at, MIG_BY_CUT | MIG_BY_ANY_SIGNAL);
     out->record = v->cut ? NULL : r;
 }
 
@@ -347,6 +335,7 @@ static void do_notify(MigVirtual *v, const MigOp *op)
 static void do_close(MigVirtual *v)
 {
     flushed(v, mig_outbuf_flush(&v->outbuf));
+    mig_virtual_multifd_close(v);
     if (v->config.sink.end) {
         v->config.sink.end(v->config.sink.opaque, 0);
     }
@@ -357,6 +346,15 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
     switch (op->kind) {
     case MIG_OP_CONNECT:
         spend(v, v->config.costs.connect + 2 * v->config.link.latency);
+        if (op->channel > 0) {
+            mig_virtual_multifd_open(v, op->channel);
+        }
+        break;
+    case MIG_OP_MULTIFD_SEND:
+        mig_virtual_multifd_send(v, op);
+        break;
+    case MIG_OP_MULTIFD_SYNC:
+        mig_virtual_multifd_sync(v, op);
         break;
     case MIG_OP_SEND:
         do_send(v, op);
@@ -392,7 +390,7 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
         do_devices(v, out);
         break;
     case MIG_OP_SLEEP:
-        advance(v, op->until, BY_URGENT);
+        mig_virtual_advance(v, op->until, MIG_BY_URGENT);
         break;
     case MIG_OP_WAIT_RETURN:
         do_wait_return(v, out);
@@ -404,7 +402,8 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
         do_notify(v, op);
         break;
     case MIG_OP_WAIT_CONTINUE:
-        advance(v, v->config.clock->now + CONTINUE_POLL, BY_CUT | BY_ANY_SIGNAL);
+        mig_virtual_advance(v, v->config.clock->now + CONTINUE_POLL,
+                            MIG_BY_CUT | MIG_BY_ANY_SIGNAL);
         break;
     case MIG_OP_DONE:
         break;
@@ -419,6 +418,12 @@ MigOutcome mig_virtual_do(MigVirtual *v, const MigOp *op)
     out.now = v->config.clock->now;
     out.queued_bytes = v->outbuf.queued - queued;
     out.flushed = v->outbuf.flushed - flushed_before;
+    out.multifd_bytes = v->written - v->written_told;
+    out.multifd_normal = v->looked_normal - v->normal_told;
+    out.multifd_zero = v->looked_zero - v->zero_told;
+    v->written_told = v->written;
+    v->normal_told = v->looked_normal;
+    v->zero_told = v->looked_zero;
     out.interrupt = v->pending;
     v->pending = MIG_UNINTERRUPTED;
     if (v->cut) {

@@ -25,7 +25,8 @@ typedef struct Setup {
     MigCapabilitySet caps;
     unsigned max_run;
     bool accounting, free_host;
-    uint64_t link; /* bit/s */
+    unsigned channels; /* multifd; 0: without */
+    uint64_t link;     /* bit/s */
     int64_t cut_at;
     int64_t cancel_at;
     uint64_t clear_chunk;
@@ -77,7 +78,7 @@ static void on_event(void *opaque, int64_t at, const char *name, const char *sta
 static void on_op(void *opaque, const MigOp *op, const MigOutcome *outcome)
 {
     Run *r = opaque;
-    r->flushed += outcome->flushed;
+    r->flushed += outcome->flushed + outcome->multifd_bytes;
     r->ops++;
     if (op->kind == MIG_OP_SLEEP) {
         g_array_append_val(r->windows, r->flushed);
@@ -137,6 +138,7 @@ static void make(Run *r, const Setup *s)
         .memory = &r->memory->memory,
         .capabilities = s->caps,
         .parameters = { .max_bandwidth = s->bandwidth,
+                        .zero_page_detection = MIG_ZERO_LEGACY,
                         .downtime_limit = s->no_downtime ? 0
                                           : s->downtime  ? s->downtime
                                                          : 300 },
@@ -165,6 +167,12 @@ static void make(Run *r, const Setup *s)
     };
     if (s->accounting) {
         world.sink.end = NULL;
+    }
+    if (s->channels) {
+        source.capabilities |= MIG_CAP_BIT(MIG_CAP_MULTIFD);
+        source.parameters.multifd_channels = s->channels;
+        source.parameters.zero_page_detection =
+            r->era.multifd_zero_pages ? MIG_ZERO_MULTIFD : MIG_ZERO_LEGACY;
     }
     r->source = mig_source_new(&source);
     r->dest = mig_dest_new(&dest);
@@ -237,6 +245,41 @@ static void test_window_bytes(void)
             g_assert_cmpuint(bytes, ==, rows[i].window);
         }
         g_assert_true(fake_memory_equal(r.memory, r.copy));
+        done(&r);
+    }
+}
+
+/* The same with multifd: packets of 525632 bytes, two of 1344 at each old sync point, 18 of PART.
+ */
+static void test_multifd_windows(void)
+{
+    static const struct {
+        const char *qemu;
+        unsigned channels;
+        uint64_t window;
+    } rows[] = {
+        { "7.2", 2, 20 * 525632 + 2 * 1344 + 18 }, { "5.2", 2, 20 * 525632 + 2 * 1344 + 18 },
+        { "10.0", 2, 22 * 525632 + 18 },           { "10.0", 4, 24 * 525632 + 18 },
+        { "11.1", 2, 22 * 525632 + 18 },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        Setup s = { .qemu = rows[i].qemu,
+                    .channels = rows[i].channels,
+                    .pages = { 30000 },
+                    .random = 30000,
+                    .bandwidth = 100000000,
+                    .downtime = 1,
+                    .accounting = true };
+        Run r;
+        run(&r, &s);
+        g_assert_cmpstr(r.stats.status, ==, "completed");
+        g_assert_cmpuint(r.windows->len, >=, 8);
+        for (guint w = 2; w + 1 < r.windows->len; w++) {
+            uint64_t bytes = g_array_index(r.windows, uint64_t, w);
+            g_test_message("%s, %u channels, window %u: %" G_GUINT64_FORMAT, rows[i].qemu,
+                           rows[i].channels, w, bytes);
+            g_assert_cmpuint(bytes, ==, rows[i].window);
+        }
         done(&r);
     }
 }
@@ -465,6 +508,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/engine/window/exact-bytes", test_window_bytes);
+    g_test_add_func("/engine/window/multifd", test_multifd_windows);
     g_test_add_func("/engine/events/order-by-version", test_event_order);
     g_test_add_func("/engine/versions/destination-equals-source", test_every_version_loads);
     g_test_add_func("/engine/runs/equal-page-at-a-time-and-accounting", test_runs_equal_pages);

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside the virtual world: what its files share. */
+#ifndef MIG_SIM_WORLD_VIRTUAL_INTERNAL_H
+#define MIG_SIM_WORLD_VIRTUAL_INTERNAL_H
+
+#include <glib.h>
+
+#include "sim/engine/bitmap.h"
+#include "sim/engine/outbuf.h"
+#include "sim/world/virtual.h"
+#include "stream/multifd-codec.h"
+
+#define MIG_VIRTUAL_PROCESSORS 64u
+
+/* The thread of a multifd channel: one packet at a time. */
+typedef struct MigVirtualChannel {
+    MigVirtual *world;
+    uint32_t number; /* from 1 */
+    bool busy;
+    uint64_t event;    /* its next, to be cancelled with */
+    GByteArray *bytes; /* of the packet; with a sink only */
+    uint64_t size;     /* of the packet */
+    uint64_t work;     /* ps of the receiver's */
+    MigMultifdCodec *codec;
+} MigVirtualChannel;
+
+struct MigVirtual {
+    MigVirtualConfig config;
+    MigEvents events;
+    MigLink link;
+    MigOutbuf outbuf;
+    GByteArray *bytes;      /* queued, not flushed; with a sink only */
+    MigBitmap **touched;    /* by block: pages that the receiver has written */
+    uint64_t ram_bytes;     /* of all blocks */
+    uint64_t cost, charged; /* ps so far; ns of it that the clock was moved by */
+    uint64_t work;          /* ps that the receiver will spend on what is queued */
+    uint64_t work_given;    /* ns of it that the link knows */
+    MigInterrupt pending;
+    const char *cut; /* the channel's error */
+    bool sink_failed;
+    bool return_path, answered;
+    uint32_t pings[4];
+    uint32_t ping_count, ping_at;
+    uint8_t *scratch;
+    uint8_t *encoded;
+    MigRecord answer;
+    MigDevices *devices;
+    GChecksum *events_sum, *bytes_sum;
+
+    /* Multifd. */
+    MigVirtualChannel **channels;
+    uint32_t channel_count, channel_last;          /* the last one that was given something */
+    int64_t processors[MIG_VIRTUAL_PROCESSORS];    /* ns: when each is free for a channel */
+    uint64_t packets;                              /* so far: the next packet's number */
+    uint64_t written;                              /* bytes of its channels, ever */
+    uint64_t looked_normal, looked_zero;           /* pages that its threads looked at, ever */
+    uint64_t written_told, normal_told, zero_told; /* of them, in outcomes */
+};
+
+/* What may end a wait early. */
+#define MIG_BY_CUT        1u /* a channel that was cut, or shut down by a cancel */
+#define MIG_BY_URGENT     2u
+#define MIG_BY_ANY_SIGNAL 4u
+
+void mig_virtual_advance(MigVirtual *v, int64_t until, unsigned by);
+void mig_virtual_spend_ps(MigVirtual *v, int64_t ps);
+
+/* Hands bytes to the sink, and takes note when it fails. */
+void mig_virtual_deliver(MigVirtual *v, uint32_t channel, const uint8_t *data, uint64_t n,
+                         int64_t arrival);
+
+/* Multifd: the operations, and a record of a channel (its initial packet). */
+void mig_virtual_multifd_open(MigVirtual *v, uint32_t channel);
+void mig_virtual_multifd_record(MigVirtual *v, uint32_t channel, const MigRecord *r);
+void mig_virtual_multifd_send(MigVirtual *v, const MigOp *op);
+void mig_virtual_multifd_sync(MigVirtual *v, const MigOp *op);
+void mig_virtual_multifd_close(MigVirtual *v);
+void mig_virtual_multifd_free(MigVirtual *v);
+
+#endif
