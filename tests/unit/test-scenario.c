@@ -193,6 +193,14 @@ static const struct {
                                   "mean \"xbzrle\"?" },
     { "capabilities.x-colo=true", "s: capabilities.x-colo: this capability is known to QEMU, but "
                                   "not simulated yet" },
+    { "capabilities.compress=true", "s: capabilities.compress: compress was removed in 9.1; this "
+                                    "scenario follows 10.0" },
+    { "capabilities={\"multifd\":true,\"xbzrle\":true}",
+      "s: capabilities: multifd excludes xbzrle in QEMU 10.0: switch one of them off" },
+    { "parameters.compress-level=3", "s: parameters.compress-level: compress-level was removed in "
+                                     "9.1; this scenario follows 10.0" },
+    { "parameters.max-cpu-throttle=19", "s: parameters: max-cpu-throttle (19) is below "
+                                        "cpu-throttle-initial (20)" },
     { "capabilities.return-path=1", "s: capabilities.return-path: expected true or false, found a "
                                     "number" },
     { "parameters.downtime-limit=2000001", "s: parameters.downtime-limit: 2000001 is not from "
