@@ -6,7 +6,7 @@
 #include "sim/commands.h"
 #include "sim/live-options.h"
 #include "sim/result.h"
-#include "sim/units.h"
+#include "sim/world/units.h"
 
 static const MigLiveCommand command = {
     .name = "migbench dest",

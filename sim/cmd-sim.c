@@ -13,8 +13,8 @@
 #include "sim/progress.h"
 #include "sim/result.h"
 #include "sim/scenario-from-manifest.h"
-#include "sim/units.h"
 #include "sim/world/capture-writer.h"
+#include "sim/world/units.h"
 
 static volatile sig_atomic_t interrupted;
 

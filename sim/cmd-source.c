@@ -7,7 +7,7 @@
 #include "sim/live-options.h"
 #include "sim/progress.h"
 #include "sim/result.h"
-#include "sim/units.h"
+#include "sim/world/units.h"
 
 static const MigLiveCommand command = {
     .name = "migbench source",

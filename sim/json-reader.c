@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "sim/nearest.h"
-#include "sim/units.h"
+#include "sim/world/units.h"
 
 bool mig_read_fail(MigReader *r, const char *format, ...)
 {

@@ -9,7 +9,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#include "sim/units.h"
+#include "sim/world/units.h"
 
 const char *mig_program_version(void)
 {

@@ -11,7 +11,7 @@
 #define MIG_LIMIT_NAME               255u        /* cstr: one length byte */
 #define MIG_LIMIT_MACHINE_NAME       1024u       /* configuration: be32 length on the wire */
 #define MIG_LIMIT_CAPABILITIES       256u        /* names in configuration/capabilities */
-#define MIG_LIMIT_SECTIONS           65536u      /* sections opened in one stream */
+#define MIG_LIMIT_SECTIONS           4096u       /* sections started in one stream */
 #define MIG_LIMIT_BLOCKS             4096u       /* RAM blocks in one list */
 #define MIG_LIMIT_BODY               (16u << 20) /* of a device body searched for its end */
 #define MIG_LIMIT_VMDESC             (16u << 20) /* bytes of the VMDESCRIPTION text */

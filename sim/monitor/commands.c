@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "sim/monitor/monitor-internal.h"
-#include "sim/units.h"
+#include "sim/world/units.h"
 
 #define V MIG_VERSION_OF
 

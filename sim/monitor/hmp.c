@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "sim/monitor/monitor-internal.h"
-#include "sim/units.h"
+#include "sim/world/units.h"
 
 #define V        MIG_VERSION_OF
 #define MAX_ARGS 3

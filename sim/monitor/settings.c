@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "sim/monitor/monitor-internal.h"
-#include "sim/units.h"
+#include "sim/world/units.h"
 
 /* Capabilities ------------------------------------------------------------------------------- */
 

@@ -8,8 +8,8 @@
 #include "sim/result.h"
 #include "sim/sweep/pool.h"
 #include "sim/sweep/rows-writer.h"
-#include "sim/units.h"
 #include "sim/world/prng.h"
+#include "sim/world/units.h"
 
 #define MILLION 1000000u
 

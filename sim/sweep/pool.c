@@ -22,7 +22,7 @@ static bool must_stop(const Pool *pool)
 /* The next cell with its scenario, or the error why it has none. */
 static bool take(Pool *pool, MigSweepCell *c, json_object **scenario, GError **error)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&pool->making);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&pool->making);
     if (must_stop(pool)) {
         return false;
     }
@@ -33,14 +33,14 @@ static bool take(Pool *pool, MigSweepCell *c, json_object **scenario, GError **e
 
 static void stop(Pool *pool)
 {
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&pool->making);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&pool->making);
     pool->stop = true;
 }
 
 static void give(Pool *pool, uint64_t index, const char *text, MigRowKind kind, const GError *why)
 {
     const MigSweepJob *job = pool->job;
-    g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&pool->giving);
+    G_GNUC_UNUSED g_autoptr(GMutexLocker) locker = g_mutex_locker_new(&pool->giving);
     if (pool->error) {
         return;
     }

@@ -3,7 +3,7 @@
 #include "sim/sweep/range.h"
 
 #include "sim/sweep/sample.h"
-#include "sim/units.h"
+#include "sim/world/units.h"
 
 static bool parse_number(const char *text, uint64_t *value, GError **error)
 {

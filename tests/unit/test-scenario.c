@@ -5,7 +5,7 @@
 
 #include "sim/nearest.h"
 #include "sim/scenario-from-manifest.h"
-#include "sim/units.h"
+#include "sim/world/units.h"
 #include "tests/unit/traces.h"
 
 static void test_sizes(void)

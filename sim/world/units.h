@@ -8,8 +8,8 @@
  *             125MB/s   64MiB/s               likewise; with i powers of 1024
  *     time    100us   20ms   1.5s   0         ns us ms s
  */
-#ifndef MIG_SIM_UNITS_H
-#define MIG_SIM_UNITS_H
+#ifndef MIG_SIM_WORLD_UNITS_H
+#define MIG_SIM_WORLD_UNITS_H
 
 #include <glib.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Units, see units.h. A number is kept as digits and a count of decimals until it meets its unit.
  */
-#include "sim/units.h"
+#include "sim/world/units.h"
 
 #include <string.h>
 
