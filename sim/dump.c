@@ -33,7 +33,7 @@ bool mig_dump_check(const MigScenario *s, char **dumps, GError **error)
 
 bool mig_dump_blocks(const MigScenario *s, MigMemory *m, char **dumps, GError **error)
 {
-    uint32_t block;
+    uint32_t block = 0;
     if (!mig_dump_check(s, dumps, error)) {
         return false;
     }

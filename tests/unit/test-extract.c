@@ -90,9 +90,11 @@ static bool has_memory(const char *id)
     return has;
 }
 
-static guint add_all(const char *container)
+/* |keep| owns the ids, which the tests point to. */
+static guint add_all(const char *container, GPtrArray *keep)
 {
-    GPtrArray *ids = mig_test_trace_ids(container); /* lives as long as the tests */
+    GPtrArray *ids = mig_test_trace_ids(container);
+    g_ptr_array_add(keep, ids);
     guint n = 0;
 
     for (guint i = 0; i < ids->len; i++) {
@@ -205,9 +207,10 @@ static void test_hostile(gconstpointer data)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    tested = add_all("raw") + add_all("pcapng") + add_all("libvirt");
+    g_autoptr(GPtrArray) keep = g_ptr_array_new_with_free_func((GDestroyNotify)g_ptr_array_unref);
+    tested = add_all("raw", keep) + add_all("pcapng", keep) + add_all("libvirt", keep);
     g_test_add_func("/extract/memory-of-enough-traces", test_enough);
-    GPtrArray *ids = mig_test_trace_ids("pcapng");
+    g_autoptr(GPtrArray) ids = mig_test_trace_ids("pcapng");
     for (guint i = 0; i < ids->len; i++) {
         g_autofree char *path = g_strdup_printf("/extract/every-block/%s", (char *)ids->pdata[i]);
         g_test_add_data_func(path, ids->pdata[i], test_every_block);
