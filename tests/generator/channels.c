@@ -340,6 +340,28 @@ static void body_htab(Draw *g)
     put_iterable(g, MIG_ITERABLE_HTAB_SIZE, 20, FALSE, 0);
 }
 
+static void put_htab_chunk(Draw *g, guint16 n_valid, guint16 n_invalid)
+{
+    put(g, (MigRecord){ .type = MIG_REC_ITERABLE,
+                        .payload = n_valid * 16u,
+                        .iterable = { .kind = MIG_ITERABLE_HTAB_CHUNK,
+                                      .word = n_valid ? (guint32)any(g) : 0,
+                                      .n_valid = n_valid,
+                                      .n_invalid = n_invalid } });
+}
+
+/* The pieces of a hash table come behind its START. */
+static void put_htab_part(Draw *g, guint32 id)
+{
+    put(g, (MigRecord){ .type = MIG_REC_SECTION, .section = { MIG_ITEM_PART, id } });
+    put_iterable(g, MIG_ITERABLE_HTAB_MARK, 0, FALSE, 0);
+    for (guint64 i = below(g, 4); i > 0; i--) {
+        put_htab_chunk(g, (guint16)(1 + below(g, 30)), (guint16)below(g, 30));
+    }
+    put_htab_chunk(g, 0, 0);
+    put_footer(g, id);
+}
+
 static void generate_iterable(Draw *g)
 {
     static const struct {
@@ -358,6 +380,9 @@ static void generate_iterable(Draw *g)
         put_section(g, MIG_ITEM_START, (guint32)i, kinds[which].idstr, 1);
         kinds[which].body(g);
         put_footer(g, (guint32)i);
+        if (kinds[which].body == body_htab) {
+            put_htab_part(g, (guint32)i);
+        }
     }
     put_end(g);
 }
