@@ -3,7 +3,7 @@
 """How fast `migbench inspect --summary` is, beside a walk over the same records in Python.
 
 The input is a stream of 256 MiB of RAM in which every page is full, written here, and warm in the
-page cache. The walk is traces/gen/walk.py; where MIGBENCH_ANALYZER names QEMU's analyze-migration
+page cache. The walk is traces/gen/walk.py; where MIGBENCH_ANALYZE_MIGRATION names QEMU's analyze-migration
 script, that one is measured, too. Each figure is the best of some rounds in this one run: noise
 only ever slows a round down. Through a pipe nothing can be skipped by seeking, so that figure
 stands apart.
@@ -88,7 +88,7 @@ def main():
         rows = [("inspect --summary FILE", *measure(inspect + [path], 5)),
                 ("inspect --summary, pipe", *measure(inspect + ["-"], 5, stdin=path)),
                 ("walk.py FILE", *measure(walk + [path], 2))]
-        analyzer = os.environ.get("MIGBENCH_ANALYZER")
+        analyzer = os.environ.get("MIGBENCH_ANALYZE_MIGRATION")
         if analyzer:
             rows.append(("analyze-migration", *measure([sys.executable, analyzer, "-f", path], 1)))
     for name, seconds, peak in rows:
