@@ -50,7 +50,7 @@ typedef struct MigShared {
     MigStr machine;
     uint32_t page_size;
     uint64_t advised_sizes; /* POSTCOPY_ADVISE: OR of the blocks' page sizes; 0 before it */
-    bool ignore_shared, mapped_ram, configured, footers;
+    bool ignore_shared, mapped_ram, footers;
     bool ended; /* the main channel has reached EOF */
     bool colo;  /* checkpoints follow the first migration */
 } MigShared;

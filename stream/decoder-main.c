@@ -169,7 +169,6 @@ static MigStep parse_config(MigDecoder *d, MigCursor *c, MigRecord *r)
     }
     free((char *)d->shared->machine.text);
     d->shared->machine = (MigStr){ duplicate(name), len };
-    d->shared->configured = true;
     if (d->opt.footers == MIG_AUTO) {
         d->shared->footers = true;
     }
