@@ -10,10 +10,10 @@
 #include "sim/engine/dest.h"
 
 #include <glib.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
 
-#include "stream/vmstate-devices.h"
 #include "stream/xbzrle.h"
 
 typedef struct MigDestBlock {
@@ -29,6 +29,7 @@ struct MigDest {
     MigDiagnosis error;
     MigDestMultifd *multifd; /* NULL: without */
     GArray *blocks;          /* MigDestBlock, by index in the stream's list */
+    bool configured;         /* the configuration section was seen */
     bool capabilities_seen;
     bool ended;     /* END_OF_STREAM was seen */
     bool described; /* the VMDESCRIPTION's record was seen */
@@ -41,6 +42,10 @@ struct MigDest {
     bool is_globalstate;
     char run_state[100];
 };
+
+/* The section of migration/global_state.c, in all versions. */
+#define GLOBALSTATE_VERSION 1
+#define GLOBALSTATE_BYTES   104
 
 typedef bool (*MigHandler)(MigDest *d, const MigRecord *r);
 
@@ -70,6 +75,7 @@ static char *text(MigStr s)
 static bool on_config(MigDest *d, const MigRecord *r)
 {
     g_autofree char *machine = text(r->config.machine);
+    d->configured = true;
     if (!d->config.era.configuration) {
         return refuse(d, MIG_FAULT_NONE, machine, "no configuration section (%s has none)",
                       d->machine);
@@ -111,12 +117,27 @@ static bool on_uuid(MigDest *d, const MigRecord *r)
     return true;
 }
 
+static bool refuse_number(MigDest *d, const char *what, uint64_t found, uint64_t expected)
+{
+    g_autofree char *text = g_strdup_printf("%s %" PRIu64, what, found);
+    return refuse(d, MIG_FAULT_NONE, text, "%s %" PRIu64, what, expected);
+}
+
 static bool on_section(MigDest *d, const MigRecord *r)
 {
     MigItem kind = r->section.kind;
+    if (d->config.era.configuration && !d->configured) {
+        return refuse(d, MIG_FAULT_NONE, "a section", "the configuration section first");
+    }
     d->counts.parts += kind == MIG_ITEM_PART || kind == MIG_ITEM_END;
     d->counts.devices += kind == MIG_ITEM_FULL;
     d->is_globalstate = mig_str_equal(r->section.idstr, mig_str("globalstate"));
+    if (mig_str_equal(r->section.idstr, mig_str("ram")) && r->section.instance != 0) {
+        return refuse_number(d, "instance", r->section.instance, 0);
+    }
+    if (d->is_globalstate && r->section.version != GLOBALSTATE_VERSION) {
+        return refuse_number(d, "version", r->section.version, GLOBALSTATE_VERSION);
+    }
     return true;
 }
 
@@ -310,7 +331,10 @@ static bool on_ram_end(MigDest *d, const MigRecord *r)
 
 static bool on_body(MigDest *d, const MigRecord *r)
 {
-    if (d->is_globalstate && r->payload && r->payload <= sizeof(MigGlobalState)) {
+    if (d->is_globalstate && r->payload != GLOBALSTATE_BYTES) {
+        return refuse_number(d, "length", r->payload, GLOBALSTATE_BYTES);
+    }
+    if (d->is_globalstate) {
         g_free(d->body);
         d->body = g_malloc(r->payload);
         mig_decoder_payload_into(d->decoder, d->body);
