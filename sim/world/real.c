@@ -2,44 +2,22 @@
 /*
  * The real world, see real.h. Model:
  *
- * - Bytes leave exactly when QEMU's stream object would flush (outbuf.h): the headers from one
- *   32 KiB buffer and the pages from where they are, in one writev of at most 64 vectors.
- * - The clock is read at the beginning and the end of an operation, and whenever the channel was
+ * - A channel (real-channel.h) is opened by CONNECT with the next number: 0 is the main one.
+ * - The clock is read at the beginning and the end of an operation, and whenever a channel was
  *   waited for: between two readings the guest stands still, as far as anybody can see.
  * - Messages of the return path are read while waiting and at every end of a section.
- *
- * Limits: one channel.
  */
 #include "sim/world/real.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <time.h>
 
-#include "sim/engine/outbuf.h"
-#include "sim/world/real-answers.h"
+#include "sim/world/real-internal.h"
 #include "stream/encoder.h"
 
 #define MONITOR_NS (10 * MIG_NS_PER_MS) /* at most, between two looks at what a monitor wants */
-
-struct MigReal {
-    MigRealConfig config;
-    int64_t epoch; /* CLOCK_MONOTONIC, ns, of clock 0 */
-    MigEvents events;
-    MigTransport *transport; /* NULL: not connected, or closed */
-    MigAnswers *answers;
-    MigOutbuf outbuf;
-    struct iovec vectors[MIG_OUTBUF_VECTORS]; /* queued, not flushed */
-    int vector_count;
-    uint8_t copied[MIG_OUTBUF_BYTES];
-    uint8_t *encoded;
-    MigDevices *devices;
-    MigRecord message;    /* of the last WAIT_RETURN */
-    MigInterrupt pending; /* for the next outcome */
-    MigRealCounts counts;
-    char *error;       /* the channel's, once it is dead */
-    char *close_error; /* or NULL */
-};
 
 /* Time ------------------------------------------------------------------------------------- */
 
@@ -50,7 +28,7 @@ static int64_t monotonic(void)
     return t.tv_sec * MIG_NS_PER_S + t.tv_nsec;
 }
 
-static int64_t look(MigReal *r)
+int64_t mig_real_look(MigReal *r)
 {
     mig_clock_advance(r->config.clock, monotonic() - r->epoch);
     return r->config.clock->now;
@@ -59,7 +37,7 @@ static int64_t look(MigReal *r)
 static void run_events(MigReal *r)
 {
     MigEvent e;
-    while (mig_events_take(&r->events, look(r), &e)) {
+    while (mig_events_take(&r->events, mig_real_look(r), &e)) {
         e.fn(e.opaque, r->config.clock->now);
     }
 }
@@ -70,6 +48,7 @@ MigReal *mig_real_new(const MigRealConfig *config)
     r->config = *config;
     r->epoch = monotonic() - config->clock->now;
     r->encoded = g_malloc(MIG_ENCODED_MAX);
+    r->channels = g_ptr_array_new_with_free_func((GDestroyNotify)mig_real_channel_free);
     r->answers = config->answers ? mig_answers_new() : NULL;
     return r;
 }
@@ -77,10 +56,7 @@ MigReal *mig_real_new(const MigRealConfig *config)
 void mig_real_free(MigReal *r)
 {
     if (r) {
-        if (r->transport) {
-            mig_transport_shutdown(r->transport);
-            mig_transport_close(r->transport, NULL);
-        }
+        g_ptr_array_unref(r->channels);
         mig_events_clear(&r->events);
         mig_answers_free(r->answers);
         mig_devices_free(r->devices);
@@ -93,7 +69,12 @@ void mig_real_free(MigReal *r)
 
 /* Failing and waiting ---------------------------------------------------------------------- */
 
-static void die(MigReal *r, const char *error)
+MigRealChannel *mig_real_channel_of(const MigReal *r, uint32_t number)
+{
+    return number < r->channels->len ? g_ptr_array_index(r->channels, number) : NULL;
+}
+
+void mig_real_die(MigReal *r, const char *error)
 {
     if (!r->error) {
         r->error = g_strdup(error);
@@ -102,25 +83,36 @@ static void die(MigReal *r, const char *error)
 
 void mig_real_shutdown(MigReal *r, const char *error)
 {
-    die(r, error);
-    if (r->transport) {
-        mig_transport_shutdown(r->transport);
+    mig_real_die(r, error);
+    for (guint i = 0; i < r->channels->len; i++) {
+        MigRealChannel *c = g_ptr_array_index(r->channels, i);
+        if (c) {
+            mig_real_channel_die(c, error);
+        }
+        if (c && c->transport) {
+            mig_transport_shutdown(c->transport);
+        }
     }
 }
 
-/* Reads what the destination says, without waiting. True when it said something. */
-static bool hear(MigReal *r)
+static bool is_heard(const MigReal *r)
+{
+    const MigRealChannel *c = mig_real_channel_of(r, 0);
+    return r->answers && c && c->transport && mig_transport_has_return(c->transport);
+}
+
+bool mig_real_hear(MigReal *r)
 {
     uint8_t bytes[1024];
     struct iovec v = { bytes, sizeof(bytes) };
     g_autoptr(GError) error = NULL;
     bool said = false;
     int64_t n = 1;
-    while (n > 0 && r->transport && r->answers && !mig_answers_done(r->answers)) {
-        n = mig_transport_read(r->transport, &v, 1, &error);
+    while (n > 0 && is_heard(r) && !mig_answers_done(r->answers)) {
+        n = mig_transport_read(mig_real_channel_of(r, 0)->transport, &v, 1, &error);
         said = said || n > 0;
         if (n == MIG_IO_ERROR) {
-            die(r, error->message);
+            mig_real_die(r, error->message);
         } else if (n == 0) {
             mig_answers_eof(r->answers);
         } else if (n > 0) {
@@ -128,149 +120,115 @@ static bool hear(MigReal *r)
         }
     }
     if (r->answers && mig_answers_error(r->answers)) {
-        die(r, mig_answers_error(r->answers));
+        mig_real_die(r, mig_answers_error(r->answers));
     }
     r->counts.answers = r->answers ? mig_answers_count(r->answers) : 0;
     return said;
 }
 
-/*
- * Waits for |what| until |until| (ns of the clock), doing whatever else comes up. Returns which of
- * |what| is possible; 0 when the time is over or the channel is dead.
- */
-static unsigned wait_for(MigReal *r, unsigned what, int64_t until)
+/* Sleeps until one of |p| is ready or |ns| have passed (negative: for ever). */
+static void sleep_for(struct pollfd *p, nfds_t count, int64_t ns)
 {
-    bool deaf = !r->answers || !r->transport || !mig_transport_has_return(r->transport);
-    unsigned listen = deaf || what & MIG_WAIT_READ ? 0 : MIG_WAIT_READ;
+    struct timespec span = { ns / MIG_NS_PER_S, ns % MIG_NS_PER_S };
+    if (ppoll(p, count, ns < 0 ? NULL : &span, NULL) <= 0) {
+        for (nfds_t i = 0; i < count; i++) {
+            p[i].revents = 0;
+        }
+    }
+}
+
+static int fd_for(MigRealChannel *c, unsigned what)
+{
+    return what && c && c->transport ? mig_transport_fd(c->transport, what) : -1;
+}
+
+unsigned mig_real_wait(MigReal *r, MigRealChannel *c, unsigned what, int64_t until)
+{
+    MigRealChannel *main = mig_real_channel_of(r, 0);
+    bool listen = is_heard(r) && !(c == main && what & MIG_WAIT_READ);
     for (;;) {
         run_events(r);
-        int64_t end = MIN(until, mig_events_next(&r->events)), now = look(r);
-        if ((r->error && what) || now >= until) {
+        int64_t end = MIN(until, mig_events_next(&r->events)), now = mig_real_look(r);
+        if (((r->error || (c && c->error)) && what) || now >= until) {
             return 0;
         }
-        unsigned ready = mig_transport_wait(r->transport, what | listen | MIG_WAIT_WAKE,
-                                            r->config.wake, end == MIG_FOREVER ? -1 : end - now);
-        if (ready & MIG_WAIT_WAKE && r->config.woken) {
+        struct pollfd p[] = {
+            { .fd = fd_for(c, what & MIG_WAIT_READ), .events = POLLIN },
+            { .fd = fd_for(c, what & MIG_WAIT_WRITE), .events = POLLOUT },
+            { .fd = listen ? fd_for(main, MIG_WAIT_READ) : -1, .events = POLLIN },
+            { .fd = r->config.wake, .events = POLLIN },
+        };
+        sleep_for(p, G_N_ELEMENTS(p), end == MIG_FOREVER ? -1 : end - now);
+        if (p[3].revents && r->config.woken) {
             r->config.woken(r->config.opaque);
         }
-        if (ready & listen && !hear(r)) {
-            listen = 0; /* its end was seen: it would be readable for ever */
+        if (p[2].revents && !mig_real_hear(r)) {
+            listen = false; /* its end was seen: it would be readable for ever */
         }
-        if (ready & what) {
-            look(r);
-            return ready & what;
+        if (p[0].revents || p[1].revents) {
+            mig_real_look(r);
+            return (p[0].revents ? MIG_WAIT_READ : 0) | (p[1].revents ? MIG_WAIT_WRITE : 0);
         }
     }
 }
 
-/* Bytes ------------------------------------------------------------------------------------ */
-
-/* Drops |n| bytes from the front of the vectors. */
-static void consume(struct iovec **v, int *count, uint64_t n)
+/* A channel is full. */
+static void wait_writable(void *opaque, MigRealChannel *c)
 {
-    while (*count > 0 && n >= (*v)->iov_len) {
-        n -= (*v)->iov_len;
-        (*v)++;
-        (*count)--;
-    }
-    if (n > 0) {
-        (*v)->iov_base = (uint8_t *)(*v)->iov_base + n;
-        (*v)->iov_len -= n;
-    }
-}
-
-static void wait_writable(MigReal *r)
-{
+    MigReal *r = opaque;
     int64_t from = r->config.clock->now;
     r->counts.waits++;
-    wait_for(r, MIG_WAIT_WRITE, MIG_FOREVER);
+    mig_real_wait(r, c, MIG_WAIT_WRITE, MIG_FOREVER);
     r->counts.waited += r->config.clock->now - from;
-}
-
-/* Writes everything queued: the outbuf has flushed. */
-static void write_out(MigReal *r)
-{
-    struct iovec *v = r->vectors;
-    int count = r->vector_count;
-    while (count > 0 && !r->error && r->transport) {
-        g_autoptr(GError) error = NULL;
-        int64_t n = mig_transport_write(r->transport, v, count, &error);
-        if (n == MIG_IO_AGAIN) {
-            wait_writable(r);
-        } else if (n == MIG_IO_ERROR) {
-            hear(r); /* the destination may have said why */
-            die(r, error->message);
-        } else {
-            r->counts.writes++;
-            r->counts.bytes += (uint64_t)n;
-            consume(&v, &count, (uint64_t)n);
-        }
-    }
-    r->vector_count = 0;
-}
-
-static void add_vector(MigReal *r, const void *at, size_t n)
-{
-    struct iovec *last = r->vector_count ? &r->vectors[r->vector_count - 1] : NULL;
-    if (last && (uint8_t *)last->iov_base + last->iov_len == at) {
-        last->iov_len += n;
-        return;
-    }
-    r->vectors[r->vector_count++] = (struct iovec){ (void *)(uintptr_t)at, n };
-}
-
-/* Queues a copy, in the portions in which the outbuf may flush behind it. */
-static void put_piece(MigReal *r, const uint8_t *data, size_t n)
-{
-    while (n > 0) {
-        size_t room = MIG_OUTBUF_BYTES - r->outbuf.copied, part = MIN(n, room);
-        uint8_t *at = r->copied + r->outbuf.copied;
-        memcpy(at, data, part);
-        add_vector(r, at, part);
-        if (mig_outbuf_put_piece(&r->outbuf, part)) {
-            write_out(r);
-        }
-        data += part;
-        n -= part;
+    if (r->error) {
+        mig_real_channel_die(c, r->error);
     }
 }
 
-/* The same of integers: see mig_outbuf_put(). */
-static void put(MigReal *r, const uint8_t *data, size_t n)
+/* The destination may have said why. */
+static void hear_last_words(void *opaque, MigRealChannel *c)
 {
-    put_piece(r, data, MIN(n, 1));
-    put_piece(r, data + MIN(n, 1), n - MIN(n, 1));
-}
-
-static void put_page(MigReal *r, const uint8_t *page, size_t n)
-{
-    add_vector(r, page, n);
-    if (mig_outbuf_put_page(&r->outbuf, n)) {
-        write_out(r);
+    MigReal *r = opaque;
+    mig_real_hear(r);
+    if (r->error) {
+        mig_real_channel_die(c, r->error);
     }
-}
-
-static void flush(MigReal *r)
-{
-    mig_outbuf_flush(&r->outbuf);
-    write_out(r);
-    hear(r);
 }
 
 /* Operations ------------------------------------------------------------------------------- */
 
-static void do_connect(MigReal *r)
+static MigRealChannel *new_channel(MigReal *r, uint32_t number)
+{
+    MigRealChannel *c = mig_real_channel_new(number);
+    c->full = wait_writable;
+    c->broken = hear_last_words;
+    c->opaque = r;
+    while (r->channels->len <= number) {
+        g_ptr_array_add(r->channels, NULL);
+    }
+    mig_real_channel_free(g_ptr_array_index(r->channels, number));
+    g_ptr_array_index(r->channels, number) = c;
+    return c;
+}
+
+static void do_connect(MigReal *r, const MigOp *op)
 {
     g_autoptr(GError) error = NULL;
-    r->transport = mig_transport_connect(r->config.uri, r->config.answers, r->config.wake, &error);
-    if (!r->transport) {
-        die(r, error->message);
-    } else if (r->config.answers && !mig_transport_has_return(r->transport)) {
+    bool answers = r->config.answers && op->channel == 0;
+    MigTransport *t = mig_transport_connect(r->config.uri, answers, r->config.wake, &error);
+    MigRealChannel *c = new_channel(r, op->channel);
+    c->transport = t;
+    if (!t) {
+        mig_real_die(r, error->message);
+    } else if (answers && !mig_transport_has_return(t)) {
         /* QEMU finds out with the guest stopped; that helps nobody. */
-        die(r, "capability return-path: this transport has no way back; turn it off");
+        mig_real_die(r, "capability return-path: this transport has no way back; turn it off");
     }
     /* A wake-up ends a connection attempt and is still to be handled. */
-    wait_for(r, 0, look(r) + 1);
+    mig_real_wait(r, NULL, 0, mig_real_look(r) + 1);
+    if (r->error) {
+        mig_real_channel_die(c, r->error);
+    }
 }
 
 static void note_sent(MigReal *r, const MigRecord *record)
@@ -285,69 +243,81 @@ static void note_sent(MigReal *r, const MigRecord *record)
     }
 }
 
-static void do_send(MigReal *r, const MigOp *op)
+static void do_send(MigReal *r, MigRealChannel *c, const MigOp *op)
 {
     const MigRecord *record = op->send.record;
     size_t n = mig_record_encode(record, r->encoded, MIG_ENCODED_MAX);
     g_assert(n <= MIG_ENCODED_MAX);
     note_sent(r, record);
-    put(r, r->encoded, n);
-    put_piece(r, op->send.payload, record->payload);
+    mig_real_channel_put(c, r->encoded, n);
+    mig_real_channel_put_piece(c, op->send.payload, record->payload);
 }
 
 /* A page's record in the pieces in which QEMU puts it: word and name's length, name, the rest. */
-static void put_head(MigReal *r, const MigRecord *record)
+static void put_head(MigReal *r, MigRealChannel *c, const MigRecord *record)
 {
     size_t n = mig_record_encode(record, r->encoded, MIG_ENCODED_MAX);
     size_t head = record->ram.cont ? 8 : 9, name = record->ram.cont ? 0 : record->ram.name.len;
-    put(r, r->encoded, head);
-    put_piece(r, r->encoded + head, name);
-    put(r, r->encoded + head + name, n - head - name);
+    mig_real_channel_put(c, r->encoded, head);
+    mig_real_channel_put_piece(c, r->encoded + head, name);
+    mig_real_channel_put(c, r->encoded + head + name, n - head - name);
 }
 
 /* A page that the engine has looked at: copied, as its cache may change it before the flush. */
-static void do_page(MigReal *r, const MigOp *op)
+static void do_page(MigReal *r, MigRealChannel *c, const MigOp *op)
 {
     if (op->page.record) {
-        put_head(r, op->page.record);
-        put_piece(r, op->page.payload, op->page.record->payload);
+        put_head(r, c, op->page.record);
+        mig_real_channel_put_piece(c, op->page.payload, op->page.record->payload);
     }
 }
 
 /* One page: looked at now, queued; true if it was zero. */
-static bool send_page(MigReal *r, uint32_t block, uint64_t page, bool named)
+static bool send_page(MigReal *r, MigRealChannel *c, const MigOp *op, uint64_t page, bool named)
 {
     MigMemory *m = r->config.memory;
-    bool zero = m->ops->is_zero(m, block, page);
+    uint32_t block = op->pages.block;
+    MigPagesHow how = op->pages.how;
+    bool look = how == MIG_PAGES_LOOK || how == MIG_PAGES_QUEUE_NORMAL;
+    bool zero = look && m->ops->is_zero(m, block, page);
+    if (how == MIG_PAGES_QUEUE || (how == MIG_PAGES_QUEUE_NORMAL && !zero)) {
+        return false;
+    }
     MigRecord record = { .type = zero ? MIG_REC_RAM_ZERO : MIG_REC_RAM_PAGE };
     record.ram.offset = page * m->page_size;
     record.ram.cont = !named;
     record.ram.block = block;
     record.ram.name = named ? mig_str(m->ops->block(m, block)->name) : (MigStr){ 0 };
     record.payload = zero ? 0 : m->page_size;
-    put_head(r, &record);
+    put_head(r, c, &record);
     if (!zero) {
-        put_page(r, m->ops->read(m, block, page, NULL), m->page_size);
+        mig_real_channel_put_page(c, m->ops->read(m, block, page, NULL), m->page_size);
     }
     return zero;
 }
 
-static void do_pages(MigReal *r, const MigOp *op, MigOutcome *out)
+static void do_pages(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome *out)
 {
-    uint64_t queued = r->outbuf.queued, flushed = r->outbuf.flushed;
+    uint64_t queued = c->outbuf.queued, flushed = c->outbuf.flushed;
     bool named = op->pages.named;
-    for (uint64_t left = op->pages.dirty; left && !r->error; left &= left - 1) {
+    for (uint64_t left = op->pages.dirty; left && !c->error; left &= left - 1) {
         uint64_t bit = left & -left, page = op->pages.first + (unsigned)__builtin_ctzll(left);
-        bool zero = send_page(r, op->pages.block, page, named);
-        named = false;
+        bool zero = send_page(r, c, op, page, named);
+        named = named && op->pages.how == MIG_PAGES_QUEUE_NORMAL && !zero;
         out->sent |= bit;
         out->zero |= zero ? bit : 0;
-        uint64_t counted = op->pages.counts == MIG_QUOTA_FLUSHED ? r->outbuf.flushed - flushed
-                                                                 : r->outbuf.queued - queued;
+        uint64_t counted = op->pages.counts == MIG_QUOTA_FLUSHED ? c->outbuf.flushed - flushed
+                                                                 : c->outbuf.queued - queued;
         if (counted > op->pages.quota) {
             break;
         }
     }
+}
+
+static void do_flush(MigReal *r, MigRealChannel *c)
+{
+    mig_real_channel_flush(c);
+    mig_real_hear(r);
 }
 
 static void do_guest(MigReal *r, bool run)
@@ -368,10 +338,10 @@ static void do_devices(MigReal *r, MigOutcome *out)
 static void do_wait_return(MigReal *r, MigOutcome *out)
 {
     while (!mig_answers_take(r->answers, &r->message)) {
-        if (!wait_for(r, MIG_WAIT_READ, MIG_FOREVER)) {
+        if (!mig_real_wait(r, mig_real_channel_of(r, 0), MIG_WAIT_READ, MIG_FOREVER)) {
             return; /* dead */
         }
-        hear(r);
+        mig_real_hear(r);
     }
     out->record = &r->message;
 }
@@ -380,42 +350,41 @@ static void do_notify(MigReal *r, const MigOp *op)
 {
     const MigObserver *o = &r->config.observer;
     if (o->event) {
-        o->event(o->opaque, look(r), op->notify.event, op->notify.status, op->notify.pass);
+        o->event(o->opaque, mig_real_look(r), op->notify.event, op->notify.status, op->notify.pass);
     }
 }
 
+/* Closes every channel. */
 static void do_close(MigReal *r)
 {
-    g_autoptr(GError) error = NULL;
-    MigTransport *t = g_steal_pointer(&r->transport);
-    if (!t) {
-        return;
-    }
-    if (r->error) {
-        mig_transport_shutdown(t);
-    }
-    if (!mig_transport_close(t, &error)) {
-        r->close_error = g_strdup(error->message);
+    for (guint i = 0; i < r->channels->len; i++) {
+        MigRealChannel *c = g_ptr_array_index(r->channels, i);
+        if (c) {
+            do_flush(r, c);
+            char *complaint = mig_real_channel_close(c);
+            r->close_error = r->close_error ? r->close_error : g_steal_pointer(&complaint);
+            g_free(complaint);
+        }
     }
 }
 
-static void dispatch(MigReal *r, const MigOp *op, MigOutcome *out)
+static void dispatch(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome *out)
 {
     switch (op->kind) {
     case MIG_OP_CONNECT:
-        do_connect(r);
+        do_connect(r, op);
         break;
     case MIG_OP_SEND:
-        do_send(r, op);
+        do_send(r, c, op);
         break;
     case MIG_OP_SEND_PAGES:
-        do_pages(r, op, out);
+        do_pages(r, c, op, out);
         break;
     case MIG_OP_SEND_PAGE:
-        do_page(r, op);
+        do_page(r, c, op);
         break;
     case MIG_OP_FLUSH:
-        flush(r);
+        do_flush(r, c);
         break;
     case MIG_OP_STOP_GUEST:
     case MIG_OP_START_GUEST:
@@ -430,13 +399,12 @@ static void dispatch(MigReal *r, const MigOp *op, MigOutcome *out)
         do_devices(r, out);
         break;
     case MIG_OP_SLEEP:
-        wait_for(r, 0, op->until);
+        mig_real_wait(r, NULL, 0, op->until);
         break;
     case MIG_OP_WAIT_RETURN:
         do_wait_return(r, out);
         break;
     case MIG_OP_CLOSE:
-        flush(r);
         do_close(r);
         break;
     case MIG_OP_NOTIFY:
@@ -448,25 +416,39 @@ static void dispatch(MigReal *r, const MigOp *op, MigOutcome *out)
     case MIG_OP_DONE:
         break;
     case MIG_OP_WAIT_CONTINUE: /* may end for nothing */
-        wait_for(r, 0, look(r) + MONITOR_NS);
+        mig_real_wait(r, NULL, 0, mig_real_look(r) + MONITOR_NS);
         break;
     default: /* its capability should have been refused */
-        die(r, "only the simulator can do this so far");
+        mig_real_die(r, "only the simulator can do this so far");
         break;
+    }
+}
+
+static void count(MigReal *r)
+{
+    r->counts.writes = r->counts.bytes = 0;
+    for (guint i = 0; i < r->channels->len; i++) {
+        const MigRealChannel *c = g_ptr_array_index(r->channels, i);
+        r->counts.writes += c ? c->writes : 0;
+        r->counts.bytes += c ? c->bytes : 0;
     }
 }
 
 MigOutcome mig_real_do(MigReal *r, const MigOp *op)
 {
-    uint64_t queued = r->outbuf.queued, flushed = r->outbuf.flushed;
+    MigRealChannel *c = mig_real_channel_of(r, op->channel);
+    uint64_t queued = c ? c->outbuf.queued : 0, flushed = c ? c->outbuf.flushed : 0;
     MigOutcome out = { 0 };
     run_events(r);
-    dispatch(r, op, &out);
-    out.now = look(r);
-    out.queued_bytes = r->outbuf.queued - queued;
-    out.flushed = r->outbuf.flushed - flushed;
+    dispatch(r, c, op, &out);
+    out.now = mig_real_look(r);
+    out.queued_bytes = c ? c->outbuf.queued - queued : 0;
+    out.flushed = c ? c->outbuf.flushed - flushed : 0;
     out.interrupt = r->pending;
     r->pending = MIG_UNINTERRUPTED;
+    if (c && c->error) {
+        mig_real_die(r, c->error);
+    }
     if (r->error) {
         out.interrupt = MIG_INTERRUPT_ERROR;
         out.error = r->error;
@@ -487,8 +469,9 @@ void mig_real_interrupt(MigReal *r, MigInterrupt why)
     r->pending = why;
 }
 
-const MigRealCounts *mig_real_counts(const MigReal *r)
+const MigRealCounts *mig_real_counts(MigReal *r)
 {
+    count(r);
     return &r->counts;
 }
 

@@ -52,7 +52,7 @@ typedef struct MigRealCounts {
     uint64_t answers; /* messages of the return path */
 } MigRealCounts;
 
-const MigRealCounts *mig_real_counts(const MigReal *r);
+const MigRealCounts *mig_real_counts(MigReal *r);
 
 /* After CLOSE: what was wrong with it (a command that ended badly), or NULL. */
 const char *mig_real_close_error(const MigReal *r);

@@ -329,6 +329,11 @@ unsigned mig_transport_wait(MigTransport *t, unsigned what, int wake, int64_t ti
     return ready;
 }
 
+int mig_transport_fd(const MigTransport *t, unsigned what)
+{
+    return what == MIG_WAIT_READ ? t->in : t->out;
+}
+
 void mig_transport_shutdown(MigTransport *t)
 {
     t->shut = true;

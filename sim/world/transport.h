@@ -51,6 +51,9 @@ typedef enum MigIo {
     MIG_IO_ERROR = -2, /* *error says why */
 } MigIo;
 
+/* Vectors that one call takes. */
+#define MIG_TRANSPORT_VECTORS 1024
+
 /* Bytes written or read (reading: 0 is the end of the stream), or a MigIo. */
 int64_t mig_transport_write(MigTransport *t, const struct iovec *iov, int count, GError **error);
 int64_t mig_transport_read(MigTransport *t, const struct iovec *iov, int count, GError **error);
@@ -72,6 +75,10 @@ enum {
  * (negative: for ever). Returns those of |what| that are, 0 after the timeout. |t| may be NULL.
  */
 unsigned mig_transport_wait(MigTransport *t, unsigned what, int wake, int64_t timeout);
+
+/* What to poll for one of |what| (READ or WRITE): a descriptor that stays the transport's, or -1.
+ */
+int mig_transport_fd(const MigTransport *t, unsigned what);
 
 /* Cancel: both ends see the end at once. A command gets SIGTERM, a file nothing. */
 void mig_transport_shutdown(MigTransport *t);

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside the real world: what its files share. */
+#ifndef MIG_SIM_WORLD_REAL_INTERNAL_H
+#define MIG_SIM_WORLD_REAL_INTERNAL_H
+
+#include "sim/world/real-answers.h"
+#include "sim/world/real-channel.h"
+#include "sim/world/real.h"
+
+struct MigReal {
+    MigRealConfig config;
+    int64_t epoch; /* CLOCK_MONOTONIC, ns, of clock 0 */
+    MigEvents events;
+    GPtrArray *channels; /* MigRealChannel, by number; NULL: not opened */
+    MigAnswers *answers; /* of the main channel; NULL: nobody listens */
+    uint8_t *encoded;    /* MIG_ENCODED_MAX */
+    MigDevices *devices;
+    MigRecord message;    /* of the last WAIT_RETURN */
+    MigInterrupt pending; /* for the next outcome */
+    MigRealCounts counts;
+    char *error;       /* of the first channel that died */
+    char *close_error; /* or NULL */
+};
+
+/* NULL: it was not opened. */
+MigRealChannel *mig_real_channel_of(const MigReal *r, uint32_t number);
+
+/* The clock, moved to the present. */
+int64_t mig_real_look(MigReal *r);
+
+/* The world has failed: whatever is waited for ends. Keeps the first error. */
+void mig_real_die(MigReal *r, const char *error);
+
+/* Reads what the destination says, without waiting. True when it said something. */
+bool mig_real_hear(MigReal *r);
+
+/*
+ * Waits until one of |what| is possible on |c| (NULL: just waits) or |until| (ns of the clock) has
+ * come, doing whatever else comes up. Returns which of |what| is; 0 when the time is over or the
+ * world or |c| has died.
+ */
+unsigned mig_real_wait(MigReal *r, MigRealChannel *c, unsigned what, int64_t until);
+
+#endif
