@@ -26,6 +26,12 @@ typedef struct MigMemoryBlock {
 
 typedef struct MigMemory MigMemory;
 
+typedef enum MigPlace {
+    MIG_PLACE_DONE,
+    MIG_PLACE_EXISTS, /* there is a page already: it stays as it is */
+    MIG_PLACE_FAILED,
+} MigPlace;
+
 typedef struct MigMemoryOps {
     uint32_t (*count)(const MigMemory *m);
     const MigMemoryBlock *(*block)(const MigMemory *m, uint32_t index); /* in list order */
@@ -53,6 +59,22 @@ typedef struct MigMemoryOps {
     uint8_t *(*map)(MigMemory *m, uint32_t block, uint64_t page);
     void (*write)(MigMemory *m, uint32_t block, uint64_t page, const uint8_t *bytes);
     void (*fill)(MigMemory *m, uint32_t block, uint64_t page, uint8_t byte);
+
+    /*
+     * Destination side, postcopy; NULL where memory can't. Ranges are whole host pages.
+     *
+     * The pages' contents are given back: the next access finds them missing.
+     */
+    void (*discard)(MigMemory *m, uint32_t block, uint64_t first, uint64_t count);
+    /* From now on an access to a missing page waits. NULL, or why that can't be; g_free(). */
+    char *(*listen)(MigMemory *m);
+    /* One host page, at once: |bytes|, or zeros where it is NULL. Who waits for it goes on. */
+    MigPlace (*place)(MigMemory *m, uint32_t block, uint64_t first, uint64_t count,
+                      const uint8_t *bytes);
+    /* Everything has come: accesses don't wait any more. */
+    void (*unlisten)(MigMemory *m);
+    /* Source: the contents of pages that were sent are given back (release-ram). May be NULL. */
+    void (*release)(MigMemory *m, uint32_t block, uint64_t first, uint64_t count);
 } MigMemoryOps;
 
 /* Implementations put this first. */

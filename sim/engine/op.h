@@ -41,7 +41,18 @@ typedef enum MigOpKind {
                              nothing, the engine then asks again */
     MIG_OP_MULTIFD_SEND,  /* hand a packet to the next idle channel, waiting for one */
     MIG_OP_MULTIFD_SYNC,  /* SYNC packets on all channels; until everything is written */
+    MIG_OP_DROP, /* a broken postcopy: shut and forget main, return path and preempt with all
+                    that is queued on them; a channel's error is over with it */
+    MIG_OP_WAIT_RECOVER, /* postcopy-paused: until mig_source_recover() or a cancel; may end for
+                            nothing, the engine then asks again */
 } MigOpKind;
+
+/* What the engine says to the next page of a SEND_PAGES that wants to be asked. */
+typedef enum MigClaim {
+    MIG_CLAIM_TAKE, /* it is to be sent now, and nobody else will */
+    MIG_CLAIM_SKIP, /* it was sent meanwhile, on another channel */
+    MIG_CLAIM_STOP, /* a page request comes first: end the operation in front of this page */
+} MigClaim;
 
 /* What becomes of the pages of MIG_OP_SEND_PAGES. */
 typedef enum MigPagesHow {
@@ -84,6 +95,10 @@ typedef struct MigOp {
             MigPagesHow how;
             MigQuota counts; /* MIG_QUOTA_FLUSHED: of all channels; else queued bytes */
             uint64_t quota;
+            /* Postcopy; NULL: every page is taken. To be asked when it is the page's turn; `sent`
+             * of the outcome then has what was taken. */
+            MigClaim (*claim)(void *engine, uint32_t block, uint64_t page);
+            void *engine;
         } pages;
         /*
          * XBZRLE: the engine has read the page. Without a record nothing is to be sent (it did not

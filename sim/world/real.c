@@ -413,6 +413,8 @@ static void dispatch(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome 
     case MIG_OP_LOG_START: /* the engine asks memory itself when these have ended */
     case MIG_OP_SYNC:
     case MIG_OP_CLEAR:
+    case MIG_OP_DROP: /* postcopy */
+    case MIG_OP_WAIT_RECOVER:
     case MIG_OP_DONE:
         break;
     case MIG_OP_WAIT_CONTINUE: /* may end for nothing */

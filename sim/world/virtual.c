@@ -405,6 +405,8 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
         mig_virtual_advance(v, v->config.clock->now + CONTINUE_POLL,
                             MIG_BY_CUT | MIG_BY_ANY_SIGNAL);
         break;
+    case MIG_OP_DROP: /* postcopy */
+    case MIG_OP_WAIT_RECOVER:
     case MIG_OP_DONE:
         break;
     }
