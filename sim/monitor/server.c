@@ -10,6 +10,7 @@
 #include <gio/gunixsocketaddress.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,9 +19,8 @@
 
 struct MigMonitorServer {
     MigMonitor *monitor;
-    GMainContext *context;
     GSocket *listener;
-    GSource *accepting;
+    int epoll;          /* of the listener (its data: the server) and the clients */
     GPtrArray *clients; /* Client */
     char *address;
     char *path; /* of the socket to be removed in the end; NULL: none */
@@ -30,50 +30,58 @@ typedef struct Client {
     MigMonitorServer *server;
     GSocket *socket;
     MigQmp *qmp;
-    GSource *reading, *writing, *closing;
-    bool ended; /* it sends no more */
+    uint32_t watched; /* EPOLLIN, EPOLLOUT; 0: not in the set */
+    bool ended;       /* it sends no more */
+    bool closing;     /* freed when nobody up the stack uses it */
 } Client;
 
-static void drop_source(GSource **source)
+/* Asks for |wanted|. Without any it is not in the set: a hang-up would be told again and again. */
+static void want(Client *c, uint32_t wanted)
 {
-    if (*source) {
-        g_source_destroy(*source);
-        g_source_unref(*source);
-        *source = NULL;
+    struct epoll_event e = { .events = wanted, .data.ptr = c };
+    int op = !wanted ? EPOLL_CTL_DEL : c->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+    if (wanted != c->watched) {
+        epoll_ctl(c->server->epoll, op, g_socket_get_fd(c->socket), &e);
+        c->watched = wanted;
     }
 }
 
 static void client_free(gpointer data)
 {
     Client *c = data;
-    drop_source(&c->reading);
-    drop_source(&c->writing);
-    drop_source(&c->closing);
+    want(c, 0);
     mig_qmp_free(c->qmp);
     g_socket_close(c->socket, NULL);
     g_object_unref(c->socket);
     g_free(c);
 }
 
-static void watch(Client *c);
-
-static gboolean on_close(gpointer data)
-{
-    Client *c = data;
-    g_ptr_array_remove(c->server->clients, c); /* frees it */
-    return G_SOURCE_REMOVE;
-}
-
-/* Not at once: somebody up the stack may use the client. */
 static void close_soon(Client *c)
 {
-    if (!c->closing) {
-        drop_source(&c->reading);
-        drop_source(&c->writing);
-        c->closing = g_idle_source_new();
-        g_source_set_priority(c->closing, G_PRIORITY_DEFAULT);
-        g_source_set_callback(c->closing, on_close, c, NULL);
-        g_source_attach(c->closing, c->server->context);
+    want(c, 0);
+    c->closing = true;
+}
+
+static void watch(Client *c)
+{
+    size_t n;
+    mig_qmp_output(c->qmp, &n);
+    if (c->closing) {
+        return;
+    }
+    bool more = mig_qmp_wants_input(c->qmp);
+    if (c->ended && more && n == 0) {
+        close_soon(c);
+    } else {
+        want(c, (!c->ended && more ? EPOLLIN : 0) | (n > 0 ? EPOLLOUT : 0));
+    }
+}
+
+static void on_output(void *opaque)
+{
+    Client *c = opaque;
+    if (c->qmp) { /* not yet while it greets */
+        watch(c);
     }
 }
 
@@ -93,81 +101,35 @@ static bool write_some(Client *c)
     return true;
 }
 
-static gboolean on_writable(GSocket *socket, GIOCondition condition, gpointer data)
+/* Reads once; false: the client is gone. */
+static bool read_some(Client *c)
 {
-    Client *c = data;
-    (void)socket, (void)condition;
-    if (write_some(c)) {
-        watch(c);
-    } else {
-        close_soon(c);
-    }
-    return G_SOURCE_CONTINUE;
-}
-
-static gboolean on_readable(GSocket *socket, GIOCondition condition, gpointer data)
-{
-    Client *c = data;
     char buffer[4096];
     g_autoptr(GError) error = NULL;
-    gssize n = g_socket_receive_with_blocking(socket, buffer, sizeof(buffer), FALSE, NULL, &error);
-    (void)condition;
+    gssize n =
+        g_socket_receive_with_blocking(c->socket, buffer, sizeof(buffer), FALSE, NULL, &error);
     if (n > 0) {
         mig_qmp_feed(c->qmp, buffer, (size_t)n);
-    } else if (n == 0) {
-        c->ended = true;
-    } else if (!g_error_matches(error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK)) {
+    }
+    c->ended = c->ended || n == 0;
+    return n >= 0 || g_error_matches(error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
+}
+
+static void serve_client(Client *c, uint32_t ready)
+{
+    bool reads = c->watched & EPOLLIN && ready & (EPOLLIN | EPOLLHUP | EPOLLERR);
+    if ((reads && !read_some(c)) || !write_some(c)) {
         close_soon(c);
-        return G_SOURCE_CONTINUE;
     }
     watch(c);
-    return G_SOURCE_CONTINUE;
 }
 
-static void want(Client *c, GSource **source, bool wanted, GIOCondition condition,
-                 GSocketSourceFunc callback)
+static void accept_client(MigMonitorServer *s)
 {
-    if (!wanted) {
-        drop_source(source);
-    } else if (!*source) {
-        *source = g_socket_create_source(c->socket, condition, NULL);
-        g_source_set_callback(*source, G_SOURCE_FUNC(callback), c, NULL);
-        g_source_attach(*source, c->server->context);
-    }
-}
-
-static void watch(Client *c)
-{
-    size_t n;
-    mig_qmp_output(c->qmp, &n);
-    if (c->closing) {
-        return;
-    }
-    bool more = mig_qmp_wants_input(c->qmp);
-    if (c->ended && more && n == 0) {
-        close_soon(c);
-        return;
-    }
-    want(c, &c->reading, !c->ended && more, G_IO_IN, on_readable);
-    want(c, &c->writing, n > 0, G_IO_OUT, on_writable);
-}
-
-static void on_output(void *opaque)
-{
-    Client *c = opaque;
-    if (c->qmp) { /* not yet while it greets */
-        watch(c);
-    }
-}
-
-static gboolean on_connection(GSocket *listener, GIOCondition condition, gpointer data)
-{
-    MigMonitorServer *s = data;
-    (void)condition;
-    GSocket *socket = g_socket_accept(listener, NULL, NULL);
+    GSocket *socket = g_socket_accept(s->listener, NULL, NULL);
     if (!socket || s->clients->len >= MIG_MONITOR_MAX_CLIENTS) {
         g_clear_object(&socket);
-        return G_SOURCE_CONTINUE;
+        return;
     }
     Client *c = g_new0(Client, 1);
     c->server = s;
@@ -175,7 +137,35 @@ static gboolean on_connection(GSocket *listener, GIOCondition condition, gpointe
     g_ptr_array_add(s->clients, c);
     c->qmp = mig_qmp_new(s->monitor, on_output, c);
     watch(c);
-    return G_SOURCE_CONTINUE;
+}
+
+int mig_monitor_server_descriptor(const MigMonitorServer *s)
+{
+    return s->epoll;
+}
+
+static void sweep(MigMonitorServer *s)
+{
+    for (guint i = s->clients->len; i-- > 0;) {
+        Client *c = s->clients->pdata[i];
+        if (c->closing) {
+            g_ptr_array_remove_index(s->clients, i);
+        }
+    }
+}
+
+void mig_monitor_server_work(MigMonitorServer *s, int timeout)
+{
+    struct epoll_event ready[MIG_MONITOR_MAX_CLIENTS + 1];
+    int n = epoll_wait(s->epoll, ready, G_N_ELEMENTS(ready), timeout);
+    for (int i = 0; i < n; i++) {
+        if (ready[i].data.ptr == s) {
+            accept_client(s);
+        } else if (!((Client *)ready[i].data.ptr)->closing) {
+            serve_client(ready[i].data.ptr, ready[i].events);
+        }
+    }
+    sweep(s);
 }
 
 /* Listening ---------------------------------------------------------------------------------- */
@@ -254,8 +244,15 @@ static GSocket *listen_at(GSocketAddress *address, GError **error)
     return g_steal_pointer(&socket);
 }
 
-MigMonitorServer *mig_monitor_server_new(MigMonitor *m, const char *address, GMainContext *context,
-                                         GError **error)
+static void watch_listener(MigMonitorServer *s)
+{
+    struct epoll_event e = { .events = EPOLLIN, .data.ptr = s };
+    s->epoll = epoll_create1(EPOLL_CLOEXEC);
+    epoll_ctl(s->epoll, EPOLL_CTL_ADD, g_socket_get_fd(s->listener), &e);
+    g_socket_set_blocking(s->listener, FALSE);
+}
+
+MigMonitorServer *mig_monitor_server_new(MigMonitor *m, const char *address, GError **error)
 {
     g_autofree char *path = NULL;
     g_autoptr(GSocketAddress) where = parse_address(address, &path, error);
@@ -269,14 +266,11 @@ MigMonitorServer *mig_monitor_server_new(MigMonitor *m, const char *address, GMa
     }
     MigMonitorServer *s = g_new0(MigMonitorServer, 1);
     s->monitor = m;
-    s->context = context;
     s->listener = listener;
     s->clients = g_ptr_array_new_with_free_func(client_free);
     s->address = describe(listener, path);
     s->path = g_steal_pointer(&path);
-    s->accepting = g_socket_create_source(listener, G_IO_IN, NULL);
-    g_source_set_callback(s->accepting, G_SOURCE_FUNC(on_connection), s, NULL);
-    g_source_attach(s->accepting, context);
+    watch_listener(s);
     return s;
 }
 
@@ -316,13 +310,13 @@ void mig_monitor_server_free(MigMonitorServer *s)
     if (!s) {
         return;
     }
-    drop_source(&s->accepting);
     g_socket_close(s->listener, NULL);
     g_object_unref(s->listener);
     for (guint i = 0; i < s->clients->len; i++) {
         say_goodbye(s->clients->pdata[i]);
     }
     g_ptr_array_unref(s->clients);
+    close(s->epoll);
     if (s->path) {
         unlink(s->path);
     }

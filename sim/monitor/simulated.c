@@ -211,28 +211,15 @@ static bool must_stop(Session *s)
     return s->quit;
 }
 
-static gboolean on_due(gpointer data)
-{
-    *(bool *)data = true;
-    return G_SOURCE_REMOVE;
-}
-
 /* Serves clients until the wall clock has come to the next tick, which becomes the next advance. */
 static void wait_paced(Session *s)
 {
-    bool due = false;
     s->until = now(s) + TICK;
-    gint64 wall = s->paced_from + (gint64)((double)s->until / 1000.0 / s->options->pace);
-    gint64 left = wall - g_get_monotonic_time();
-    guint ms = (guint)CLAMP(left / 1000, 0, 1000);
-    GSource *timer = g_timeout_source_new(ms);
-    g_source_set_callback(timer, on_due, &due, NULL);
-    g_source_attach(timer, NULL);
-    while (!due && !must_stop(s)) {
-        g_main_context_iteration(NULL, TRUE);
-    }
-    g_source_destroy(timer);
-    g_source_unref(timer);
+    gint64 wall = s->paced_from + (gint64)((double)s->until / 1000.0 / s->options->pace), left;
+    do {
+        left = wall - g_get_monotonic_time();
+        mig_monitor_server_work(s->server, (int)CLAMP(left / 1000, 0, 1000));
+    } while (left >= 1000 && !must_stop(s));
     s->advancing = true;
 }
 
@@ -245,7 +232,7 @@ static void wait_for_advance(Session *s)
     }
     mig_monitor_server_flush(s->server);
     while (!s->advancing && !must_stop(s)) {
-        g_main_context_iteration(NULL, TRUE);
+        mig_monitor_server_work(s->server, -1);
     }
 }
 
@@ -281,7 +268,7 @@ static void ask_for_pause(Session *s)
 
 static bool serve(Session *s)
 {
-    s->server = mig_monitor_server_new(s->monitor, s->options->address, NULL, &s->error);
+    s->server = mig_monitor_server_new(s->monitor, s->options->address, &s->error);
     if (!s->server) {
         return false;
     }
