@@ -184,6 +184,9 @@ static json_object *guest_to_json(const MigSimulation *m)
 {
     json_object *o = json_object_new_object();
     put_uint(o, "writes", m->guest_stats.written);
+    if (m->guest_stats.read > 0) {
+        put_uint(o, "reads", m->guest_stats.read);
+    }
     put_uint(o, "writes-lost", m->guest_stats.lost);
     put_int(o, "stalled-ns", m->guest_stats.stalled);
     put_uint(o, "pages-touched", m->guest_stats.touched);

@@ -217,7 +217,7 @@ static bool read_ram(MigReader *r, json_object *v, void *dst)
 typedef struct WorkloadText {
     char *block, *write;
     uint64_t offset, length;
-    unsigned pattern, pace;
+    unsigned pattern, pace, access;
     MigWorkload w;
 } WorkloadText;
 
@@ -225,6 +225,7 @@ typedef struct WorkloadText {
 static const char *const patterns[] = { "sequential", "random", "hot-cold", "once",
                                         "periodic",   "zipf",   "trace",    NULL };
 static const char *const paces[] = { "clock", "cpu", NULL };
+static const char *const accesses[] = { "write", "read", NULL }; /* MigAccess */
 
 static bool read_pattern(MigReader *r, json_object *v, void *dst)
 {
@@ -239,6 +240,11 @@ static bool read_pattern(MigReader *r, json_object *v, void *dst)
 static bool read_pace(MigReader *r, json_object *v, void *dst)
 {
     return mig_read_choice(r, v, paces, dst);
+}
+
+static bool read_access(MigReader *r, json_object *v, void *dst)
+{
+    return mig_read_choice(r, v, accesses, dst);
 }
 
 static bool read_percent(MigReader *r, json_object *v, void *dst)
@@ -272,6 +278,7 @@ static const MigField workload_fields[] = {
     { "offset", mig_read_size, offsetof(WorkloadText, offset) },
     { "length", mig_read_size, offsetof(WorkloadText, length) },
     { "pattern", read_pattern, offsetof(WorkloadText, pattern) },
+    { "access", read_access, offsetof(WorkloadText, access) },
     { "hot", read_hot, offsetof(WorkloadText, w) },
     { "rate", read_page_rate, offsetof(WorkloadText, w.rate), true },
     { "pace", read_pace, offsetof(WorkloadText, pace) },
@@ -318,6 +325,7 @@ static bool check_workload(MigReader *r, const MigScenario *s, const WorkloadTex
     }
     w->pattern = (MigPattern)t->pattern;
     w->pace = (MigPace)t->pace;
+    w->access = (MigAccess)t->access;
     if (w->pattern == MIG_PATTERN_PERIODIC && w->period == 0) {
         return mig_read_fail(r, "the pattern \"periodic\" needs a \"period\"");
     }

@@ -93,8 +93,10 @@ static void write_page(MigGuest *g, uint32_t block, uint64_t page, const MigWrit
 
 static void make_write(MigGuest *g, MigWorkloadRun *r)
 {
-    MigWrite w = mig_workload_write(r);
-    write_page(g, r->w.block, mig_workload_page(r), &w);
+    if (r->w.access == MIG_ACCESS_WRITE) {
+        MigWrite w = mig_workload_write(r);
+        write_page(g, r->w.block, mig_workload_page(r), &w);
+    }
     mig_workload_step(r);
 }
 
@@ -201,7 +203,7 @@ MigGuestStats mig_guest_stats(const MigGuest *g)
 {
     MigGuestStats s = { .stalled = g->stalled };
     for (uint32_t i = 0; i < g->run_count; i++) {
-        s.written += g->runs[i].next;
+        *(g->runs[i].w.access == MIG_ACCESS_READ ? &s.read : &s.written) += g->runs[i].next;
         s.lost += g->runs[i].lost;
     }
     for (uint32_t i = 0; i < g->block_count; i++) {

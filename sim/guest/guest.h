@@ -79,6 +79,7 @@ void mig_guest_fill(MigGuest *g, uint32_t block, uint64_t first, uint64_t pages,
 
 typedef struct MigGuestStats {
     uint64_t written; /* by workloads */
+    uint64_t read;    /* likewise: pages looked at */
     uint64_t lost;    /* due, but never made: the guest's slowdown */
     int64_t stalled;  /* ns that the vCPUs did not run, stops and throttling together */
     uint64_t touched; /* pages that any write has hit */

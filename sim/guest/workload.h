@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A workload: an endless (or ending) row of page writes. Write number n goes to a page that is a
- * pure function of (seed, index, n); when it happens follows from the rate, the pace and the
- * stalls of its vCPU.
+ * A workload: an endless (or ending) row of page writes (or reads, which are numbered and timed
+ * alike). Write number n goes to a page that is a pure function of (seed, index, n); when it
+ * happens follows from the rate, the pace and the stalls of its vCPU.
  *
  *     due(n) = origin + n / rate            happens(n) = max(due(n), happens(n - 1) + cost)
  *
@@ -24,10 +24,14 @@ typedef enum MigPattern {
 
 typedef enum MigPace { MIG_PACE_CLOCK, MIG_PACE_CPU } MigPace;
 
+/* A read dirties nothing; it is a page that has to be there, which postcopy feels. */
+typedef enum MigAccess { MIG_ACCESS_WRITE, MIG_ACCESS_READ } MigAccess;
+
 typedef struct MigWorkload {
     uint32_t block;
     uint64_t first, pages; /* in the block; pages > 0 */
     MigPattern pattern;
+    MigAccess access;
     uint32_t hot_share, hot_size; /* percent */
     uint64_t rate;                /* page writes per second, 0: none */
     MigPace pace;

@@ -153,6 +153,25 @@ static void test_rate(void)
     }
 }
 
+/* A workload that only looks is as often there as one that writes, and dirties nothing. */
+static void test_reads(void)
+{
+    MigWorkload w = {
+        .pages = 64, .pattern = MIG_PATTERN_RANDOM, .access = MIG_ACCESS_READ, .rate = 1000
+    };
+    MigGuest *g = one_block(64, MIG_TRACKING_TCG, &w, 1);
+    MigMemory *m = mig_guest_memory(g);
+    m->ops->log_start(m);
+    mig_guest_advance(g, 1 * S);
+    g_assert_cmpuint(sync_count(g, 64), ==, 0);
+    g_assert_true(m->ops->is_zero(m, 0, 5));
+    MigGuestStats stats = mig_guest_stats(g);
+    g_assert_cmpuint(stats.read, ==, 1001);
+    g_assert_cmpuint(stats.written, ==, 0);
+    g_assert_cmpuint(stats.touched, ==, 0);
+    mig_guest_free(g);
+}
+
 static void test_patterns(void)
 {
     MigWorkload once = { .pages = 10, .pattern = MIG_PATTERN_ONCE, .rate = 1000 };
@@ -354,6 +373,7 @@ int main(int argc, char **argv)
     g_test_add_func("/guest/content/wraps-to-zero", test_content_wraps_to_zero);
     g_test_add_func("/guest/page-map", test_page_map);
     g_test_add_func("/guest/workload/rate", test_rate);
+    g_test_add_func("/guest/workload/reads", test_reads);
     g_test_add_func("/guest/workload/patterns", test_patterns);
     g_test_add_func("/guest/workload/unique-pages", test_unique_pages);
     g_test_add_func("/guest/looking-changes-nothing", test_looking_changes_nothing);
