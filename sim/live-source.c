@@ -9,15 +9,22 @@
 #include "sim/live.h"
 #include "sim/world/real-answers.h"
 
-#define PROGRESS_OPS 64u /* operations between two looks at the progress */
+#define PROGRESS_OPS 64u           /* operations between two looks at the progress */
+#define STEERER_NS   MIG_NS_PER_MS /* between two looks at what the steerer wants, while busy */
 
-typedef struct Live {
+struct MigLive {
     MigSimulation *m;
     const MigLiveOptions *options;
+    const MigUri *uri; /* of the migration under way */
+    MigCapabilitySet capabilities;
     MigScenarioRun run;
     MigClock clock;
     MigReal *world;
-} Live;
+    const MigOp *op; /* the engine's next; NULL: it has not begun */
+    int64_t looked;  /* ns: at the steerer, last */
+};
+
+typedef MigLive Live;
 
 unsigned mig_count_descriptors(void)
 {
@@ -42,6 +49,10 @@ void mig_live_report_clear(MigLiveReport *r)
 static void run_guest(void *opaque, bool running)
 {
     Live *live = opaque;
+    const MigLiveSteering *steering = live->options->steering;
+    if (steering && !steering->guest(steering->opaque, running)) {
+        return;
+    }
     (running ? mig_guest_start : mig_guest_stop)(live->m->guest, live->clock.now);
 }
 
@@ -55,7 +66,11 @@ static void take_event(void *opaque, int64_t at, const char *name, const char *s
                        uint64_t pass)
 {
     Live *live = opaque;
+    const MigLiveSteering *steering = live->options->steering;
     mig_scenario_run_note(&live->run, at, name, status, pass);
+    if (steering) {
+        steering->event(steering->opaque, name, status, pass);
+    }
 }
 
 static MigDevices *save_devices(void *opaque)
@@ -75,6 +90,12 @@ static void drain(int wake)
 static void woken(void *opaque)
 {
     Live *live = opaque;
+    const MigLiveSteering *steering = live->options->steering;
+    if (steering) {
+        live->looked = live->clock.now;
+        steering->woken(steering->opaque);
+        return;
+    }
     drain(live->options->wake);
     mig_scenario_run_cancel(&live->run, live->clock.now);
 }
@@ -104,19 +125,18 @@ static void reach_limit(void *opaque, int64_t at)
 
 /* The real clock ---------------------------------------------------------------------------- */
 
-static bool wants_answers(const MigScenario *s, const MigEra *era)
+static bool wants_answers(MigCapabilitySet capabilities, const MigEra *era)
 {
-    return s->capabilities & MIG_CAP_BIT(MIG_CAP_RETURN_PATH) && era->commands;
+    return capabilities & MIG_CAP_BIT(MIG_CAP_RETURN_PATH) && era->commands;
 }
 
 static void make_world(Live *live)
 {
-    const MigScenario *s = live->m->scenario;
     MigRealConfig config = {
         .clock = &live->clock,
         .memory = mig_mapped_memory(live->m->mapped),
-        .uri = live->options->uri,
-        .answers = wants_answers(s, &live->run.era),
+        .uri = live->uri,
+        .answers = wants_answers(live->capabilities, &live->run.era),
         .wake = live->options->wake,
         .woken = woken,
         .guest = { .opaque = live, .run = run_guest, .throttle = throttle_guest },
@@ -130,18 +150,27 @@ static void make_world(Live *live)
     live->run.cancelled = cancelled;
     live->run.cut = cut;
     live->run.continued = continued;
-    mig_scenario_run_plan(&live->run);
-    mig_events_add(live->run.events, s->limit, reach_limit, live);
+}
+
+/* As far as nothing has to be waited for: the status is setup then, and everybody was told. */
+static void begin_engine(Live *live)
+{
+    MigOutcome outcome = { .now = live->clock.now };
+    while ((live->op = mig_source_next(live->m->source, &outcome))->kind == MIG_OP_NOTIFY) {
+        outcome = mig_real_do(live->world, live->op);
+    }
 }
 
 static void run_engine(Live *live)
 {
     const MigLiveOptions *o = live->options;
-    MigOutcome outcome = { .now = live->clock.now };
-    const MigOp *op;
+    MigOutcome outcome;
     uint64_t ops = 0;
-    while ((op = mig_source_next(live->m->source, &outcome))->kind != MIG_OP_DONE) {
-        outcome = mig_real_do(live->world, op);
+    for (; live->op->kind != MIG_OP_DONE; live->op = mig_source_next(live->m->source, &outcome)) {
+        outcome = mig_real_do(live->world, live->op);
+        if (o->steering && live->clock.now - live->looked >= STEERER_NS) {
+            woken(live);
+        }
         if (live->m->outcome) {
             return;
         }
@@ -151,11 +180,84 @@ static void run_engine(Live *live)
     }
 }
 
+/* Steering --------------------------------------------------------------------------------- */
+
+MigScenarioRun *mig_live_run(MigLive *live)
+{
+    return &live->run;
+}
+
+MigSimulation *mig_live_simulation(MigLive *live)
+{
+    return live->m;
+}
+
+int64_t mig_live_pass(MigLive *live)
+{
+    MigOp op = { .kind = MIG_OP_SLEEP };
+    mig_real_do(live->world, &op);
+    mig_guest_advance(live->m->guest, live->clock.now);
+    return live->clock.now;
+}
+
+int64_t mig_live_now(const MigLive *live)
+{
+    return live->clock.now;
+}
+
+/* A world of its own for the next migration; who waits for a time goes on waiting. */
+static void renew_world(Live *live)
+{
+    MigEvents waiting = *mig_real_events(live->world);
+    *mig_real_events(live->world) = (MigEvents){ 0 };
+    mig_real_free(live->world);
+    make_world(live);
+    *mig_real_events(live->world) = waiting;
+}
+
+void mig_live_begin(MigLive *live, const MigUri *uri, MigCapabilitySet capabilities,
+                    const MigParameters *p)
+{
+    mig_source_free(g_steal_pointer(&live->m->source));
+    live->uri = uri;
+    live->capabilities = capabilities;
+    live->run.capabilities = &capabilities;
+    live->run.parameters = p;
+    mig_scenario_run_source(&live->run, mig_mapped_memory(live->m->mapped), 0);
+    live->run.capabilities = NULL;
+    live->run.parameters = NULL;
+    live->m->source = live->run.source;
+    renew_world(live);
+    begin_engine(live);
+}
+
+void mig_live_quit(MigLive *live)
+{
+    live->m->outcome = "quit";
+    mig_real_shutdown(live->world, "quit");
+}
+
+static void run_all(Live *live)
+{
+    const MigLiveSteering *steering = live->options->steering;
+    mig_scenario_run_plan(&live->run);
+    if (!steering) {
+        mig_events_add(live->run.events, live->m->scenario->limit, reach_limit, live);
+        begin_engine(live);
+        run_engine(live);
+        return;
+    }
+    while (steering->wait(steering->opaque, live)) {
+        run_engine(live);
+    }
+}
+
 MigSimulation *mig_live_source(const MigScenario *s, const MigLiveOptions *options,
                                MigLiveReport *report, GError **error)
 {
     g_autoptr(MigSimulation) m = g_new0(MigSimulation, 1);
-    Live live = { .m = m, .options = options };
+    Live live = { .m = m, .options = options, .uri = options->uri };
+    live.capabilities = s->capabilities;
     report->descriptors_before = mig_count_descriptors();
     m->scenario = s;
     m->events = g_array_new(FALSE, FALSE, sizeof(MigSimulationEvent));
@@ -169,7 +271,7 @@ MigSimulation *mig_live_source(const MigScenario *s, const MigLiveOptions *optio
     mig_scenario_run_source(&live.run, mig_mapped_memory(m->mapped), 0);
     m->source = live.run.source;
     make_world(&live);
-    run_engine(&live);
+    run_all(&live);
     m->now = live.clock.now;
     mig_mapped_detach(m->mapped);
     mig_guest_detach(m->guest);
@@ -277,7 +379,7 @@ MigSimulation *mig_live_source_virtual(const MigScenario *s, const MigLiveOption
     Sending out = { .options = options, .report = report };
     report->descriptors_before = mig_count_descriptors();
     mig_era_resolve(s->version, s->machine, &era);
-    bool answers = wants_answers(s, &era);
+    bool answers = wants_answers(s->capabilities, &era);
     out.transport = mig_transport_connect(options->uri, answers, options->wake, &failure);
     if (!out.transport) {
         report->error = g_strdup(failure->message);

@@ -13,14 +13,33 @@
 #include "sim/simulate.h"
 #include "sim/world/real.h"
 
+/*
+ * A source that is steered from outside, by a monitor: it migrates when it is told to, and may do
+ * so again. See MigSteering of simulate.h.
+ */
+typedef struct MigLive MigLive;
+
+typedef struct MigLiveSteering {
+    void *opaque;
+    /* True when mig_live_begin() was called and the engine is to run; false ends it all. */
+    bool (*wait)(void *opaque, MigLive *live);
+    /* `wake` is readable, or it is time to look: does what there is to do, without waiting. */
+    void (*woken)(void *opaque);
+    /* An event of the engine or the world, when it happens. */
+    void (*event)(void *opaque, const char *name, const char *status, uint64_t pass);
+    /* The engine stops or starts the guest; false: leave it as it is. */
+    bool (*guest)(void *opaque, bool running);
+} MigLiveSteering;
+
 typedef struct MigLiveOptions {
-    const MigUri *uri;
-    int wake; /* readable: migrate_cancel (a source), or give up; -1: none */
+    const MigUri *uri; /* NULL with a steerer: it says where */
+    int wake;          /* readable: migrate_cancel (a source), or give up; -1: none */
     /* A destination listens at |address|. May be NULL. */
     void (*listening)(void *opaque, const char *address);
     /* See MigSimulateOptions. May be NULL. */
     void (*progress)(void *opaque, const MigSource *source, int64_t now);
     void *opaque;
+    const MigLiveSteering *steering; /* NULL: it begins at once, and once */
 } MigLiveOptions;
 
 /* What the transport was like. To be cleared by mig_live_report_clear(). */
@@ -38,6 +57,19 @@ void mig_live_report_clear(MigLiveReport *r);
  */
 MigSimulation *mig_live_source(const MigScenario *s, const MigLiveOptions *options,
                                MigLiveReport *report, GError **error);
+
+/*
+ * For who steers. A beginning makes source and world anew, takes the first steps (the status is
+ * setup then), and must not come while the engine runs; |uri| has to last until the engine ended.
+ */
+MigScenarioRun *mig_live_run(MigLive *live);
+MigSimulation *mig_live_simulation(MigLive *live);
+int64_t mig_live_now(const MigLive *live); /* ns, as of the last look at the clock */
+/* In wait() only: looks at the clock, runs the events and writes of the guest that are due. */
+int64_t mig_live_pass(MigLive *live);
+void mig_live_begin(MigLive *live, const MigUri *uri, MigCapabilitySet capabilities,
+                    const MigParameters *p);
+void mig_live_quit(MigLive *live); /* the engine ends before its next operation */
 
 /*
  * The same on the virtual clock: what is written is what mig_simulate() writes. A peer that goes
