@@ -72,14 +72,36 @@ static bool check(const MigLiveCommand *c, int argc, const MigLiveArguments *a, 
     return setup->uri != NULL;
 }
 
-/* What a transport of one channel and this loop can carry; the simulator may know more. */
+/* What the real world can do; the simulator may know more. */
 static const MigCapabilitySet carried =
     MIG_CAP_BIT(MIG_CAP_EVENTS) | MIG_CAP_BIT(MIG_CAP_RETURN_PATH) |
     MIG_CAP_BIT(MIG_CAP_X_IGNORE_SHARED) | MIG_CAP_BIT(MIG_CAP_VALIDATE_UUID) |
     MIG_CAP_BIT(MIG_CAP_LATE_BLOCK_ACTIVATE) | MIG_CAP_BIT(MIG_CAP_PAUSE_BEFORE_SWITCHOVER) |
-    MIG_CAP_BIT(MIG_CAP_XBZRLE) | MIG_CAP_BIT(MIG_CAP_AUTO_CONVERGE);
+    MIG_CAP_BIT(MIG_CAP_XBZRLE) | MIG_CAP_BIT(MIG_CAP_AUTO_CONVERGE) | MIG_CAP_BIT(MIG_CAP_MULTIFD);
 
-static bool can_carry(const MigScenario *s, GError **error)
+/* Multifd opens the place it migrates to several times. */
+static bool has_channels(const MigScenario *s, const MigUri *uri, bool is_virtual, GError **error)
+{
+    if (!(s->capabilities & MIG_CAP_BIT(MIG_CAP_MULTIFD))) {
+        return true;
+    }
+    if (is_virtual) {
+        g_set_error_literal(error, MIG_READER_ERROR, 0,
+                            "capability multifd: --clock virtual writes one channel; turn it off "
+                            "(--set capabilities.multifd=false), or use --clock real");
+        return false;
+    }
+    if (!mig_uri_is_multi_channel(uri)) {
+        g_set_error(error, MIG_READER_ERROR, 0,
+                    "capability multifd: '%s' can be opened only once; expected tcp:, unix: or "
+                    "vsock:",
+                    uri->text);
+        return false;
+    }
+    return true;
+}
+
+bool mig_live_can_carry(const MigScenario *s, const MigUri *uri, bool is_virtual, GError **error)
 {
     for (MigCapability cap = 0; cap < MIG_CAP_COUNT; cap++) {
         if (s->capabilities & ~carried & MIG_CAP_BIT(cap)) {
@@ -90,7 +112,7 @@ static bool can_carry(const MigScenario *s, GError **error)
             return false;
         }
     }
-    return true;
+    return has_channels(s, uri, is_virtual, error);
 }
 
 static bool load(const MigLiveArguments *a, MigLiveSetup *setup, GError **error)
@@ -104,7 +126,8 @@ static bool load(const MigLiveArguments *a, MigLiveSetup *setup, GError **error)
     }
     g_ptr_array_add(sets, NULL);
     setup->scenario = mig_scenario_load(a->scenario, (const char *const *)sets->pdata, error);
-    return setup->scenario && can_carry(setup->scenario, error) &&
+    return setup->scenario &&
+           mig_live_can_carry(setup->scenario, setup->uri, setup->is_virtual, error) &&
            mig_dump_check(setup->scenario, a->dumps, error);
 }
 

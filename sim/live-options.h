@@ -31,6 +31,9 @@ int mig_live_setup(const MigLiveCommand *c, int argc, char **argv, MigLiveArgume
                    MigLiveSetup *setup);
 void mig_live_clear(MigLiveArguments *a, MigLiveSetup *setup);
 
+/* Whether the real world knows the scenario's capabilities, and |uri| can carry them. */
+bool mig_live_can_carry(const MigScenario *s, const MigUri *uri, bool is_virtual, GError **error);
+
 /* Prints "NAME: message" to standard error; returns |status|. */
 int mig_live_complain(const MigLiveCommand *c, int status, const char *message);
 

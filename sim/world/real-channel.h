@@ -18,6 +18,7 @@ struct MigRealChannel {
     uint32_t number;         /* 0: main */
     MigTransport *transport; /* NULL: not connected, or closed */
     char *error;             /* why it is dead; NULL: it lives */
+    bool lent;               /* a thread has it: its owner may only shut the transport down */
 
     /* Queued, not flushed. */
     MigOutbuf outbuf;

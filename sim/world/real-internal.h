@@ -6,14 +6,17 @@
 #include "sim/world/real-answers.h"
 #include "sim/world/real-channel.h"
 #include "sim/world/real.h"
+#include "sim/world/senders.h"
 
 struct MigReal {
     MigRealConfig config;
     int64_t epoch; /* CLOCK_MONOTONIC, ns, of clock 0 */
     MigEvents events;
-    GPtrArray *channels; /* MigRealChannel, by number; NULL: not opened */
-    MigAnswers *answers; /* of the main channel; NULL: nobody listens */
-    uint8_t *encoded;    /* MIG_ENCODED_MAX */
+    GPtrArray *channels;   /* MigRealChannel, by number; NULL: not opened */
+    MigAnswers *answers;   /* of the main channel; NULL: nobody listens */
+    MigSenders *senders;   /* which have the multifd channels; NULL: none */
+    MigSendersCounts told; /* of theirs, in outcomes */
+    uint8_t *encoded;      /* MIG_ENCODED_MAX */
     MigDevices *devices;
     MigRecord message;    /* of the last WAIT_RETURN */
     MigInterrupt pending; /* for the next outcome */
@@ -34,11 +37,24 @@ void mig_real_die(MigReal *r, const char *error);
 /* Reads what the destination says, without waiting. True when it said something. */
 bool mig_real_hear(MigReal *r);
 
+#define MIG_WAIT_SENDERS 8u /* a thread of multifd has done something */
+
 /*
  * Waits until one of |what| is possible on |c| (NULL: just waits) or |until| (ns of the clock) has
  * come, doing whatever else comes up. Returns which of |what| is; 0 when the time is over or the
  * world or |c| has died.
  */
 unsigned mig_real_wait(MigReal *r, MigRealChannel *c, unsigned what, int64_t until);
+
+/* Multifd: the operations, and what follows a channel's initial packet. */
+void mig_real_multifd_begin(MigReal *r, MigRealChannel *c);
+void mig_real_multifd_send(MigReal *r, const MigOp *op);
+void mig_real_multifd_sync(MigReal *r, const MigOp *op);
+/* The threads have said something: takes their error over. */
+void mig_real_multifd_hear(MigReal *r);
+/* Fills in what they have done since the last outcome. */
+void mig_real_multifd_count(MigReal *r, MigOutcome *out);
+/* Ends the threads; before that the channels, when the world has died. */
+void mig_real_multifd_end(MigReal *r);
 
 #endif

@@ -56,6 +56,7 @@ MigReal *mig_real_new(const MigRealConfig *config)
 void mig_real_free(MigReal *r)
 {
     if (r) {
+        mig_senders_free(r->senders); /* they have channels */
         g_ptr_array_unref(r->channels);
         mig_events_clear(&r->events);
         mig_answers_free(r->answers);
@@ -86,7 +87,7 @@ void mig_real_shutdown(MigReal *r, const char *error)
     mig_real_die(r, error);
     for (guint i = 0; i < r->channels->len; i++) {
         MigRealChannel *c = g_ptr_array_index(r->channels, i);
-        if (c) {
+        if (c && !c->lent) {
             mig_real_channel_die(c, error);
         }
         if (c && c->transport) {
@@ -152,11 +153,13 @@ unsigned mig_real_wait(MigReal *r, MigRealChannel *c, unsigned what, int64_t unt
         if (((r->error || (c && c->error)) && what) || now >= until) {
             return 0;
         }
+        bool threads = r->senders && !r->error;
         struct pollfd p[] = {
             { .fd = fd_for(c, what & MIG_WAIT_READ), .events = POLLIN },
             { .fd = fd_for(c, what & MIG_WAIT_WRITE), .events = POLLOUT },
             { .fd = listen ? fd_for(main, MIG_WAIT_READ) : -1, .events = POLLIN },
             { .fd = r->config.wake, .events = POLLIN },
+            { .fd = threads ? mig_senders_fd(r->senders) : -1, .events = POLLIN },
         };
         sleep_for(p, G_N_ELEMENTS(p), end == MIG_FOREVER ? -1 : end - now);
         if (p[3].revents && r->config.woken) {
@@ -165,9 +168,14 @@ unsigned mig_real_wait(MigReal *r, MigRealChannel *c, unsigned what, int64_t unt
         if (p[2].revents && !mig_real_hear(r)) {
             listen = false; /* its end was seen: it would be readable for ever */
         }
-        if (p[0].revents || p[1].revents) {
+        if (p[4].revents) {
+            mig_real_multifd_hear(r);
+        }
+        unsigned ready = (p[0].revents ? MIG_WAIT_READ : 0) | (p[1].revents ? MIG_WAIT_WRITE : 0) |
+                         (p[4].revents ? MIG_WAIT_SENDERS : 0);
+        if (ready & what) {
             mig_real_look(r);
-            return (p[0].revents ? MIG_WAIT_READ : 0) | (p[1].revents ? MIG_WAIT_WRITE : 0);
+            return ready & what;
         }
     }
 }
@@ -215,7 +223,12 @@ static void do_connect(MigReal *r, const MigOp *op)
 {
     g_autoptr(GError) error = NULL;
     bool answers = r->config.answers && op->channel == 0;
-    MigTransport *t = mig_transport_connect(r->config.uri, answers, r->config.wake, &error);
+    MigTransport *t;
+    do { /* a wake-up ends the attempt; unless it was a cancel's the next one follows */
+        g_clear_error(&error);
+        t = mig_transport_connect(r->config.uri, answers, r->config.wake, &error);
+        mig_real_wait(r, NULL, 0, mig_real_look(r) + 1);
+    } while (!t && !r->error && g_error_matches(error, MIG_TRANSPORT_ERROR, EINTR));
     MigRealChannel *c = new_channel(r, op->channel);
     c->transport = t;
     if (!t) {
@@ -224,8 +237,6 @@ static void do_connect(MigReal *r, const MigOp *op)
         /* QEMU finds out with the guest stopped; that helps nobody. */
         mig_real_die(r, "capability return-path: this transport has no way back; turn it off");
     }
-    /* A wake-up ends a connection attempt and is still to be handled. */
-    mig_real_wait(r, NULL, 0, mig_real_look(r) + 1);
     if (r->error) {
         mig_real_channel_die(c, r->error);
     }
@@ -251,6 +262,9 @@ static void do_send(MigReal *r, MigRealChannel *c, const MigOp *op)
     note_sent(r, record);
     mig_real_channel_put(c, r->encoded, n);
     mig_real_channel_put_piece(c, op->send.payload, record->payload);
+    if (record->type == MIG_REC_MULTIFD_INIT) {
+        mig_real_multifd_begin(r, c);
+    }
 }
 
 /* A page's record in the pieces in which QEMU puts it: word and name's length, name, the rest. */
@@ -296,19 +310,26 @@ static bool send_page(MigReal *r, MigRealChannel *c, const MigOp *op, uint64_t p
     return zero;
 }
 
+/* Bytes of which those that this operation adds count against its quota. */
+static uint64_t counted(MigReal *r, const MigRealChannel *c, const MigOp *op)
+{
+    if (op->pages.counts != MIG_QUOTA_FLUSHED) {
+        return c->outbuf.queued;
+    }
+    return c->outbuf.flushed + (r->senders ? mig_senders_counts(r->senders).bytes : 0);
+}
+
 static void do_pages(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome *out)
 {
-    uint64_t queued = c->outbuf.queued, flushed = c->outbuf.flushed;
-    bool named = op->pages.named;
+    bool named = op->pages.named, limited = op->pages.quota != UINT64_MAX;
+    uint64_t before = limited ? counted(r, c, op) : 0;
     for (uint64_t left = op->pages.dirty; left && !c->error; left &= left - 1) {
         uint64_t bit = left & -left, page = op->pages.first + (unsigned)__builtin_ctzll(left);
         bool zero = send_page(r, c, op, page, named);
         named = named && op->pages.how == MIG_PAGES_QUEUE_NORMAL && !zero;
         out->sent |= bit;
         out->zero |= zero ? bit : 0;
-        uint64_t counted = op->pages.counts == MIG_QUOTA_FLUSHED ? c->outbuf.flushed - flushed
-                                                                 : c->outbuf.queued - queued;
-        if (counted > op->pages.quota) {
+        if (limited && counted(r, c, op) - before > op->pages.quota) {
             break;
         }
     }
@@ -357,9 +378,13 @@ static void do_notify(MigReal *r, const MigOp *op)
 /* Closes every channel. */
 static void do_close(MigReal *r)
 {
+    mig_real_multifd_end(r);
     for (guint i = 0; i < r->channels->len; i++) {
         MigRealChannel *c = g_ptr_array_index(r->channels, i);
         if (c) {
+            if (r->error) {
+                mig_real_channel_die(c, r->error);
+            }
             do_flush(r, c);
             char *complaint = mig_real_channel_close(c);
             r->close_error = r->close_error ? r->close_error : g_steal_pointer(&complaint);
@@ -410,6 +435,12 @@ static void dispatch(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome 
     case MIG_OP_NOTIFY:
         do_notify(r, op);
         break;
+    case MIG_OP_MULTIFD_SEND:
+        mig_real_multifd_send(r, op);
+        break;
+    case MIG_OP_MULTIFD_SYNC:
+        mig_real_multifd_sync(r, op);
+        break;
     case MIG_OP_LOG_START: /* the engine asks memory itself when these have ended */
     case MIG_OP_SYNC:
     case MIG_OP_CLEAR:
@@ -444,11 +475,14 @@ MigOutcome mig_real_do(MigReal *r, const MigOp *op)
     run_events(r);
     dispatch(r, c, op, &out);
     out.now = mig_real_look(r);
-    out.queued_bytes = c ? c->outbuf.queued - queued : 0;
-    out.flushed = c ? c->outbuf.flushed - flushed : 0;
+    if (c && !c->lent) { /* what threads do they count themselves */
+        out.queued_bytes = c->outbuf.queued - queued;
+        out.flushed = c->outbuf.flushed - flushed;
+    }
+    mig_real_multifd_count(r, &out);
     out.interrupt = r->pending;
     r->pending = MIG_UNINTERRUPTED;
-    if (c && c->error) {
+    if (c && !c->lent && c->error) {
         mig_real_die(r, c->error);
     }
     if (r->error) {

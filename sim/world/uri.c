@@ -220,6 +220,11 @@ MigUri *mig_uri_parse(const char *text, GError **error)
     return NULL;
 }
 
+bool mig_uri_is_multi_channel(const MigUri *uri)
+{
+    return uri->kind == MIG_URI_TCP || uri->kind == MIG_URI_UNIX || uri->kind == MIG_URI_VSOCK;
+}
+
 void mig_uri_free(MigUri *u)
 {
     if (u) {

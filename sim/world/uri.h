@@ -40,6 +40,8 @@ typedef struct MigUri {
 
 /* NULL and *error ("uri 'tcp:host': byte 8: expected ..., found ..."). */
 MigUri *mig_uri_parse(const char *text, GError **error);
+/* Whether one can connect to it several times, as multifd and preempt do. */
+bool mig_uri_is_multi_channel(const MigUri *uri);
 void mig_uri_free(MigUri *uri); /* NULL is fine */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigUri, mig_uri_free)

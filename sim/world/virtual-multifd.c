@@ -8,8 +8,7 @@
  * Limits: channels share the wire in the order of their writes, and one send buffer as large as
  * theirs together; the receiver has a processor for each.
  */
-#include <string.h>
-
+#include "sim/world/packet.h"
 #include "sim/world/virtual-internal.h"
 #include "stream/encoder.h"
 
@@ -131,36 +130,33 @@ void mig_virtual_multifd_record(MigVirtual *v, uint32_t channel, const MigRecord
     }
 }
 
-static MigRecord header(MigVirtual *v, const MigPacket *p)
-{
-    MigRecord r = { .type = MIG_REC_MULTIFD_PACKET };
-    r.multifd.magic = MIG_MULTIFD_MAGIC;
-    r.multifd.version = MIG_MULTIFD_VERSION;
-    r.multifd.pages_alloc = p->allocated;
-    r.multifd.packet_num = v->packets++;
-    r.multifd.page_count = MIG_MULTIFD_PACKET_BYTES / v->config.memory->page_size;
-    return r;
-}
-
 typedef struct Sorted {
+    uint32_t *order;
     uint64_t *offsets; /* bytes; normal ones first, in the order of the queue */
     uint32_t normal, zero;
     int64_t cost; /* ps */
 } Sorted;
 
+typedef struct Looking {
+    MigMemory *memory;
+    const MigPacket *packet;
+} Looking;
+
+static bool is_zero(void *opaque, uint32_t i)
+{
+    const Looking *l = opaque;
+    return l->memory->ops->is_zero(l->memory, l->packet->block, l->packet->pages[i]);
+}
+
 static Sorted sort_pages(MigVirtual *v, const MigPacket *p)
 {
     MigMemory *m = v->config.memory;
     const MigCosts *k = &v->config.costs;
-    g_autofree uint64_t *zeros = g_new(uint64_t, p->count);
-    Sorted s = { .offsets = g_new0(uint64_t, MIG_MULTIFD_PACKET_BYTES / m->page_size) };
-    for (uint32_t i = 0; i < p->count; i++) {
-        bool zero = p->look && m->ops->is_zero(m, p->block, p->pages[i]);
-        uint64_t at = p->pages[i] * m->page_size;
-        *(zero ? &zeros[s.zero++] : &s.offsets[s.normal++]) = at;
-        s.cost += zero ? k->zero_page : k->normal_page;
-    }
-    memcpy(s.offsets + s.normal, zeros, s.zero * sizeof(*zeros));
+    Sorted s = { .order = g_new(uint32_t, p->count),
+                 .offsets = g_new(uint64_t, mig_packet_room(m->page_size)) };
+    s.normal = mig_packet_sort(p, is_zero, &(Looking){ m, p }, s.order);
+    s.zero = p->count - s.normal;
+    s.cost = s.zero * k->zero_page + s.normal * k->normal_page;
     if (p->look) {
         v->looked_normal += s.normal;
         v->looked_zero += s.zero;
@@ -168,36 +164,29 @@ static Sorted sort_pages(MigVirtual *v, const MigPacket *p)
     return s;
 }
 
-static GByteArray *read_pages(MigVirtual *v, uint32_t block, const Sorted *s)
+static GByteArray *read_pages(MigVirtual *v, const MigPacket *p, const Sorted *s)
 {
     MigMemory *m = v->config.memory;
     GByteArray *all = g_byte_array_sized_new((guint)(s->normal * m->page_size));
     for (uint32_t i = 0; i < s->normal; i++) {
-        const uint8_t *page = m->ops->read(m, block, s->offsets[i] / m->page_size, v->scratch);
+        const uint8_t *page = m->ops->read(m, p->block, p->pages[s->order[i]], v->scratch);
         g_byte_array_append(all, page, m->page_size);
     }
     return all;
-}
-
-static MigMultifdMethod method_of(const MigPacket *p)
-{
-    return p->flags == MIG_MULTIFD_FLAG_ZLIB   ? MIG_MULTIFD_ZLIB
-           : p->flags == MIG_MULTIFD_FLAG_ZSTD ? MIG_MULTIFD_ZSTD
-                                               : MIG_MULTIFD_NONE;
 }
 
 static GByteArray *compress(MigVirtual *v, MigVirtualChannel *c, const MigPacket *p,
                             GByteArray *all)
 {
     uint32_t page = v->config.memory->page_size, count = all->len / page;
-    size_t n = 0, cap = mig_multifd_bound(method_of(p), all->len);
+    size_t n = 0, cap = mig_multifd_bound(mig_packet_method(p), all->len);
     g_autofree const uint8_t **pages = g_new0(const uint8_t *, count);
     GByteArray *out = g_byte_array_new();
     for (uint32_t i = 0; i < count; i++) {
         pages[i] = all->data + (size_t)i * page;
     }
     if (!c->codec) {
-        c->codec = mig_multifd_compressor_new(method_of(p), p->level);
+        c->codec = mig_multifd_compressor_new(mig_packet_method(p), p->level);
     }
     g_byte_array_set_size(out, (guint)cap);
     MigCodecStatus status = mig_multifd_compress(c->codec, pages, count, page, out->data, cap, &n);
@@ -215,7 +204,7 @@ static GByteArray *payload(MigVirtual *v, MigVirtualChannel *c, const MigPacket 
     if (s->normal == 0 || (!c->bytes && !p->flags)) {
         return NULL;
     }
-    GByteArray *all = read_pages(v, p->block, s);
+    GByteArray *all = read_pages(v, p, s);
     if (p->flags) {
         bool zlib = p->flags == MIG_MULTIFD_FLAG_ZLIB;
         s->cost += s->normal * (zlib ? v->config.costs.zlib_page : v->config.costs.zstd_page);
@@ -228,15 +217,13 @@ static GByteArray *payload(MigVirtual *v, MigVirtualChannel *c, const MigPacket 
 static void make_packet(MigVirtual *v, MigVirtualChannel *c, const MigPacket *p, Sorted *s)
 {
     MigMemory *m = v->config.memory;
-    MigRecord r = header(v, p);
+    MigRecord r = mig_packet_record(p, v->packets++, m->page_size, s->offsets);
+    uint64_t size = 0;
     clear_packet(c);
-    GByteArray *pages = payload(v, c, p, s, &r.payload);
-    r.multifd.flags = p->flags;
-    r.multifd.normal_pages = s->normal;
-    r.multifd.zero_pages = s->zero;
-    r.multifd.next_packet_size = (uint32_t)r.payload;
-    r.multifd.offsets = s->offsets;
-    g_strlcpy(r.multifd.name, m->ops->block(m, p->block)->name, sizeof(r.multifd.name));
+    GByteArray *pages = payload(v, c, p, s, &size);
+    mig_packet_fill(&r, p, m->ops->block(m, p->block)->name, m->page_size, s->order, s->normal,
+                    s->offsets);
+    mig_packet_payload(&r, size);
     add_record(v, c, &r);
     c->size += r.payload;
     if (c->bytes && pages) {
@@ -257,21 +244,21 @@ void mig_virtual_multifd_send(MigVirtual *v, const MigOp *op)
         make_packet(v, c, &op->packet, &s);
         begin(v, c, s.cost);
         g_free(s.offsets);
+        g_free(s.order);
     }
 }
 
 void mig_virtual_multifd_sync(MigVirtual *v, const MigOp *op)
 {
-    g_autofree uint64_t *none =
-        g_new0(uint64_t, MIG_MULTIFD_PACKET_BYTES / v->config.memory->page_size);
+    uint32_t page = v->config.memory->page_size;
+    g_autofree uint64_t *none = g_new(uint64_t, mig_packet_room(page));
     for (uint32_t i = 0; i < v->channel_count; i++) {
         MigVirtualChannel *c = v->channels[i];
         if (!wait_idle(v, c)) {
             return;
         }
-        MigRecord r = header(v, &op->packet);
+        MigRecord r = mig_packet_record(&op->packet, v->packets++, page, none);
         r.multifd.flags = MIG_MULTIFD_FLAG_SYNC;
-        r.multifd.offsets = none;
         clear_packet(c);
         add_record(v, c, &r);
         begin(v, c, 0);
