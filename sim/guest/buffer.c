@@ -20,6 +20,7 @@ typedef struct BufferBlock {
     MigMemoryBlock memory;
     char *name;
     uint8_t *at;
+    bool shared;
 } BufferBlock;
 
 struct MigBuffer {
@@ -134,16 +135,30 @@ static int open_sized(const char *path, uint64_t length, GError **error)
     return fd;
 }
 
-static bool map_block(BufferBlock *b, const char *path, GError **error)
+/* Memory of the host's pool of huge pages, or -1. */
+static int open_huge(const BufferBlock *b, GError **error)
 {
-    int fd = -1, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    if (path) {
-        fd = open_sized(path, b->memory.used_length, error);
-        flags = MAP_SHARED;
-        if (fd < 0) {
-            return false;
-        }
+    uint32_t page = b->memory.host_page;
+    if (page & (page - 1) || b->memory.used_length % page) {
+        fail_errno(error, EINVAL, "page-size does not divide the length of block", b->name);
+        return -1;
     }
+    unsigned bits = (unsigned)__builtin_ctz(page) << 26; /* MFD_HUGE_SHIFT */
+    int fd = memfd_create(b->name, MFD_CLOEXEC | MFD_HUGETLB | bits);
+    if (fd < 0 || ftruncate(fd, (off_t)b->memory.used_length) < 0) {
+        fail_errno(error, errno, "the kernel has no pages of this page-size for block", b->name);
+        if (fd >= 0) {
+            close(fd);
+        }
+        return -1;
+    }
+    return fd;
+}
+
+/* |fd| is closed; -1: anonymous. */
+static bool map_fd(BufferBlock *b, int fd, GError **error)
+{
+    int flags = fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     void *at = mmap(NULL, b->memory.used_length, PROT_READ | PROT_WRITE, flags, fd, 0);
     int code = errno;
     if (fd >= 0) {
@@ -153,12 +168,41 @@ static bool map_block(BufferBlock *b, const char *path, GError **error)
         return fail_errno(error, code, "cannot map the memory of block", b->name);
     }
     b->at = at;
+    b->shared = fd >= 0;
     return true;
 }
 
-MigBuffer *mig_buffer_new(const MigMemory *like, const char *const *files, GError **error)
+static bool map_block(BufferBlock *b, const char *path, GError **error)
 {
-    g_autoptr(MigBuffer) b = g_new0(MigBuffer, 1);
+    int fd = path ? open_sized(path, b->memory.used_length, error) : -1;
+    return (!path || fd >= 0) && map_fd(b, fd, error);
+}
+
+static bool map_pages(BufferBlock *b, GError **error)
+{
+    if (b->memory.host_page <= 4096) {
+        return map_fd(b, -1, error) &&
+               (madvise(b->at, b->memory.used_length, MADV_NOHUGEPAGE) == 0 || errno == EINVAL ||
+                fail_errno(error, errno, "cannot keep huge pages out of block", b->name));
+    }
+    int fd = open_huge(b, error);
+    if (fd < 0) {
+        return false;
+    }
+    if (map_fd(b, fd, error)) {
+        return true;
+    }
+    g_prefix_error(error,
+                   "%" G_GUINT64_FORMAT " free pages of %u bytes are needed "
+                   "(/proc/sys/vm/nr_hugepages): ",
+                   b->memory.used_length / b->memory.host_page, b->memory.host_page);
+    return false;
+}
+
+/* Blocks without memory. */
+static MigBuffer *copy_blocks(const MigMemory *like)
+{
+    MigBuffer *b = g_new0(MigBuffer, 1);
     b->memory.ops = &buffer_ops;
     b->memory.page_size = like->page_size;
     b->count = like->ops->count(like);
@@ -167,11 +211,35 @@ MigBuffer *mig_buffer_new(const MigMemory *like, const char *const *files, GErro
         b->blocks[i].memory = *like->ops->block(like, i);
         b->blocks[i].name = g_strdup(b->blocks[i].memory.name);
         b->blocks[i].memory.name = b->blocks[i].name;
+    }
+    return b;
+}
+
+MigBuffer *mig_buffer_new(const MigMemory *like, const char *const *files, GError **error)
+{
+    g_autoptr(MigBuffer) b = copy_blocks(like);
+    for (uint32_t i = 0; i < b->count; i++) {
         if (!map_block(&b->blocks[i], files ? files[i] : NULL, error)) {
             return NULL;
         }
     }
     return g_steal_pointer(&b);
+}
+
+MigBuffer *mig_buffer_new_paged(const MigMemory *like, GError **error)
+{
+    g_autoptr(MigBuffer) b = copy_blocks(like);
+    for (uint32_t i = 0; i < b->count; i++) {
+        if (!map_pages(&b->blocks[i], error)) {
+            return NULL;
+        }
+    }
+    return g_steal_pointer(&b);
+}
+
+bool mig_buffer_is_shared(const MigBuffer *b, uint32_t block)
+{
+    return block_of(&b->memory, block)->shared;
 }
 
 void mig_buffer_huge_pages(MigBuffer *b)

@@ -18,7 +18,16 @@ typedef struct MigBuffer MigBuffer;
  * can't be had.
  */
 MigBuffer *mig_buffer_new(const MigMemory *like, const char *const *files, GError **error);
+/*
+ * For postcopy: each block in pages of its host page, those larger than 4 KiB out of the host's
+ * pool (hugetlb), and the others never made huge by the kernel: a page that nobody wrote is not
+ * there.
+ */
+MigBuffer *mig_buffer_new_paged(const MigMemory *like, GError **error);
 void mig_buffer_free(MigBuffer *b); /* NULL is fine */
+
+/* The mapping is a shared one: of a file or hugetlb. */
+bool mig_buffer_is_shared(const MigBuffer *b, uint32_t block);
 
 /* For a destination: sync and the log are there and never report anything. */
 MigMemory *mig_buffer_memory(MigBuffer *b);

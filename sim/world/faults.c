@@ -246,8 +246,8 @@ int mig_faults_read(MigFaults *f, MigFault *faults, int max, GError **error)
 }
 
 /* The kernel had to give up in the middle (the address space was changing): again from there. */
-static MigPlaced copy_page(MigFaults *f, uint8_t *at, const uint8_t *from, size_t page,
-                           GError **error)
+static MigPlace copy_page(MigFaults *f, uint8_t *at, const uint8_t *from, size_t page,
+                          GError **error)
 {
     size_t done = 0;
     while (done < page) {
@@ -255,33 +255,33 @@ static MigPlaced copy_page(MigFaults *f, uint8_t *at, const uint8_t *from, size_
                                  .src = (uintptr_t)from + done,
                                  .len = page - done };
         if (ioctl(f->fd, UFFDIO_COPY, &c) == 0) {
-            return MIG_PLACED;
+            return MIG_PLACE_DONE;
         }
         if (errno == EEXIST) {
-            return MIG_PLACED_BEFORE;
+            return MIG_PLACE_EXISTS;
         }
         if (errno != EAGAIN) {
             fail(error, errno, "cannot place a page");
-            return MIG_PLACED_NOT;
+            return MIG_PLACE_FAILED;
         }
         done += c.copy > 0 ? (size_t)c.copy : 0;
     }
-    return MIG_PLACED;
+    return MIG_PLACE_DONE;
 }
 
-static MigPlaced fail_range(GError **error)
+static MigPlace fail_range(GError **error)
 {
     fail(error, ENOENT, "cannot place a page outside of what is watched");
-    return MIG_PLACED_NOT;
+    return MIG_PLACE_FAILED;
 }
 
-MigPlaced mig_faults_copy(MigFaults *f, void *at, const void *from, GError **error)
+MigPlace mig_faults_copy(MigFaults *f, void *at, const void *from, GError **error)
 {
     const Range *range = range_of(f, at);
     return range ? copy_page(f, at, from, range->page, error) : fail_range(error);
 }
 
-MigPlaced mig_faults_zero(MigFaults *f, void *at, GError **error)
+MigPlace mig_faults_zero(MigFaults *f, void *at, GError **error)
 {
     const Range *range = range_of(f, at);
     if (!range || !range->zeroes) {
@@ -290,14 +290,14 @@ MigPlaced mig_faults_zero(MigFaults *f, void *at, GError **error)
     for (;;) {
         struct uffdio_zeropage z = { .range = { .start = (uintptr_t)at, .len = range->page } };
         if (ioctl(f->fd, UFFDIO_ZEROPAGE, &z) == 0) {
-            return MIG_PLACED;
+            return MIG_PLACE_DONE;
         }
         if (errno == EEXIST) {
-            return MIG_PLACED_BEFORE;
+            return MIG_PLACE_EXISTS;
         }
         if (errno != EAGAIN) {
             fail(error, errno, "cannot place a zero page");
-            return MIG_PLACED_NOT;
+            return MIG_PLACE_FAILED;
         }
     }
 }

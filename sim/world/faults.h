@@ -19,6 +19,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "sim/engine/memory.h"
+
 typedef struct MigFaults MigFaults;
 
 #define MIG_FAULTS_ERROR (g_quark_from_static_string("mig-faults-error"))
@@ -51,15 +53,12 @@ typedef struct MigFault {
 /* The faults since the last call, at most |max|, without waiting; -1 and *error. */
 int mig_faults_read(MigFaults *f, MigFault *faults, int max, GError **error);
 
-typedef enum MigPlaced {
-    MIG_PLACED,
-    MIG_PLACED_BEFORE, /* the page was there already, and is as it was */
-    MIG_PLACED_NOT,    /* *error says why */
-} MigPlaced;
-
-/* Makes the page at |at| of a registered range out of |from|, or of zeros, and wakes who waits. */
-MigPlaced mig_faults_copy(MigFaults *f, void *at, const void *from, GError **error);
-MigPlaced mig_faults_zero(MigFaults *f, void *at, GError **error);
+/*
+ * Makes the page at |at| of a registered range out of |from|, or of zeros, and wakes who waits.
+ * MIG_PLACE_FAILED: *error says why.
+ */
+MigPlace mig_faults_copy(MigFaults *f, void *at, const void *from, GError **error);
+MigPlace mig_faults_zero(MigFaults *f, void *at, GError **error);
 
 /* Lets the threads that wait for the page look again. */
 bool mig_faults_wake(MigFaults *f, void *at, GError **error);

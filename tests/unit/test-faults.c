@@ -11,8 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sim/guest/guest.h"
 #include "sim/guest/touch.h"
-#include "sim/world/faults.h"
+#include "sim/world/fault-memory.h"
 
 #define PAGE     4096u
 #define HUGE_    (2u << 20)
@@ -122,11 +123,11 @@ static void test_one_fault(gconstpointer data)
         if (mig_faults_has_threads(f)) {
             g_assert_cmpint(fault.thread, ==, __atomic_load_n(&l.tid, __ATOMIC_ACQUIRE));
         }
-        g_assert_cmpint(mig_faults_copy(f, fault.at, page, &error), ==, MIG_PLACED);
+        g_assert_cmpint(mig_faults_copy(f, fault.at, page, &error), ==, MIG_PLACE_DONE);
         g_thread_join(thread);
         g_assert_cmpuint(l.seen, ==, 7 + write);
-        g_assert_cmpint(mig_faults_copy(f, fault.at, page, &error), ==, MIG_PLACED_BEFORE);
-        g_assert_cmpint(mig_faults_zero(f, fault.at, &error), ==, MIG_PLACED_BEFORE);
+        g_assert_cmpint(mig_faults_copy(f, fault.at, page, &error), ==, MIG_PLACE_EXISTS);
+        g_assert_cmpint(mig_faults_zero(f, fault.at, &error), ==, MIG_PLACE_EXISTS);
         g_assert_cmpuint(*l.at, ==, 7 + write); /* it was left alone */
         g_assert_true(mig_faults_wake(f, fault.at, &error));
         g_assert_no_error(error);
@@ -147,7 +148,7 @@ static void test_zero_and_drop(gconstpointer data)
     }
     page = g_malloc(a.page);
     memset(page, 9, a.page);
-    g_assert_cmpint(mig_faults_zero(f, a.at + a.page, &error), ==, MIG_PLACED);
+    g_assert_cmpint(mig_faults_zero(f, a.at + a.page, &error), ==, MIG_PLACE_DONE);
     for (size_t i = 0; i < a.page; i++) {
         g_assert_cmpuint(a.at[a.page + i], ==, 0);
     }
@@ -156,7 +157,7 @@ static void test_zero_and_drop(gconstpointer data)
     Looker l = { .at = a.at + a.page };
     GThread *thread = g_thread_new("look", look, &l);
     g_assert_true(wait_fault(f).at == a.at + a.page);
-    g_assert_cmpint(mig_faults_copy(f, a.at + a.page, page, &error), ==, MIG_PLACED);
+    g_assert_cmpint(mig_faults_copy(f, a.at + a.page, page, &error), ==, MIG_PLACE_DONE);
     g_thread_join(thread);
     g_assert_cmpuint(l.seen, ==, 9);
     g_assert_no_error(error);
@@ -181,7 +182,7 @@ static void test_unregister(void)
     g_assert_false(mig_faults_unregister(f, a.at, &error));
     g_assert_error(error, MIG_FAULTS_ERROR, ENOENT);
     g_clear_error(&error);
-    g_assert_cmpint(mig_faults_copy(f, a.at, a.at + PAGE, &error), ==, MIG_PLACED_NOT);
+    g_assert_cmpint(mig_faults_copy(f, a.at, a.at + PAGE, &error), ==, MIG_PLACE_FAILED);
     g_assert_error(error, MIG_FAULTS_ERROR, ENOENT);
     close_area(f, &a);
 }
@@ -262,10 +263,10 @@ static void serve(MigFaults *f, const Area *a, uint64_t pages)
         MigFault fault = wait_fault(f);
         uint64_t number = (uint64_t)((uint8_t *)fault.at - a->at) / PAGE;
         page[0] = came_with(number);
-        MigPlaced p =
+        MigPlace p =
             page[0] ? mig_faults_copy(f, fault.at, page, NULL) : mig_faults_zero(f, fault.at, NULL);
-        g_assert_cmpint(p, !=, MIG_PLACED_NOT);
-        placed += p == MIG_PLACED;
+        g_assert_cmpint(p, !=, MIG_PLACE_FAILED);
+        placed += p == MIG_PLACE_DONE;
     }
 }
 
@@ -316,6 +317,59 @@ static void test_touch_notices(void)
     munmap(a.at, a.length);
 }
 
+/* Memory that listens ------------------------------------------------------------------------ */
+
+static MigFaultMemory *make_memory(uint32_t second_page, GError **error)
+{
+    MigGuestBlock blocks[2] = {
+        { .memory = { .name = "small", .used_length = 8 * PAGE, .host_page = PAGE } },
+        { .memory = { .name = "large", .used_length = 2 * HUGE_, .host_page = second_page } },
+    };
+    MigGuestConfig config = { .blocks = blocks, .block_count = 2 };
+    MigGuest *like = mig_guest_new(&config);
+    MigFaultMemory *m = mig_fault_memory_new(mig_guest_memory(like), MIG_FAULTS_OF_USERS, error);
+    mig_guest_free(like);
+    return m;
+}
+
+/* Both blocks: loaded, partly discarded, listened to, placed, and given back. */
+static void test_memory(gconstpointer data)
+{
+    uint32_t host = GPOINTER_TO_UINT(data), block = 9;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigFaultMemory) fm = make_memory(host, &error);
+    g_autofree uint8_t *bytes = g_malloc(host);
+    uint64_t page = 9, step = host / PAGE;
+    if (!fm) {
+        g_test_skip(error->message);
+        return;
+    }
+    MigMemory *m = mig_fault_memory_memory(fm);
+    memset(bytes, 5, host);
+    m->ops->fill(m, 1, 0, 3);
+    m->ops->fill(m, 1, step, 4);
+    m->ops->discard(m, 1, step, step);
+    g_assert_null(mig_fault_memory_faults(fm));
+    g_assert_null(m->ops->listen(m));
+    Looker l = { .at = m->ops->map(m, 1, 2 * step - 1) + 17 };
+    GThread *thread = g_thread_new("look", look, &l);
+    MigFault fault = wait_fault(mig_fault_memory_faults(fm));
+    g_assert_true(mig_fault_memory_find(fm, fault.at, &block, &page));
+    g_assert_cmpuint(block, ==, 1);
+    g_assert_cmpuint(page, ==, step); /* the first of its host page */
+    g_assert_cmpint(m->ops->place(m, 1, 0, step, bytes), ==, MIG_PLACE_EXISTS);
+    g_assert_cmpint(m->ops->place(m, block, page, step, bytes), ==, MIG_PLACE_DONE);
+    g_thread_join(thread);
+    g_assert_cmpuint(l.seen, ==, 5);
+    g_assert_cmpint(m->ops->place(m, 0, 7, 1, NULL), ==, MIG_PLACE_DONE);
+    m->ops->unlisten(m);
+    g_assert_cmpuint(*m->ops->map(m, 1, 0), ==, 3);
+    g_assert_true(m->ops->is_zero(m, 0, 7));
+    g_assert_true(m->ops->is_zero(m, 0, 6)); /* it never came, and nobody waits any more */
+    g_assert_false(mig_fault_memory_find(fm, &l, &block, &page));
+    g_assert_null(mig_fault_memory_error(fm));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -327,6 +381,8 @@ int main(int argc, char **argv)
     }
     g_test_add_func("/faults/unregister", test_unregister);
     g_test_add_func("/faults/refused", test_refused);
+    g_test_add_data_func("/faults/memory/4k", GUINT_TO_POINTER(PAGE), test_memory);
+    g_test_add_data_func("/faults/memory/2m", GUINT_TO_POINTER(HUGE_), test_memory);
     g_test_add_func("/touch/served", test_touch);
     g_test_add_func("/touch/notices", test_touch_notices);
     return g_test_run();

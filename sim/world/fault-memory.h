@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The memory of a destination whose guest runs before its pages have come: a buffer (buffer.h) with
+ * discard, listen, place and unlisten through userfaultfd.
+ *
+ *     precopy: as any buffer    listen: missing pages make who touches them wait
+ *                               place: a page is there, whole    unlisten: as any buffer
+ */
+#ifndef MIG_SIM_WORLD_FAULT_MEMORY_H
+#define MIG_SIM_WORLD_FAULT_MEMORY_H
+
+#include "sim/guest/buffer.h"
+#include "sim/world/faults.h"
+
+typedef struct MigFaultMemory MigFaultMemory;
+
+/*
+ * Blocks as those of |like|, each in pages of its host page: 4 KiB, or hugetlb. NULL and *error
+ * where userfaultfd or the memory can't be had: as early as that, not when postcopy begins.
+ */
+MigFaultMemory *mig_fault_memory_new(const MigMemory *like, MigFaultsOf of, GError **error);
+void mig_fault_memory_free(MigFaultMemory *m); /* NULL is fine */
+
+MigMemory *mig_fault_memory_memory(MigFaultMemory *m);
+MigBuffer *mig_fault_memory_buffer(MigFaultMemory *m);
+
+/* Between listen and unlisten, else NULL. */
+MigFaults *mig_fault_memory_faults(MigFaultMemory *m);
+
+/* Which page a fault's address belongs to; |page| is the first of its host page. */
+bool mig_fault_memory_find(const MigFaultMemory *m, const void *at, uint32_t *block,
+                           uint64_t *page);
+
+/* Why the last discard or place has failed, or NULL. */
+const char *mig_fault_memory_error(const MigFaultMemory *m);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigFaultMemory, mig_fault_memory_free)
+
+#endif
