@@ -35,7 +35,7 @@ static void state_completed(MigSource *s)
     s->total_time = now - s->start_ms;
     s->downtime = now - s->times.began / 1000000;
     final_rate(s);
-    s->config.memory->ops->log_stop(s->config.memory);
+    mig_source_cleanup(s);
     s->ending = true;
     mig_source_throttle(s, 0);
     mig_source_change(s, s->status, MIG_STATUS_IS_COMPLETED);
@@ -103,13 +103,6 @@ static void state_ram_done(MigSource *s)
     s->state = state_devices;
 }
 
-static void state_final_synced(MigSource *s)
-{
-    s->times.synced = s->outcome.now;
-    mig_source_ram(s, true, state_ram_done);
-    s->state(s);
-}
-
 /* Its flush failed; the guest had stopped before that. */
 static void state_stop_failed(MigSource *s)
 {
@@ -127,8 +120,7 @@ static void begin_switchover(MigSource *s)
     if (era->switchover_start) {
         mig_source_command(s, MIG_CMD_SWITCHOVER_START, 0, 0);
     }
-    mig_source_section(s, MIG_ITEM_END, era->ram_section_id, "ram", 0, MIG_RAM_VERSION);
-    mig_source_sync(s, era->final_sync_counts, era->final_sync_counts, state_final_synced);
+    mig_source_complete_precopy(s, false, state_ram_done);
 }
 
 static void state_paused(MigSource *s)
@@ -190,7 +182,7 @@ static void state_resumed(MigSource *s)
 /* Lets the guest run if it did before, then |next|. */
 static void resume_guest(MigSource *s, MigState next)
 {
-    s->config.memory->ops->log_stop(s->config.memory);
+    mig_source_cleanup(s);
     mig_source_throttle(s, 0);
     s->state = next;
     if (s->guest_stopped && s->config.guest_running) {

@@ -9,6 +9,7 @@
 
 #include <glib.h>
 
+#include "sim/engine/iterables.h"
 #include "sim/engine/source.h"
 #include "sim/engine/states.h"
 #include "stream/xbzrle-cache.h"
@@ -17,8 +18,6 @@
 #define MIG_ITERATE_MAX_MS 50   /* of one call of RAM's iterate */
 #define MIG_CLOCK_PAGES    64   /* which looks at the clock on every 64th page */
 #define MIG_RATE_PERIOD_MS 1000 /* of the dirty rate */
-
-typedef void (*MigState)(MigSource *s);
 
 typedef struct MigQueued {
     MigOp op;
@@ -45,6 +44,7 @@ struct MigSource {
     size_t queue_head, queue_count, queue_cap;
     MigQueued current;
     MigOutcome outcome; /* of the last operation */
+    MigWalk walk;       /* over the iterables */
     MigStatusName status;
     bool continued;      /* migrate-continue came */
     unsigned fail_steps; /* bits of MigStep */
@@ -66,7 +66,7 @@ struct MigSource {
     bool vain_round;    /* a search in vain has told of the end of its round */
     uint64_t run_sent, run_zero, run_packed, run_bytes; /* of the last run */
     bool round_done; /* the search has been once round all blocks */
-    MigState after_ram, after_sync;
+    MigState after_ram, after_sync, after_final;
     bool sync_counts, sync_event;
     uint32_t clear_block;
     uint64_t clear_chunk;

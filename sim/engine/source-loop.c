@@ -140,20 +140,28 @@ static bool completes(const MigSource *s, uint64_t total)
 
 static void state_decided(MigSource *s)
 {
-    if (completes(s, mig_source_remaining(s))) {
+    MigPending pending = mig_source_pending(s);
+    if (completes(s, mig_pending_total(&pending))) {
         s->state = mig_source_state_complete;
         return;
     }
-    mig_source_section(s, MIG_ITEM_PART, mig_source_era(s)->ram_section_id, "ram", 0,
-                       MIG_RAM_VERSION);
-    mig_source_ram(s, false, mig_source_state_rate);
+    mig_source_iterate(s, false, mig_source_state_rate);
 }
 
 static bool wants_exact(const MigSource *s)
 {
-    uint64_t estimate = mig_source_remaining(s);
-    return estimate < s->threshold ||
-           (mig_source_era(s)->decide == MIG_DECIDE_EXACT_AT && estimate == s->threshold);
+    MigPending p = mig_source_pending(s);
+    uint64_t estimate = mig_pending_total(&p);
+    switch ((MigDecide)mig_source_era(s)->decide) {
+    case MIG_DECIDE_PENDING: /* each iterable decides by its own estimate */
+        return true;
+    case MIG_DECIDE_ESTIMATE:
+    case MIG_DECIDE_AT_MOST:
+        return estimate < s->threshold;
+    case MIG_DECIDE_EXACT_AT:
+        return estimate <= s->threshold || p.precopy_only == 0;
+    }
+    return false;
 }
 
 void mig_source_state_loop(MigSource *s)
@@ -163,7 +171,7 @@ void mig_source_state_loop(MigSource *s)
     } else if (mig_source_quota_exceeded(s)) {
         s->state = mig_source_state_rate;
     } else if (wants_exact(s)) {
-        mig_source_sync(s, true, true, state_decided);
+        mig_source_pending_exact(s, state_decided);
     } else {
         s->state = state_decided;
     }

@@ -74,7 +74,6 @@ static void state_end_section(MigSource *s)
 {
     mig_source_send(s, MIG_REC_RAM_EOS)->ram.block = UINT32_MAX;
     mig_source_op(s, MIG_OP_FLUSH);
-    mig_source_footer(s, mig_source_era(s)->ram_section_id);
     s->ram_bytes += s->final ? 0 : 8;
     if (s->final) {
         s->times.ram_sent = s->outcome.now;
@@ -250,6 +249,7 @@ static void search_on(MigSource *s)
         send_page(s);
         break;
     case NOTHING:
+        mig_source_iterated(s, true);
         end_section(s);
         break;
     case ROUND_ENDS:

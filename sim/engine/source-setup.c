@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The source's setup: connect, header, configuration, commands, the START section with the block
- * list, dirty logging and sync number 1. Mirrors migration_thread() up to the loop and
- * ram_save_setup() (10.0).
+ * The source's setup: connect, header, configuration, commands, the START sections of the
+ * iterables. Mirrors migration_thread() up to the loop (10.0).
  */
 #include <string.h>
 
@@ -13,54 +12,6 @@ static void state_active(MigSource *s)
     s->setup_time = mig_source_ms(s) - s->setup_ms;
     mig_source_change(s, MIG_STATUS_IS_SETUP, MIG_STATUS_IS_ACTIVE);
     s->state = mig_source_state_loop;
-}
-
-static void send_blocks(MigSource *s)
-{
-    mig_source_send(s, MIG_REC_RAM_MEM_SIZE)->ram =
-        (MigRecordRam){ .offset = s->ram_total, .block = UINT32_MAX };
-    for (uint32_t i = 0; i < s->block_count; i++) {
-        const MigMemoryBlock *info = s->blocks[i].info;
-        mig_source_send(s, MIG_REC_RAM_BLOCK)->block = (MigRecordRamBlock){
-            .name = mig_str(info->name),
-            .index = i,
-            .used_length = info->used_length,
-            .has_address = mig_source_has(s, MIG_CAP_X_IGNORE_SHARED),
-            .address = info->address,
-        };
-    }
-}
-
-static void state_start_end(MigSource *s)
-{
-    mig_source_send(s, MIG_REC_RAM_EOS)->ram.block = UINT32_MAX;
-    mig_source_op(s, MIG_OP_FLUSH);
-    mig_source_footer(s, mig_source_era(s)->ram_section_id);
-    s->state = state_active;
-}
-
-/* The first sync is over: what is left of the START section. */
-static void state_list(MigSource *s)
-{
-    send_blocks(s);
-    if (s->packet) {
-        mig_source_multifd_sync(s, state_start_end);
-    } else {
-        state_start_end(s);
-    }
-}
-
-static void state_log(MigSource *s)
-{
-    MigMemory *m = s->config.memory;
-    m->ops->log_start(m);
-    for (uint32_t i = 0; i < s->block_count; i++) {
-        MigSourceBlock *b = &s->blocks[i];
-        if (!b->skipped) {
-            s->dirty_pages += mig_bitmap_set_range(b->dirty, 0, b->pages);
-        }
-    }
-    mig_source_sync(s, true, mig_source_era(s)->setup_sync_event, state_list);
 }
 
 /* Lists are static: they must live as long as the queued record. */
@@ -99,15 +50,14 @@ static void state_connected(MigSource *s)
         mig_source_command(s, MIG_CMD_PING, 4, MIG_PING_SETUP);
     }
     mig_source_arm_sync(s);
-    mig_source_section(s, MIG_ITEM_START, era->ram_section_id, "ram", 0, MIG_RAM_VERSION);
-    mig_source_op(s, MIG_OP_LOG_START);
-    s->state = state_log;
+    mig_source_setup(s, state_active);
 }
 
 void mig_source_state_begin(MigSource *s)
 {
     s->start_ms = mig_source_ms(s);
     mig_source_change(s, s->status, MIG_STATUS_IS_SETUP);
+    mig_source_set_params(s);
     mig_source_op(s, MIG_OP_CONNECT);
     mig_source_multifd_connect(s, state_connected);
 }
