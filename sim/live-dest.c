@@ -11,6 +11,7 @@
 #include "stream/encoder.h"
 
 #define READ_BYTES (256u << 10)
+#define STEERER_US 1000 /* between two looks at what the steerer wants, while busy */
 
 typedef struct Loading {
     MigLoad *load;
@@ -18,6 +19,7 @@ typedef struct Loading {
     MigTransport *transport;
     GByteArray *replies; /* encoded, not sent */
     uint8_t *buffer;
+    int64_t looked; /* us: at the steerer, last */
 } Loading;
 
 static void reply(void *opaque, const MigRecord *message)
@@ -38,10 +40,26 @@ static bool fail(Loading *in, const char *error)
     return false;
 }
 
+/* Somebody wants something; false: that it ends. */
+static bool look(Loading *in)
+{
+    const MigLoadSteering *steering = in->options->load_steering;
+    in->looked = g_get_monotonic_time();
+    return (steering && steering->woken(steering->opaque)) || fail(in, "interrupted");
+}
+
+/* True also when it has to be asked for again. */
 static bool await(Loading *in, unsigned what)
 {
     unsigned ready = mig_transport_wait(in->transport, what | MIG_WAIT_WAKE, in->options->wake, -1);
-    return !(ready & MIG_WAIT_WAKE) || fail(in, "interrupted");
+    return !(ready & MIG_WAIT_WAKE) || look(in);
+}
+
+/* Between two reads, where there may be nothing to wait for. */
+static bool keep_going(Loading *in)
+{
+    bool due = in->options->load_steering && g_get_monotonic_time() - in->looked >= STEERER_US;
+    return !due || look(in);
 }
 
 /* Sends the replies. A source that doesn't hear them any more is told by its own stream's end. */
@@ -121,7 +139,7 @@ static void send_verdict(Loading *in)
 static void load_stream(Loading *in)
 {
     MigLoad *l = in->load;
-    while (mig_dest_state(l->dest) == MIG_DEST_LOADING && read_some(in)) {
+    while (mig_dest_state(l->dest) == MIG_DEST_LOADING && keep_going(in) && read_some(in)) {
     }
     if (mig_dest_counts(l->dest)->return_path && !mig_transport_has_return(in->transport)) {
         fail(in, "the source wants a return path, which this transport doesn't have");
@@ -130,29 +148,50 @@ static void load_stream(Loading *in)
     l->completed = !l->error && mig_dest_state(l->dest) == MIG_DEST_COMPLETED;
 }
 
-static bool make_memory(const MigScenario *s, Loading *in, GError **error)
+static bool make_memory(const MigScenario *s, MigLoad *l, GError **error)
 {
-    MigLoad *l = in->load;
-    MigDestConfig config = {
-        .machine = s->machine,
-        .capabilities = s->capabilities,
-        .reply = reply,
-        .opaque = in,
-    };
     MigGuest *like = mig_scenario_guest(s, NULL);
-    mig_era_resolve(s->destination_version, s->machine, &config.era);
     l->memory = mig_buffer_new(mig_guest_memory(like), NULL, error);
     if (l->memory) {
         mig_buffer_huge_pages(l->memory);
-        config.memory = mig_buffer_memory(l->memory);
-        l->dest = mig_dest_new(&config);
     }
     mig_guest_free(like);
     return l->memory != NULL;
 }
 
-static MigTransport *accept_source(const MigLiveOptions *o, GError **error)
+static void make_engine(const MigScenario *s, MigCapabilitySet capabilities, Loading *in)
 {
+    MigDestConfig config = {
+        .machine = s->machine,
+        .capabilities = capabilities,
+        .memory = mig_buffer_memory(in->load->memory),
+        .reply = reply,
+        .opaque = in,
+    };
+    mig_era_resolve(s->destination_version, s->machine, &config.era);
+    in->load->dest = mig_dest_new(&config);
+}
+
+/* Waits for the source, and for what else may come meanwhile. */
+static MigTransport *accept_at(MigListener *l, Loading *in, GError **error)
+{
+    for (;;) {
+        g_autoptr(GError) why = NULL;
+        MigTransport *t = mig_listener_accept(l, in->options->wake, &why);
+        bool woken = !t && in->options->load_steering &&
+                     g_error_matches(why, MIG_TRANSPORT_ERROR, EINTR) && look(in);
+        if (!woken) {
+            if (why) {
+                g_propagate_error(error, g_steal_pointer(&why));
+            }
+            return t;
+        }
+    }
+}
+
+static MigTransport *accept_source(Loading *in, GError **error)
+{
+    const MigLiveOptions *o = in->options;
     MigListener *l = mig_listener_new(o->uri, error);
     if (!l) {
         return NULL;
@@ -160,7 +199,7 @@ static MigTransport *accept_source(const MigLiveOptions *o, GError **error)
     if (o->listening) {
         o->listening(o->opaque, mig_listener_address(l));
     }
-    MigTransport *t = mig_listener_accept(l, o->wake, error);
+    MigTransport *t = accept_at(l, in, error);
     mig_listener_free(l);
     return t;
 }
@@ -179,26 +218,67 @@ static void close_transport(Loading *in)
     }
 }
 
+/* From the connection to the end of the transport. */
+static void load_all(Loading *in)
+{
+    int64_t began = g_get_monotonic_time();
+    in->replies = g_byte_array_new();
+    in->buffer = g_malloc(READ_BYTES);
+    load_stream(in);
+    close_transport(in);
+    in->load->time = (g_get_monotonic_time() - began) * MIG_NS_PER_US;
+    g_byte_array_unref(in->replies);
+    g_free(in->buffer);
+}
+
+static void tell(const Loading *in, const char *status)
+{
+    const MigLoadSteering *steering = in->options->load_steering;
+    steering->status(steering->opaque, status);
+}
+
+/* A source comes when and where the steerer wants, or never. */
+static void load_steered(const MigScenario *s, Loading *in)
+{
+    const MigLoadSteering *steering = in->options->load_steering;
+    g_autoptr(GError) error = NULL;
+    MigCapabilitySet capabilities = s->capabilities;
+    MigListener *l = steering->wait(steering->opaque, in->load);
+    if (!l) {
+        fail(in, "no source came");
+        return;
+    }
+    in->transport = accept_at(l, in, &error);
+    if (!in->transport) {
+        fail(in, error->message);
+        return;
+    }
+    steering->accepted(steering->opaque, &capabilities);
+    make_engine(s, capabilities, in);
+    tell(in, "active");
+    load_all(in);
+    tell(in, in->load->completed ? "completed" : "failed");
+    steering->stay(steering->opaque);
+}
+
 MigLoad *mig_live_dest(const MigScenario *s, const MigLiveOptions *options, GError **error)
 {
     g_autoptr(MigLoad) l = g_new0(MigLoad, 1);
     Loading in = { .load = l, .options = options };
     l->descriptors_before = mig_count_descriptors();
-    if (!make_memory(s, &in, error)) {
+    if (!make_memory(s, l, error)) {
         return NULL;
     }
-    in.transport = accept_source(options, error);
-    if (!in.transport) {
-        return NULL;
+    if (options->load_steering) {
+        load_steered(s, &in);
+    } else {
+        make_engine(s, s->capabilities, &in);
+        in.transport = accept_source(&in, error);
+        if (!in.transport) {
+            return NULL;
+        }
+        load_all(&in);
     }
-    int64_t began = g_get_monotonic_time();
-    in.replies = g_byte_array_new();
-    in.buffer = g_malloc(READ_BYTES);
-    load_stream(&in);
-    close_transport(&in);
-    l->time = (g_get_monotonic_time() - began) * MIG_NS_PER_US;
-    g_byte_array_unref(in.replies);
-    g_free(in.buffer);
     l->descriptors_after = mig_count_descriptors();
     return g_steal_pointer(&l);
 }

@@ -31,6 +31,25 @@ typedef struct MigLiveSteering {
     bool (*guest)(void *opaque, bool running);
 } MigLiveSteering;
 
+/* The same for a destination: when and where to wait for a source. */
+typedef struct MigLoad MigLoad;
+
+typedef struct MigLoadSteering {
+    void *opaque;
+    /* Waits for an order to wait for a source, and returns where; it stays the steerer's. NULL: no
+     * source is to come. |load| has its memory already. */
+    MigListener *(*wait)(void *opaque, MigLoad *load);
+    /* The source is there. What the capabilities are by now. */
+    void (*accepted)(void *opaque, MigCapabilitySet *capabilities);
+    /* `wake` is readable, or it is time to look: does what there is to do, without waiting. False:
+     * give up. */
+    bool (*woken)(void *opaque);
+    /* The migration's status became this: "active", "completed". */
+    void (*status)(void *opaque, const char *status);
+    /* Everything is over: waits until nobody needs it any more. */
+    void (*stay)(void *opaque);
+} MigLoadSteering;
+
 typedef struct MigLiveOptions {
     const MigUri *uri; /* NULL with a steerer: it says where */
     int wake;          /* readable: migrate_cancel (a source), or give up; -1: none */
@@ -39,7 +58,8 @@ typedef struct MigLiveOptions {
     /* See MigSimulateOptions. May be NULL. */
     void (*progress)(void *opaque, const MigSource *source, int64_t now);
     void *opaque;
-    const MigLiveSteering *steering; /* NULL: it begins at once, and once */
+    const MigLiveSteering *steering;      /* of a source; NULL: it begins at once, and once */
+    const MigLoadSteering *load_steering; /* of a destination; NULL: likewise */
 } MigLiveOptions;
 
 /* What the transport was like. To be cleared by mig_live_report_clear(). */
@@ -78,15 +98,15 @@ void mig_live_quit(MigLive *live); /* the engine ends before its next operation 
 MigSimulation *mig_live_source_virtual(const MigScenario *s, const MigLiveOptions *options,
                                        MigLiveReport *report, GError **error);
 
-typedef struct MigLoad {
-    MigDest *dest;
+struct MigLoad {
+    MigDest *dest; /* NULL: it was steered, and no source came */
     MigBuffer *memory;
     bool completed;
     char *error;  /* why not */
     int64_t time; /* ns, from the connection to the end */
     uint64_t reads;
     unsigned descriptors_before, descriptors_after;
-} MigLoad;
+};
 
 /* Waits for one source and loads what it sends. NULL and *error when nobody could come. */
 MigLoad *mig_live_dest(const MigScenario *s, const MigLiveOptions *options, GError **error);
