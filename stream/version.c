@@ -78,7 +78,9 @@ const MigEraRow mig_era_rows[] = {
     BINARY(recovery, V(2, 12), FOREVER, 1),
     BINARY(preempt, V(7, 1), FOREVER, 1),
     BINARY(preempt_early, V(7, 1), FOREVER, 1),
-    MACHINE(preempt_early, V(1, 4), V(8, 0), 0), /* x-preempt-pre-7-2 */
+    MACHINE(preempt_early, V(8, 0), FOREVER, 0), /* x-preempt-pre-7-2 is on for the others */
+    BINARY(host_page_order, V(2, 5), V(5, 2), 1),
+    BINARY(postcopy_prepare, V(10, 2), FOREVER, 1), /* 10.0 has none, 11.1 has it */
     BINARY(mapped_ram, V(9, 0), FOREVER, 1),
     BINARY(switchover_ack, V(8, 1), FOREVER, 1),
 
@@ -104,6 +106,10 @@ const MigEraRow mig_era_rows[] = {
     BINARY(inactivate_first, V(10, 0), FOREVER, 1), /* 7.2 does it last; between: unknown */
     BINARY(failing_state, V(11, 0), FOREVER, 1),
     BINARY(rounds_stop, V(1, 4), V(8, 0), 1),
+    BINARY(unsent_map, V(2, 5), V(4, 2), 1), /* from text */
+    BINARY(preempt_thread, V(8, 0), FOREVER, 1),
+    BINARY(preempt_hint, V(10, 2), FOREVER, 1), /* 11.1's effect was seen, 10.0's lack of it, too */
+    BINARY(recover_setup, V(9, 1), FOREVER, 1),
     BINARY(converge_strikes, V(1, 6), V(2, 5), 6), /* from text */
     BINARY(converge_fixed, V(1, 6), V(2, 5), 75),
     BINARY(converge_strikes, V(2, 5), V(3, 0), 3),

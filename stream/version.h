@@ -91,11 +91,17 @@ typedef enum MigLoop {
     X(postcopy, "postcopy exists")                                                                \
     X(recovery, "postcopy can be paused and recovered")                                           \
     X(preempt, "postcopy-preempt exists")                                                         \
-    X(preempt_early, "the preempt channel is made with the main one and sends CONTINUE")          \
+    X(preempt_early, "the preempt channel is made in the setup, names every page, ends with EOS") \
+    X(host_page_order, "the parts of a host page must come in order in postcopy")                 \
     X(mapped_ram, "mapped-ram exists")                                                            \
     X(switchover_ack, "switchover-ack exists")                                                    \
     X(validated_capabilities, "the configuration may carry capabilities")                         \
+    X(postcopy_prepare, "an empty PART stands before postcopy's switchover")                      \
     /* loop */                                                                                    \
+    X(unsent_map, "postcopy: pages never sent are known apart; chunks are made whole twice")      \
+    X(preempt_thread, "postcopy-preempt: the return path's thread sends what was asked for")      \
+    X(preempt_hint, "postcopy-preempt: the push goes on behind a page that was asked for")        \
+    X(recover_setup, "a resumed migration passes the status postcopy-recover-setup")              \
     X(loop, "MigLoop")                                                                            \
     X(quota, "MigQuota")                                                                          \
     X(decide, "MigDecide")                                                                        \

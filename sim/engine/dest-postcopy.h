@@ -23,6 +23,7 @@
 #define MIG_SIM_ENGINE_DEST_POSTCOPY_H
 
 #include "sim/engine/bitmap.h"
+#include "sim/engine/blocktime.h"
 #include "sim/engine/dest.h"
 
 typedef enum MigIncoming {
@@ -58,7 +59,8 @@ const char *mig_dest_status(const MigDest *d); /* "postcopy-active" */
 /*
  * An access of |vcpu| to a page that is not there. True: it waits until placed() names the page (a
  * request was sent unless the line is down; it will be when there is a new one). False: the page is
- * there by now, nobody need wait.
+ * there by now, nobody need wait; or it was neither discarded nor sent (then nothing will come: a
+ * real world whose kernel still finds it missing places zeros).
  */
 bool mig_dest_fault(MigDest *d, uint32_t block, uint64_t page, uint32_t vcpu);
 
@@ -89,24 +91,6 @@ const uint8_t *mig_dest_reply_payload(const MigDest *d);
 const MigBitmap *mig_dest_received(const MigDest *d, uint32_t block);
 bool mig_dest_has(const MigDest *d, uint32_t block, uint64_t page); /* true before postcopy */
 uint64_t mig_dest_missing(const MigDest *d);                        /* target pages */
-
-#define MIG_LATENCY_BUCKETS \
-    24u /* bucket i: from 2^i us, below 2^(i+1); the first and last take the rest */
-
-/* postcopy-blocktime and its kin; ns. */
-typedef struct MigBlocktime {
-    uint64_t faults, requests, repeats; /* faults that waited; messages; of a page asked for */
-    uint64_t vcpu_faults;
-    int64_t total;       /* while all vCPUs were blocked */
-    const int64_t *vcpu; /* per vCPU */
-    uint32_t vcpus;
-    uint64_t latency_sum, vcpu_latency_sum, other_latency_sum; /* ns, of all faults that ended */
-    uint64_t latency_count, other_count;
-    const uint64_t *vcpu_count, *vcpu_latency; /* per vCPU: faults that ended, ns of them */
-    uint64_t buckets[MIG_LATENCY_BUCKETS];
-    const int64_t *latencies; /* every one that ended, in order; for percentiles */
-    uint64_t latencies_count;
-} MigBlocktime;
 
 const MigBlocktime *mig_dest_blocktime(const MigDest *d);
 

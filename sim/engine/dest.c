@@ -7,7 +7,7 @@
  * Limits: it has no devices, so every device section is taken and only globalstate is read; blocks
  * of another length are refused unless they fit a resizable one.
  */
-#include "sim/engine/dest.h"
+#include "sim/engine/dest-internal.h"
 
 #include <glib.h>
 #include <inttypes.h>
@@ -16,49 +16,19 @@
 
 #include "stream/xbzrle.h"
 
-typedef struct MigDestBlock {
-    uint32_t memory; /* index in memory */
-} MigDestBlock;
-
-struct MigDest {
-    MigDestConfig config;
-    char *machine;
-    MigDecoder *decoder;
-    MigDestState state;
-    MigDestCounts counts;
-    MigDiagnosis error;
-    MigDestMultifd *multifd; /* NULL: without */
-    GArray *blocks;          /* MigDestBlock, by index in the stream's list */
-    bool configured;         /* the configuration section was seen */
-    bool capabilities_seen;
-    bool ended;     /* END_OF_STREAM was seen */
-    bool described; /* the VMDESCRIPTION's record was seen */
-
-    /* The payload under way. */
-    MigRecord record;
-    uint8_t *page;   /* scratch */
-    uint8_t *target; /* where it goes */
-    uint8_t *body;
-    bool is_globalstate;
-    char run_state[100];
-};
-
 /* The section of migration/global_state.c, in all versions. */
 #define GLOBALSTATE_VERSION 1
 #define GLOBALSTATE_BYTES   104
 
 typedef bool (*MigHandler)(MigDest *d, const MigRecord *r);
 
-static bool refuse(MigDest *d, MigFault fault, const char *found, const char *expected, ...)
-    __attribute__((format(printf, 4, 5)));
-
-static bool refuse(MigDest *d, MigFault fault, const char *found, const char *expected, ...)
+bool mig_dest_refuse(MigDest *d, MigFault fault, const char *found, const char *expected, ...)
 {
     va_list args;
     d->state = MIG_DEST_FAILED;
     d->error.fault = fault;
     d->error.offset = d->record.offset;
-    mig_decoder_path(d->decoder, d->error.path, sizeof(d->error.path));
+    mig_decoder_path(d->pumped ? d->pumped : d->decoder, d->error.path, sizeof(d->error.path));
     va_start(args, expected);
     g_vsnprintf(d->error.expected, sizeof(d->error.expected), expected, args);
     va_end(args);
@@ -77,11 +47,11 @@ static bool on_config(MigDest *d, const MigRecord *r)
     g_autofree char *machine = text(r->config.machine);
     d->configured = true;
     if (!d->config.era.configuration) {
-        return refuse(d, MIG_FAULT_NONE, machine, "no configuration section (%s has none)",
-                      d->machine);
+        return mig_dest_refuse(d, MIG_FAULT_NONE, machine, "no configuration section (%s has none)",
+                               d->machine);
     }
     if (strncmp(machine, d->machine, r->config.machine.len) != 0) {
-        return refuse(d, MIG_FAULT_NONE, machine, "machine type %s", d->machine);
+        return mig_dest_refuse(d, MIG_FAULT_NONE, machine, "machine type %s", d->machine);
     }
     return true;
 }
@@ -95,15 +65,16 @@ static bool on_capabilities(MigDest *d, const MigRecord *r)
         g_autofree char *name = text(r->capabilities.names[i]);
         MigCapability cap = mig_capability_find(name);
         if (cap == MIG_CAP_COUNT) {
-            return refuse(d, MIG_FAULT_NONE, name, "a known capability");
+            return mig_dest_refuse(d, MIG_FAULT_NONE, name, "a known capability");
         }
         listed |= MIG_CAP_BIT(cap);
     }
     for (size_t i = 0; i < G_N_ELEMENTS(validated); i++) {
         MigCapabilitySet bit = MIG_CAP_BIT(validated[i]);
         if ((listed & bit) != (d->config.capabilities & bit)) {
-            return refuse(d, MIG_FAULT_NONE, listed & bit ? "on" : "off", "capability %s %s",
-                          mig_capability_name(validated[i]), listed & bit ? "off" : "on");
+            return mig_dest_refuse(d, MIG_FAULT_NONE, listed & bit ? "on" : "off",
+                                   "capability %s %s", mig_capability_name(validated[i]),
+                                   listed & bit ? "off" : "on");
         }
     }
     return true;
@@ -112,7 +83,7 @@ static bool on_capabilities(MigDest *d, const MigRecord *r)
 static bool on_uuid(MigDest *d, const MigRecord *r)
 {
     if (d->config.has_uuid && memcmp(d->config.uuid, r->uuid.uuid, 16) != 0) {
-        return refuse(d, MIG_FAULT_NONE, "another UUID", "this machine's UUID");
+        return mig_dest_refuse(d, MIG_FAULT_NONE, "another UUID", "this machine's UUID");
     }
     return true;
 }
@@ -120,14 +91,14 @@ static bool on_uuid(MigDest *d, const MigRecord *r)
 static bool refuse_number(MigDest *d, const char *what, uint64_t found, uint64_t expected)
 {
     g_autofree char *text = g_strdup_printf("%s %" PRIu64, what, found);
-    return refuse(d, MIG_FAULT_NONE, text, "%s %" PRIu64, what, expected);
+    return mig_dest_refuse(d, MIG_FAULT_NONE, text, "%s %" PRIu64, what, expected);
 }
 
 static bool on_section(MigDest *d, const MigRecord *r)
 {
     MigItem kind = r->section.kind;
     if (d->config.era.configuration && !d->configured) {
-        return refuse(d, MIG_FAULT_NONE, "a section", "the configuration section first");
+        return mig_dest_refuse(d, MIG_FAULT_NONE, "a section", "the configuration section first");
     }
     d->counts.parts += kind == MIG_ITEM_PART || kind == MIG_ITEM_END;
     d->counts.devices += kind == MIG_ITEM_FULL;
@@ -141,10 +112,10 @@ static bool on_section(MigDest *d, const MigRecord *r)
     return true;
 }
 
-static void pong(MigDest *d, uint32_t value)
+void mig_dest_reply_value(MigDest *d, uint16_t type, uint32_t value)
 {
     MigRecord r = { .type = MIG_REC_RP };
-    r.rp.type = MIG_RP_PONG;
+    r.rp.type = type;
     r.rp.length = 4;
     r.rp.value = value;
     if (d->config.reply) {
@@ -156,18 +127,18 @@ static bool on_command(MigDest *d, const MigRecord *r)
 {
     if (r->command.number > d->config.era.commands) {
         g_autofree char *found = g_strdup_printf("command %u", r->command.number);
-        return refuse(d, MIG_FAULT_COMMAND_NUMBER, found, "a command up to %u",
-                      d->config.era.commands);
+        return mig_dest_refuse(d, MIG_FAULT_COMMAND_NUMBER, found, "a command up to %u",
+                               d->config.era.commands);
     }
     d->counts.pings += r->command.number == MIG_CMD_PING;
     if (r->command.number == MIG_CMD_OPEN_RETURN_PATH) {
         d->counts.return_path = true;
     } else if (r->command.number == MIG_CMD_PING && !d->counts.return_path) {
-        return refuse(d, MIG_FAULT_NONE, "ping", "an open return path before a ping");
+        return mig_dest_refuse(d, MIG_FAULT_NONE, "ping", "an open return path before a ping");
     } else if (r->command.number == MIG_CMD_PING) {
-        pong(d, r->command.ping);
+        mig_dest_reply_value(d, MIG_RP_PONG, r->command.ping);
     }
-    return true;
+    return mig_dest_postcopy_command(d, &r->command);
 }
 
 static bool on_vmdesc(MigDest *d, const MigRecord *r)
@@ -180,14 +151,14 @@ static bool on_vmdesc(MigDest *d, const MigRecord *r)
 /* Nothing can follow, although the peer may keep the channel open to wait for the verdict. */
 static bool is_through(const MigDest *d)
 {
-    return d->ended &&
-           (d->described ? mig_decoder_skippable(d->decoder) == 0 : !d->config.era.vmdesc);
+    return d->ended && (mig_dest_runs(d) || (d->described ? mig_decoder_skippable(d->decoder) == 0
+                                                          : !d->config.era.vmdesc));
 }
 
 static bool on_end(MigDest *d, const MigRecord *r)
 {
     d->ended = r->depth == 0;
-    return true;
+    return !d->ended || !mig_dest_listens(d) || mig_dest_postcopy_end(d);
 }
 
 static bool on_ram_block(MigDest *d, const MigRecord *r)
@@ -204,8 +175,9 @@ static bool on_ram_block(MigDest *d, const MigRecord *r)
         if (!fits) {
             g_autofree char *found =
                 g_strdup_printf("0x%" G_GINT64_MODIFIER "x", r->block.used_length);
-            return refuse(d, MIG_FAULT_NONE, found, "size of block %s: 0x%" G_GINT64_MODIFIER "x",
-                          name, b->used_length);
+            return mig_dest_refuse(d, MIG_FAULT_NONE, found,
+                                   "size of block %s: 0x%" G_GINT64_MODIFIER "x", name,
+                                   b->used_length);
         }
         MigDestBlock block = { .memory = i };
         if (r->block.index >= d->blocks->len) {
@@ -214,34 +186,39 @@ static bool on_ram_block(MigDest *d, const MigRecord *r)
         g_array_index(d->blocks, MigDestBlock, r->block.index) = block;
         return true;
     }
-    return refuse(d, MIG_FAULT_NONE, name, "the name of a RAM block of this machine");
+    return mig_dest_refuse(d, MIG_FAULT_NONE, name, "the name of a RAM block of this machine");
 }
 
-static bool page_at(MigDest *d, const MigRecord *r, uint32_t *block, uint64_t *page)
+bool mig_dest_page_at(MigDest *d, const MigRecord *r, uint32_t *block, uint64_t *page)
 {
     MigMemory *m = d->config.memory;
     if (r->ram.block >= d->blocks->len) {
-        return refuse(d, MIG_FAULT_RAM_BLOCK_UNKNOWN, "a page of another block", "a listed block");
+        return mig_dest_refuse(d, MIG_FAULT_RAM_BLOCK_UNKNOWN, "a page of another block",
+                               "a listed block");
     }
     *block = g_array_index(d->blocks, MigDestBlock, r->ram.block).memory;
     *page = r->ram.offset / m->page_size;
     if (r->ram.offset >= m->ops->block(m, *block)->max_length) {
-        return refuse(d, MIG_FAULT_RAM_OFFSET, "a page beyond it", "a page inside the block");
+        return mig_dest_refuse(d, MIG_FAULT_RAM_OFFSET, "a page beyond it",
+                               "a page inside the block");
     }
     return true;
 }
 
 static bool on_zero(MigDest *d, const MigRecord *r)
 {
+    if (mig_dest_listens(d)) {
+        return mig_dest_host_page(d, &d->main, r);
+    }
     MigMemory *m = d->config.memory;
     uint32_t block = 0;
     uint64_t page = 0;
-    if (!page_at(d, r, &block, &page)) {
+    if (!mig_dest_page_at(d, r, &block, &page)) {
         return false;
     }
     if (r->ram.fill && !d->config.era.zero_fill_any) {
         g_autofree char *found = g_strdup_printf("%02x", r->ram.fill);
-        return refuse(d, MIG_FAULT_NONE, found, "a zero record that fills with 00");
+        return mig_dest_refuse(d, MIG_FAULT_NONE, found, "a zero record that fills with 00");
     }
     d->counts.zero++;
     if (!r->ram.fill && m->ops->is_zero(m, block, page)) {
@@ -254,14 +231,18 @@ static bool on_zero(MigDest *d, const MigRecord *r)
 
 static bool on_page(MigDest *d, const MigRecord *r)
 {
+    if (mig_dest_listens(d)) {
+        return mig_dest_host_page(d, &d->main, r);
+    }
     MigMemory *m = d->config.memory;
     uint32_t block = 0;
     uint64_t page = 0;
-    if (!page_at(d, r, &block, &page)) {
+    if (!mig_dest_page_at(d, r, &block, &page)) {
         return false;
     }
     if (r->payload != m->page_size) {
-        return refuse(d, MIG_FAULT_NONE, "a page of another size", "%u bytes", m->page_size);
+        return mig_dest_refuse(d, MIG_FAULT_NONE, "a page of another size", "%u bytes",
+                               m->page_size);
     }
     uint8_t *mapped = m->ops->map ? m->ops->map(m, block, page) : NULL;
     d->target = mapped ? mapped : d->page;
@@ -270,11 +251,20 @@ static bool on_page(MigDest *d, const MigRecord *r)
     return true;
 }
 
+static bool on_unsupported(MigDest *d, const MigRecord *r)
+{
+    return mig_dest_refuse(d, MIG_FAULT_NONE, mig_record_name(r->type),
+                           "a record that may stand here");
+}
+
 static bool on_xbzrle(MigDest *d, const MigRecord *r)
 {
+    if (mig_dest_listens(d)) {
+        return on_unsupported(d, r);
+    }
     uint32_t block = 0;
     uint64_t page = 0;
-    if (!page_at(d, r, &block, &page)) {
+    if (!mig_dest_page_at(d, r, &block, &page)) {
         return false;
     }
     d->counts.xbzrle++;
@@ -298,8 +288,8 @@ static bool apply_delta(MigDest *d)
     }
     MigXbzrleFault fault = mig_xbzrle_decode(d->body, r->payload, page, m->page_size, NULL);
     if (fault != MIG_XBZRLE_OK) {
-        return refuse(d, MIG_FAULT_NONE, mig_xbzrle_fault_text(fault),
-                      "a delta that can be applied");
+        return mig_dest_refuse(d, MIG_FAULT_NONE, mig_xbzrle_fault_text(fault),
+                               "a delta that can be applied");
     }
     if (!mapped) {
         m->ops->write(m, block, number, page);
@@ -342,12 +332,6 @@ static bool on_body(MigDest *d, const MigRecord *r)
     return true;
 }
 
-static bool on_unsupported(MigDest *d, const MigRecord *r)
-{
-    return refuse(d, MIG_FAULT_NONE, mig_record_name(r->type),
-                  "a record of a plain precopy stream");
-}
-
 static const MigHandler handlers[MIG_REC_COUNT] = {
     [MIG_REC_CONFIG] = on_config,
     [MIG_REC_CONFIG_CAPABILITIES] = on_capabilities,
@@ -377,7 +361,9 @@ static bool payload_done(MigDest *d)
 {
     const MigRecord *r = &d->record;
     MigMemory *m = d->config.memory;
-    if (r->type == MIG_REC_RAM_PAGE && d->target == d->page) {
+    if (r->type == MIG_REC_RAM_PAGE && mig_dest_listens(d)) {
+        return mig_dest_host_page_filled(d, &d->main);
+    } else if (r->type == MIG_REC_RAM_PAGE && d->target == d->page) {
         uint32_t block = g_array_index(d->blocks, MigDestBlock, r->ram.block).memory;
         m->ops->write(m, block, r->ram.offset / m->page_size, d->page);
     } else if (r->type == MIG_REC_BODY && d->is_globalstate && r->payload > 4) {
@@ -401,6 +387,7 @@ static bool pump(MigDest *d)
 {
     for (;;) {
         MigRecord r = { 0 };
+        d->pumped = d->decoder;
         switch (mig_decoder_next(d->decoder, &r)) {
         case MIG_STATUS_RECORD:
             d->record = r;
@@ -421,6 +408,7 @@ static bool pump(MigDest *d)
             break;
         case MIG_STATUS_END:
             d->state = MIG_DEST_COMPLETED;
+            mig_dest_tell(d);
             return true;
         case MIG_STATUS_BAD:
             d->state = MIG_DEST_FAILED;
@@ -449,6 +437,7 @@ MigDest *mig_dest_new(const MigDestConfig *config)
     }
     d->blocks = g_array_new(FALSE, TRUE, sizeof(MigDestBlock));
     d->page = g_malloc(config->memory->page_size);
+    mig_dest_postcopy_init(d);
     g_strlcpy(d->run_state, "running", sizeof(d->run_state));
     return d;
 }
@@ -457,7 +446,7 @@ void mig_dest_free(MigDest *d)
 {
     if (d) {
         mig_dest_multifd_free(d->multifd);
-        mig_decoder_free(d->decoder);
+        mig_dest_postcopy_free(d); /* the decoder, too */
         g_array_unref(d->blocks);
         g_free(d->machine);
         g_free(d->page);
@@ -471,6 +460,10 @@ bool mig_dest_feed(MigDest *d, const void *data, size_t n)
     if (d->state == MIG_DEST_FAILED) {
         return false;
     }
+    if (d->status == MIG_STATUS_IS_POSTCOPY_PAUSED) {
+        return false; /* bytes of a channel that is gone */
+    }
+    mig_dest_begins(d);
     d->counts.bytes += n;
     mig_decoder_feed(d->decoder, data, n);
     return pump(d);
@@ -495,7 +488,7 @@ bool mig_dest_feed_channel(MigDest *d, uint32_t channel, const void *data, size_
     }
     d->counts.bytes += n;
     if (!d->multifd) {
-        return refuse(d, MIG_FAULT_NONE, "another one", "the main channel only");
+        return mig_dest_refuse(d, MIG_FAULT_NONE, "another one", "the main channel only");
     }
     if (!mig_dest_multifd_feed(d->multifd, channel, data, n, &d->error)) {
         d->state = MIG_DEST_FAILED;

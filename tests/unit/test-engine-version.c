@@ -140,9 +140,9 @@ static const Known known[] = {
     K(7, 2, NULL, multifd_flush_record, 0),
     K(10, 0, "pc-q35-8.2", multifd_zero_pages, 0),
     K(10, 0, NULL, multifd_zero_pages, 1),
-    K(7, 2, NULL, preempt_early, 0),
-    K(10, 0, "pc-q35-7.2", preempt_early, 0),
-    K(10, 0, NULL, preempt_early, 1),
+    K(7, 2, NULL, preempt_early, 1),
+    K(10, 0, "pc-q35-7.2", preempt_early, 1),
+    K(10, 0, NULL, preempt_early, 0),
     /* loop */
     K(5, 2, NULL, quota, MIG_QUOTA_POSITION),
     K(7, 2, NULL, quota, MIG_QUOTA_POSITION),

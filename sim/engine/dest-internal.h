@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside the destination: what its files share. dest.c has the handlers of records, dest-postcopy.c
+ * the phases of postcopy, dest-place.c its host pages and requests.
+ */
+#ifndef MIG_SIM_ENGINE_DEST_INTERNAL_H
+#define MIG_SIM_ENGINE_DEST_INTERNAL_H
+
+#include <glib.h>
+
+#include "sim/engine/blocktime.h"
+#include "sim/engine/dest-postcopy.h"
+#include "sim/engine/states.h"
+
+typedef struct MigDestBlock {
+    uint32_t memory; /* index in memory */
+} MigDestBlock;
+
+/* The host page that a channel has under way, in postcopy. */
+typedef struct MigDestLane {
+    MigDecoder *decoder;
+    MigRecord record; /* whose payload is under way */
+    uint8_t *host;    /* room for the largest host page */
+    uint32_t block;
+    uint64_t first, count, got; /* target pages; got 0: none is under way */
+    bool zero;                  /* all of it so far */
+} MigDestLane;
+
+struct MigDest {
+    MigDestConfig config;
+    char *machine;
+    MigDecoder *decoder;
+    MigDestState state;
+    MigDestCounts counts;
+    MigDiagnosis error;
+    MigDestMultifd *multifd; /* NULL: without */
+    GArray *blocks;          /* MigDestBlock, by index in the stream's list */
+    bool configured;         /* the configuration section was seen */
+    bool capabilities_seen;
+    bool ended;     /* END_OF_STREAM was seen */
+    bool described; /* the VMDESCRIPTION's record was seen */
+
+    /* The payload under way. */
+    MigRecord record;
+    uint8_t *page;   /* scratch */
+    uint8_t *target; /* where it goes */
+    uint8_t *body;
+    bool is_globalstate;
+    char run_state[100];
+    const MigDecoder *pumped; /* whose record is being handled */
+
+    /* Postcopy. */
+    MigDestHooks hooks;
+    MigIncoming incoming;
+    MigStatusName status;
+    GPtrArray *decoders; /* of main channels, the present one last */
+    MigDestLane main, preempt;
+    MigBitmap **received;   /* by block of memory; NULL before ADVISE */
+    GTree *outstanding;     /* (block, page) of host pages that were asked for */
+    uint32_t asked_block;   /* of the last request; UINT32_MAX: none since the line is new */
+    const uint8_t *payload; /* see mig_dest_reply_payload() */
+    MigPlaced placed;
+    MigBlocktimes *blocktimes;
+    int64_t now;
+};
+
+static inline bool mig_dest_listens(const MigDest *d)
+{
+    return d->incoming >= MIG_INCOMING_LISTENING;
+}
+
+static inline bool mig_dest_runs(const MigDest *d)
+{
+    return d->incoming >= MIG_INCOMING_RUNNING;
+}
+
+static inline const MigEra *mig_dest_era(const MigDest *d)
+{
+    return &d->config.era;
+}
+
+/* Fails. Always false. */
+bool mig_dest_refuse(MigDest *d, MigFault fault, const char *found, const char *expected, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* Where the page of |r| belongs in memory; false: refused. */
+bool mig_dest_page_at(MigDest *d, const MigRecord *r, uint32_t *block, uint64_t *page);
+
+/* A message of the return path with a value: PONG, RESUME_ACK. */
+void mig_dest_reply_value(MigDest *d, uint16_t type, uint32_t value);
+
+/* dest-postcopy.c */
+void mig_dest_postcopy_init(MigDest *d);
+void mig_dest_postcopy_free(MigDest *d);
+void mig_dest_begins(MigDest *d); /* the first bytes are here */
+void mig_dest_tell(MigDest *d);   /* the state has changed: the status follows */
+void mig_dest_change(MigDest *d, MigStatusName to);
+bool mig_dest_postcopy_command(MigDest *d, const MigRecordCommand *c);
+bool mig_dest_postcopy_end(MigDest *d);
+
+/* dest-place.c */
+void mig_dest_received_init(MigDest *d);
+bool mig_dest_discard(MigDest *d, uint32_t block, uint64_t first, uint64_t count);
+/* ZERO or PAGE in postcopy, and the latter's payload. */
+bool mig_dest_host_page(MigDest *d, MigDestLane *lane, const MigRecord *r);
+bool mig_dest_host_page_filled(MigDest *d, MigDestLane *lane);
+void mig_dest_lane_reset(MigDest *d, MigDestLane *lane);
+void mig_dest_ask_again(MigDest *d); /* for everything outstanding, over a new line */
+uint64_t mig_dest_host_pages(const MigDest *d, uint32_t block); /* target pages in a host page */
+
+#endif
