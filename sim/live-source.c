@@ -270,8 +270,13 @@ MigSimulation *mig_live_source(const MigScenario *s, const MigLiveOptions *optio
     mig_era_resolve(s->version, s->machine, &live.run.era);
     mig_scenario_run_source(&live.run, mig_mapped_memory(m->mapped), 0);
     m->source = live.run.source;
+    m->refused = options->steering ? NULL
+                                   : mig_scenario_run_refused(&live.run, s->capabilities,
+                                                              mig_source_parameters(m->source));
     make_world(&live);
-    run_all(&live);
+    if (!m->refused) {
+        run_all(&live);
+    }
     m->now = live.clock.now;
     mig_mapped_detach(m->mapped);
     mig_guest_detach(m->guest);

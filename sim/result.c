@@ -77,11 +77,25 @@ static json_object *xbzrle_to_json(const MigXbzrleStats *x)
     return o;
 }
 
+static json_object *reasons_to_json(const char *const *reasons)
+{
+    json_object *rows = json_object_new_array();
+    for (; *reasons; reasons++) {
+        json_object_array_add(rows, json_object_new_string(*reasons));
+    }
+    return rows;
+}
+
 json_object *mig_stats_to_json(const MigStats *stats)
 {
     json_object *o = json_object_new_object();
-    put_text(o, "status", stats->status);
+    if (strcmp(stats->status, "none") != 0) {
+        put_text(o, "status", stats->status);
+    }
     put_text(o, "error-desc", stats->error_desc);
+    if (stats->blocked_reasons) {
+        json_object_object_add(o, "blocked-reasons", reasons_to_json(stats->blocked_reasons));
+    }
     if (stats->has_times) {
         put_int(o, "total-time", stats->total_time);
         put_int(o, "setup-time", stats->setup_time);
@@ -248,6 +262,7 @@ json_object *mig_result_to_json(const MigSimulation *m)
     put_text(o, "qemu", m->scenario->qemu);
     put_uint(o, "seed", m->scenario->seed);
     put_text(o, "x-outcome", m->outcome);
+    put_text(o, "x-refused", m->refused);
     json_object_object_add(o, "query-migrate", mig_stats_to_json(&stats));
     json_object_object_add(o, "passes", passes_to_json(m->source));
     json_object_object_add(o, "events", events_to_json(m->events));
@@ -306,6 +321,9 @@ GString *mig_result_summary(const MigSimulation *m)
     GString *text = g_string_new(NULL);
     mig_source_query(m->source, m->now, &stats);
     mig_source_passes(m->source, &syncs);
+    if (m->refused) {
+        add_line(text, "refused", "%s", m->refused);
+    }
     add_line(text, "status", "%s%s%s%s", stats.status, m->outcome ? " (" : "",
              m->outcome ? m->outcome : "", m->outcome ? ")" : "");
     if (stats.error_desc) {

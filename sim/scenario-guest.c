@@ -386,6 +386,47 @@ static bool read_devices(MigReader *r, json_object *v, void *dst)
     return mig_read_each(r, v, read_device, dst);
 }
 
+/* Blockers --------------------------------------------------------------------------------- */
+
+static bool take_refusal(MigReader *r, char *refused)
+{
+    bool fine = !refused || mig_read_fail(r, "%s", refused);
+    g_free(refused);
+    return fine;
+}
+
+static bool read_blocker(MigReader *r, json_object *v, void *dst)
+{
+    g_autofree char *reason = NULL;
+    return mig_read_string(r, v, &reason) &&
+           take_refusal(
+               r, mig_blockers_add(((MigScenario *)dst)->blockers, reason, MIG_STATUS_IS_NONE));
+}
+
+static bool read_blockers(MigReader *r, json_object *v, void *dst)
+{
+    return mig_read_each(r, v, read_blocker, dst);
+}
+
+static bool read_unmigratable_one(MigReader *r, json_object *v, void *dst)
+{
+    g_autofree char *idstr = NULL;
+    return mig_read_string(r, v, &idstr) &&
+           take_refusal(r, mig_blockers_add_device(((MigScenario *)dst)->blockers, idstr));
+}
+
+static bool read_unmigratable(MigReader *r, json_object *v, void *dst)
+{
+    return mig_read_each(r, v, read_unmigratable_one, dst);
+}
+
+static bool read_only_migratable(MigReader *r, json_object *v, void *dst)
+{
+    bool only = false;
+    return mig_read_bool(r, v, &only) &&
+           (!only || take_refusal(r, mig_blockers_only_migratable(((MigScenario *)dst)->blockers)));
+}
+
 /* The guest -------------------------------------------------------------------------------- */
 
 static bool read_tracking(MigReader *r, json_object *v, void *dst)
@@ -420,6 +461,9 @@ static const MigField guest_fields[] = {
     { "dirty-tracking", read_tracking, offsetof(MigScenario, tracking) },
     { "ram", read_ram, 0, true },
     { "devices", read_devices, 0 },
+    { "blockers", read_blockers, 0 },
+    { "unmigratable", read_unmigratable, 0 },
+    { "only-migratable", read_only_migratable, 0 },
     { "workload", mig_read_ignore, 0 }, /* when the blocks are known */
     { NULL },
 };

@@ -221,6 +221,7 @@ void mig_scenario_run_source(MigScenarioRun *run, MigMemory *memory, unsigned ma
         .era = run->era,
         .machine = s->machine,
         .memory = memory,
+        .blockers = s->blockers,
         .capabilities = s->capabilities,
         .parameters = mig_parameters_default(&run->era),
         .guest_running = mig_guest_running(run->guest),
@@ -233,4 +234,10 @@ void mig_scenario_run_source(MigScenarioRun *run, MigMemory *memory, unsigned ma
     config.capabilities = run->capabilities ? *run->capabilities : config.capabilities;
     config.parameters = run->parameters ? *run->parameters : config.parameters;
     run->source = mig_source_new(&config);
+}
+
+char *mig_scenario_run_refused(const MigScenarioRun *run, MigCapabilitySet capabilities,
+                               const MigParameters *p)
+{
+    return mig_migrate_refused(run->scenario->blockers, capabilities, p, run->era.binary);
 }

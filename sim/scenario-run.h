@@ -44,6 +44,13 @@ typedef struct MigScenarioRun {
 /* Makes run->source, which migrates |memory|. |max_run|: see MigSourceConfig. */
 void mig_scenario_run_source(MigScenarioRun *run, MigMemory *memory, unsigned max_run);
 
+/*
+ * Why `migrate` with these settings is refused by the guest's blockers, before anything changes;
+ * NULL: it isn't; g_free().
+ */
+char *mig_scenario_run_refused(const MigScenarioRun *run, MigCapabilitySet capabilities,
+                               const MigParameters *p);
+
 /* Asks run->events for everything that the scenario wants to happen. */
 void mig_scenario_run_plan(MigScenarioRun *run);
 void mig_scenario_run_clear(MigScenarioRun *run);

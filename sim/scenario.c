@@ -110,6 +110,7 @@ static MigScenario *scenario_new(const char *name)
     g_array_set_clear_func(s->devices, clear_device);
     s->workloads = g_array_new(FALSE, TRUE, sizeof(MigWorkload));
     s->events = g_array_new(FALSE, TRUE, sizeof(MigScenarioEvent));
+    s->blockers = mig_blockers_new();
     s->lent = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
     s->link = (MigLinkConfig){ .bandwidth = 1000000000, .latency = 100000 };
     s->host = s->destination_host = mig_costs_default();
@@ -134,6 +135,7 @@ void mig_scenario_free(MigScenario *s)
     g_array_unref(s->workloads);
     g_array_unref(s->events);
     g_ptr_array_unref(s->lent);
+    mig_blockers_free(s->blockers);
     g_free(s);
 }
 

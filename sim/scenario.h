@@ -90,6 +90,7 @@ typedef struct MigScenario {
     GArray *workloads; /* MigWorkload */
     GArray *devices;   /* MigScenarioDevice; empty: timer, device-state, globalstate */
     bool has_devices;
+    MigBlockers *blockers;
 
     MigLinkConfig link;
     MigCosts host, destination_host;

@@ -293,11 +293,13 @@ MigSimulation *mig_simulate(const MigScenario *s, const MigSimulateOptions *opti
     }
     mig_scenario_run_source(&run.run, mig_guest_memory(m->guest), options->max_run);
     m->source = run.run.source;
+    m->refused =
+        mig_scenario_run_refused(&run.run, s->capabilities, mig_source_parameters(m->source));
     make_world(&run);
     mig_scenario_run_plan(&run.run);
     if (options->steering) {
         run_steered(&run);
-    } else {
+    } else if (!m->refused) {
         begin_engine(&run);
         run_engine(&run);
     }
@@ -323,6 +325,7 @@ void mig_simulation_free(MigSimulation *m)
     mig_guest_free(m->guest);
     mig_buffer_free(m->memory);
     g_array_unref(m->events);
+    g_free(m->refused);
     g_free(m->dest_error);
     g_free(m->events_digest);
     g_free(m->bytes_digest);

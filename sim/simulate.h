@@ -69,6 +69,7 @@ typedef struct MigSimulation {
     MigBuffer *memory;   /* the destination's; NULL: accounting */
     int64_t now;         /* ns, the end */
     const char *outcome; /* x-outcome: "limit", "interrupted", or NULL */
+    char *refused;       /* why `migrate` was refused: nothing has happened; or NULL. Unsteered */
     GArray *events;      /* MigSimulationEvent */
     MigMemoryVerdict verdict;
     MigMemoryDifference difference;

@@ -5,6 +5,7 @@
 #ifndef MIG_SIM_ENGINE_CONFIG_H
 #define MIG_SIM_ENGINE_CONFIG_H
 
+#include "sim/engine/blockers.h"
 #include "sim/engine/capabilities.h"
 #include "sim/engine/devices.h"
 #include "sim/engine/memory.h"
@@ -16,6 +17,7 @@ typedef struct MigSourceConfig {
     MigEra era;
     const char *machine; /* as it stands in the configuration section */
     MigMemory *memory;
+    MigBlockers *blockers; /* told by query-migrate; borrowed, may be NULL */
     MigCapabilitySet capabilities;
     MigParameters parameters;
     uint8_t uuid[16]; /* sent with validate-uuid when has_uuid */

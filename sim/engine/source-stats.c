@@ -54,6 +54,10 @@ void mig_source_query(const MigSource *s, int64_t now, MigStats *stats)
 {
     const MigStatusName i = s->status;
     *stats = (MigStats){ .status = mig_status_text(i), .error_desc = s->error };
+    if (s->config.blockers) {
+        stats->blocked_reasons =
+            mig_blockers_reasons(s->config.blockers, mig_source_era(s)->binary);
+    }
     stats->has_times = shown[i].times;
     stats->has_expected_downtime = shown[i].expected;
     stats->has_downtime = shown[i].downtime;

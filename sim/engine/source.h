@@ -61,6 +61,7 @@ char *mig_source_continue(MigSource *s, const char *state);
     X(STOP, "stop", "stopping the guest")                         \
     X(INACTIVATE, "inactivate", "inactivating the block devices") \
     X(DEVICES, "devices", "saving the devices")                   \
+    X(PACKAGE, "package", "making the package of postcopy")       \
     X(FINAL_WRITE, "final-write", "the last write to the channel")
 
 typedef enum MigStep {

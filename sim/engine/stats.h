@@ -37,8 +37,9 @@ typedef struct MigXbzrleStats {
 
 typedef struct MigStats {
     const char *status;
-    const char *error_desc; /* NULL: none; the source's */
-    bool has_times;         /* total-time and setup-time */
+    const char *error_desc;             /* NULL: none; the source's */
+    const char *const *blocked_reasons; /* NULL: none; else ended by NULL. Of any status */
+    bool has_times;                     /* total-time and setup-time */
     int64_t total_time, setup_time;
     bool has_downtime;
     int64_t downtime; /* ms */

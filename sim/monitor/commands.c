@@ -208,6 +208,17 @@ static bool read_where(const MigMonitor *m, json_object *arguments, MigMonitorMi
     return true;
 }
 
+static bool is_blocked(const MigMonitor *m, GError **error)
+{
+    const MigMonitorTarget *to = &m->target;
+    g_autofree char *why =
+        to->refused ? to->refused(to->opaque, m->capabilities, &m->parameters) : NULL;
+    if (why) {
+        mig_monitor_fail(error, "%s", why);
+    }
+    return why != NULL;
+}
+
 static bool may_migrate(const MigMonitor *m, const MigMonitorMigrate *how, GError **error)
 {
     static const char *const paused[] = { "postcopy-paused", NULL };
@@ -224,6 +235,8 @@ static bool may_migrate(const MigMonitor *m, const MigMonitorMigrate *how, GErro
         mig_monitor_fail(error, "this guest waits for a migration itself");
     } else if (run_state_is(m, "postmigrate") && mig_monitor_binary(m) >= V(7, 0)) {
         mig_monitor_fail(error, "this guest was migrated away: cont makes it run here again");
+    } else if (is_blocked(m, error)) {
+        return false;
     } else if (*mig_settings_text(m, "tls-creds")) {
         mig_monitor_fail(error, "TLS is not supported: set tls-creds to \"\"");
     } else if (m->parameters.mode) {

@@ -65,6 +65,9 @@ typedef struct MigMonitorTarget {
     /* The parameters in force, where others than the monitor can change them, too. May be NULL. */
     const MigParameters *(*parameters)(void *opaque);
 
+    /* Why `migrate` with these settings is refused by blockers; g_free(). NULL: it isn't. */
+    char *(*refused)(void *opaque, MigCapabilitySet set, const MigParameters *p);
+
     bool (*set_capabilities)(void *opaque, MigCapabilitySet set, GError **error);
     bool (*set_parameters)(void *opaque, const MigParameters *parameters, GError **error);
     bool (*migrate)(void *opaque, const MigMonitorMigrate *how, GError **error);

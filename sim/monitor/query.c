@@ -37,7 +37,7 @@ json_object *mig_monitor_query(const MigSource *source, MigVersion binary, int64
     json_object *ram;
     mig_source_query(source, now, &stats);
     if (strcmp(stats.status, "none") == 0) {
-        return json_object_new_object();
+        return mig_stats_to_json(&stats); /* blocked-reasons, if anything */
     }
     if (hides_error(source, &stats, binary)) {
         stats.error_desc = NULL;

@@ -74,6 +74,11 @@ static const MigParameters *parameters(void *opaque)
     return mig_source_parameters(source_of(opaque));
 }
 
+static char *refused(void *opaque, MigCapabilitySet set, const MigParameters *p)
+{
+    return mig_scenario_run_refused(mig_steered_run(((Session *)opaque)->steered), set, p);
+}
+
 /* What it tells to do ------------------------------------------------------------------------ */
 
 static bool set_parameters(void *opaque, const MigParameters *p, GError **error)
@@ -290,6 +295,7 @@ static void make_monitor(Session *s)
         .status = status,
         .query_migrate = query_migrate,
         .parameters = parameters,
+        .refused = refused,
         .set_parameters = set_parameters,
         .migrate = migrate,
         .cancel = cancel,
