@@ -28,6 +28,8 @@ typedef struct MigSourceConfig {
     unsigned max_run;           /* pages in one MIG_OP_SEND_PAGES, 1 .. 64; 0: 64 */
 } MigSourceConfig;
 
+typedef struct MigDestMultifd MigDestMultifd;
+
 typedef struct MigDestConfig {
     MigEra era;
     const char *machine;
@@ -35,6 +37,13 @@ typedef struct MigDestConfig {
     MigCapabilitySet capabilities;
     uint8_t uuid[16];
     bool has_uuid;
+    uint32_t multifd_channels; /* 0: as many as come */
+    /*
+     * The main channel has met a sync point of multifd: brings every channel to its SYNC, calls
+     * mig_dest_multifd_sync() and lets them go on. False: *error says why not. NULL: they are
+     * there.
+     */
+    bool (*sync_channels)(void *opaque, MigDestMultifd *channels, MigDiagnosis *error);
     /*
      * The length of device (idstr, instance)'s section, MIG_BODY_SIZE_UNKNOWN if it has no such
      * device: a machine knows its own devices, and without footers nothing else tells. May be NULL.

@@ -300,7 +300,13 @@ static bool apply_delta(MigDest *d)
 /* A sync point of multifd: the FLUSH records of new machine types, the ends of RAM in old ones. */
 static bool sync_channels(MigDest *d, bool here)
 {
-    if (d->multifd && here && !mig_dest_multifd_sync(d->multifd, &d->error)) {
+    if (!d->multifd || !here) {
+        return true;
+    }
+    bool fine = d->config.sync_channels
+                    ? d->config.sync_channels(d->config.opaque, d->multifd, &d->error)
+                    : mig_dest_multifd_sync(d->multifd, &d->error);
+    if (!fine) {
         d->state = MIG_DEST_FAILED;
         return false;
     }
@@ -433,7 +439,7 @@ MigDest *mig_dest_new(const MigDestConfig *config)
     d->decoder = mig_decoder_new(&options);
     g_assert(d->decoder);
     if (config->capabilities & MIG_CAP_BIT(MIG_CAP_MULTIFD)) {
-        d->multifd = mig_dest_multifd_new(&d->config, d->decoder);
+        d->multifd = mig_dest_multifd_new(&d->config);
     }
     d->blocks = g_array_new(FALSE, TRUE, sizeof(MigDestBlock));
     d->page = g_malloc(config->memory->page_size);
@@ -500,6 +506,11 @@ bool mig_dest_feed_channel(MigDest *d, uint32_t channel, const void *data, size_
 const MigDestMultifdCounts *mig_dest_multifd(const MigDest *d)
 {
     return d->multifd ? mig_dest_multifd_counts(d->multifd) : NULL;
+}
+
+MigDestMultifd *mig_dest_channels(MigDest *d)
+{
+    return d->multifd;
 }
 
 bool mig_dest_end(MigDest *d)

@@ -45,6 +45,8 @@ bool mig_dest_filled(MigDest *d, size_t n);
  */
 bool mig_dest_feed_channel(MigDest *d, uint32_t channel, const void *data, size_t n);
 const MigDestMultifdCounts *mig_dest_multifd(const MigDest *d); /* NULL: without multifd */
+/* For threads that feed the channels themselves; NULL likewise. */
+MigDestMultifd *mig_dest_channels(MigDest *d);
 
 /* No more bytes will come. False when that is too early. */
 bool mig_dest_end(MigDest *d);
