@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs real QEMU pairs with our dirtying guest and appends what they did to traces/truth/.
+
+    measure.py [--versions 7.2,11.1] [--cells PART-OF-NAME]... [--repeats 5] [--out FILE]
+
+One row per run: cell, version, repeat, what query-migrate said in the end, the time of every pass, and
+the load of the machine. Runs that are there already are not made again. Needs root for the shaped links,
+and a quiet machine: rows made with a load above 1 say so and are left out by score.py.
+"""
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "traces", "gen"))
+
+import cells  # noqa: E402
+import guest_rom  # noqa: E402
+import qemu  # noqa: E402
+
+MACHINE = "pc,usb=off,vmport=off,smbus=off,acpi=off,hpet=off"
+QUIET = ["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-net", "none"]
+ROM = os.environ.get("MIGBENCH_GUEST_ROM",
+                     os.path.join(ROOT, "build", "sim", "guest", "program", "migbench-guest64.rom"))
+TBF_BURST = "128kb"
+SETTLE = 0.5  # seconds that the guest runs before it is migrated
+
+
+def run(*argv):
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
+
+
+class Link:
+    """Where the pair meets: a unix socket, or two namespaces with a token bucket between them."""
+
+    def __init__(self, spec, tag):
+        self.rate, self.tag = spec.get("rate"), tag
+        self.path = os.path.join(qemu.RUNDIR, f"truth-{tag}.sock")
+
+    def __enter__(self):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
+        if self.rate:
+            for side in "ab":
+                run("ip", "netns", "add", f"mig{side}{self.tag}")
+            run("ip", "link", "add", "veth0", "netns", f"miga{self.tag}", "type", "veth", "peer",
+                "name", "veth0", "netns", f"migb{self.tag}")
+            for number, side in enumerate("ab", 1):
+                inside = ("ip", "-n", f"mig{side}{self.tag}")
+                run(*inside, "addr", "add", f"10.99.0.{number}/24", "dev", "veth0")
+                run(*inside, "link", "set", "veth0", "up")
+                run("tc", "-n", f"mig{side}{self.tag}", "qdisc", "add", "dev", "veth0", "root", "tbf",
+                    "rate", f"{self.rate}bit", "burst", TBF_BURST, "latency", "400ms")
+        return self
+
+    def __exit__(self, *_):
+        if self.rate:
+            for side in "ab":
+                subprocess.run(["ip", "netns", "del", f"mig{side}{self.tag}"], check=False)
+
+    def command(self, side, argv):
+        return ["ip", "netns", "exec", f"mig{side}{self.tag}", *argv] if self.rate else argv
+
+    @property
+    def uri(self):
+        return "tcp:10.99.0.2:4444" if self.rate else f"unix:{self.path}"
+
+
+def start(version, link, side, rom, serial, *more):
+    command = link.command(side, [qemu.peers()[version][1]])
+    argv = command[1:] + ["-M", MACHINE, "-m", str(cells.RAM // cells.MIB), "-accel", "kvm", "-bios", rom,
+                          "-object", f"memory-backend-memfd,id=mem,size={cells.RAM}",
+                          "-machine", "memory-backend=mem", "-serial", serial, *QUIET, *more]
+    return qemu.Qemu(command[0], argv, name=f"truth-{side}")
+
+
+def settings(q, capabilities, parameters):
+    q.set_capabilities(["events", *capabilities])
+    q.set_parameters(parameters)
+
+
+def watch(source, limit):
+    """Polls as a management tool does, until the end. [(ms, dirty-sync-count, remaining)]"""
+    seen, began = [], time.monotonic()
+    while True:
+        status = source.status()
+        now = round((time.monotonic() - began) * 1000)
+        ram = status.get("ram", {})
+        count = ram.get("dirty-sync-count", 0)
+        if not seen or seen[-1][1] != count:
+            seen.append((now, count, ram.get("remaining", 0)))
+        if status["status"] in ("completed", "failed"):
+            return status, seen
+        if now > limit * 1000:
+            source.qmp("migrate_cancel")
+            return {**status, "status": "x-limit"}, seen
+        time.sleep(0.005)
+
+
+def one(version, name, repeat):
+    regions, spec, capabilities, parameters = cells.parts(name)
+    tag = str(os.getpid())
+    rom, serial = (os.path.join(qemu.RUNDIR, f"truth-{tag}.{end}") for end in ("rom", "serial"))
+    with open(ROM, "rb") as file:
+        patched = guest_rom.patch(file.read(), {"regions": regions, "fills": [cells.RANDOM_FILL]})
+    with open(rom, "wb") as file:
+        file.write(patched)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(serial)
+    with Link(spec, tag) as link, \
+            start(version, link, "b", rom, "null", "-incoming", "defer") as dest, \
+            start(version, link, "a", rom, f"file:{serial}") as source:
+        guest_rom.wait_ready(serial)
+        settings(dest, capabilities, {k: v for k, v in parameters.items() if "multifd" in k})
+        settings(source, capabilities, parameters)
+        dest.qmp("migrate-incoming", uri=link.uri)
+        time.sleep(SETTLE)
+        load = os.getloadavg()[0]
+        source.qmp("migrate", uri=link.uri)
+        status, passes = watch(source, cells.LIMIT_S)
+    for path in (rom, serial):
+        os.unlink(path)
+    return {"cell": name, "qemu": version, "package": qemu.peers()[version][0], "repeat": repeat,
+            "accel": "kvm", "load": round(load, 2), "passes": passes, "query-migrate": status}
+
+
+def measured(path):
+    if not os.path.exists(path):
+        return set()
+    with open(path, encoding="utf-8") as file:
+        return {(r["cell"], r["qemu"], r["repeat"]) for r in map(json.loads, file)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description="measure real migrations")
+    parser.add_argument("--versions", default="5.2,7.2,10.0,11.1")
+    parser.add_argument("--cells", action="append", default=[])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--out", default=os.path.join(ROOT, "traces", "truth", "runs.ndjson"))
+    options = parser.parse_args()
+    os.makedirs(qemu.RUNDIR, exist_ok=True)
+    os.makedirs(os.path.dirname(options.out), exist_ok=True)
+    done = measured(options.out)
+    names = [n for n in cells.cells() if not options.cells or any(c in n for c in options.cells)]
+    versions = [v for v in options.versions.split(",") if v in qemu.peers()]
+    todo = [(r, n, v) for r in range(options.repeats) for n in names for v in versions
+            if (n, v, r) not in done]
+    for number, (repeat, name, version) in enumerate(todo, 1):
+        row = one(version, name, repeat)
+        with open(options.out, "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        status = row["query-migrate"]
+        print(f"{number}/{len(todo)} {version} {name} {status['status']} "
+              f"{status.get('total-time')} ms, downtime {status.get('downtime')} ms, "
+              f"{status.get('ram', {}).get('dirty-sync-count')} passes, load {row['load']}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
