@@ -189,6 +189,15 @@ bool mig_source_step_fails(MigSource *s, MigStep step)
 
 /* Driving. */
 
+/* A channel broke while the guest was being stopped: it stands still all the same. */
+static void note_stopped(MigSource *s)
+{
+    if (s->current.op.kind == MIG_OP_STOP_GUEST) {
+        s->guest_stopped = true;
+        mig_source_notify(s, "STOP", NULL, 0);
+    }
+}
+
 const MigOp *mig_source_next(MigSource *s, const MigOutcome *outcome)
 {
     s->outcome = *outcome;
@@ -200,6 +209,7 @@ const MigOp *mig_source_next(MigSource *s, const MigOutcome *outcome)
     s->ram.duplicate += outcome->multifd_zero;
     if (outcome->interrupt == MIG_INTERRUPT_ERROR && !s->ending) {
         mig_source_fail(s, g_strdup(outcome->error ? outcome->error : "the channel failed"));
+        note_stopped(s);
     }
     while (s->queue_head == s->queue_count) {
         s->queue_head = s->queue_count = 0;
