@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "sim/guest/page-map.h"
+#include "sim/guest/write-counter.h"
 #include "sim/world/prng.h"
 
 #define SLICE_NS 10000000ll /* CPU_THROTTLE_TIMESLICE_NS of softmmu/cpu-throttle.c */
@@ -47,6 +48,7 @@ struct MigGuest {
     unsigned throttle;  /* percent */
     int64_t nap;        /* while throttled: the present slice's sleep begins here */
     int64_t stalled;
+    MigWriteCounter *counter;                                   /* or NULL */
     void (*wrote)(void *opaque, uint32_t block, uint64_t page); /* or NULL */
     void *wrote_opaque;
 };
@@ -78,13 +80,18 @@ static MigPageOrigin origin_of(const MigGuest *g, const GuestBlock *b, uint64_t 
     return o;
 }
 
-static void write_page(MigGuest *g, uint32_t block, uint64_t page, const MigWrite *w)
+/* By workload number |writer|, or from outside. */
+static void write_page(MigGuest *g, uint32_t writer, uint32_t block, uint64_t page,
+                       const MigWrite *w)
 {
     GuestBlock *b = &g->blocks[block];
     MigPageOrigin origin = origin_of(g, b, page);
     mig_content_write(mig_page_map_get(&b->written, page), &origin, w);
     if (g->logging) {
         mig_bitmap_set(b->log, page);
+    }
+    if (g->counter) {
+        mig_write_counter_note(g->counter, writer, block, page);
     }
     if (g->wrote) {
         g->wrote(g->wrote_opaque, block, page);
@@ -95,7 +102,7 @@ static void make_write(MigGuest *g, MigWorkloadRun *r)
 {
     if (r->w.access == MIG_ACCESS_WRITE) {
         MigWrite w = mig_workload_write(r);
-        write_page(g, r->w.block, mig_workload_page(r), &w);
+        write_page(g, (uint32_t)(r - g->runs), r->w.block, mig_workload_page(r), &w);
     }
     mig_workload_step(r);
 }
@@ -195,7 +202,7 @@ void mig_guest_fill(MigGuest *g, uint32_t block, uint64_t first, uint64_t pages,
     assert(block < g->block_count && first + pages <= g->blocks[block].pages);
     MigWrite w = { .kind = MIG_WRITE_FILL, .byte = byte };
     for (uint64_t page = first; page < first + pages; page++) {
-        write_page(g, block, page, &w);
+        write_page(g, MIG_WRITER_OUTSIDE, block, page, &w);
     }
 }
 
@@ -318,6 +325,11 @@ void mig_guest_on_write(MigGuest *g, void (*wrote)(void *opaque, uint32_t block,
 {
     g->wrote = wrote;
     g->wrote_opaque = opaque;
+}
+
+void mig_guest_count_into(MigGuest *g, MigWriteCounter *counter)
+{
+    g->counter = counter;
 }
 
 void mig_guest_detach(MigGuest *g)

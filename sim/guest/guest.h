@@ -45,6 +45,7 @@ typedef struct MigGuestConfig {
 } MigGuestConfig;
 
 typedef struct MigGuest MigGuest;
+typedef struct MigWriteCounter MigWriteCounter; /* write-counter.h */
 
 /* Copies what |config| points to, names and file contents apart. */
 MigGuest *mig_guest_new(const MigGuestConfig *config);
@@ -56,6 +57,9 @@ void mig_guest_detach(MigGuest *g);
 /* From now on calls wrote(opaque, block, page) behind every write. NULL: nobody. */
 void mig_guest_on_write(MigGuest *g, void (*wrote)(void *opaque, uint32_t block, uint64_t page),
                         void *opaque);
+
+/* From now on pages written are counted there, by the number of their workload. NULL: nowhere. */
+void mig_guest_count_into(MigGuest *g, MigWriteCounter *counter);
 
 /* The guest as the engine sees it. map, write and fill are NULL: it is a source. */
 MigMemory *mig_guest_memory(MigGuest *g);
