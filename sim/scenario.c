@@ -261,3 +261,14 @@ MigGuest *mig_scenario_guest(const MigScenario *s, const int64_t *now)
     };
     return mig_guest_new(&config);
 }
+
+uint64_t mig_scenario_body_size(const MigScenario *s, MigStr idstr, uint32_t instance)
+{
+    for (uint32_t i = 0; i < s->devices->len; i++) {
+        const MigScenarioDevice *d = &g_array_index(s->devices, MigScenarioDevice, i);
+        if (d->instance == instance && mig_str_equal(idstr, mig_str(d->idstr))) {
+            return d->length;
+        }
+    }
+    return MIG_BODY_SIZE_UNKNOWN;
+}

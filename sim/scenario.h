@@ -125,6 +125,9 @@ bool mig_scenario_set_value(json_object *root, const char *path, json_object *v,
 /* The guest that it describes; |now| as in MigGuestConfig. The scenario must outlive it. */
 MigGuest *mig_scenario_guest(const MigScenario *s, const int64_t *now);
 
+/* Bytes of a device's section; MIG_BODY_SIZE_UNKNOWN where the scenario doesn't list it. */
+uint64_t mig_scenario_body_size(const MigScenario *s, MigStr idstr, uint32_t instance);
+
 /* The parameters of |s| over the era's defaults; |p| changed by those that |set| gives. */
 void mig_parameters_apply(MigParameters *p, const MigParameterSet *set);
 
