@@ -102,10 +102,23 @@ static MigDevices *save_devices(void *opaque)
 
 /* Making and running it -------------------------------------------------------------------- */
 
+/* A machine knows its own devices, and without footers nothing else tells where they end. */
+static uint64_t body_size(void *opaque, MigStr idstr, uint32_t instance, uint32_t ordinal)
+{
+    const Run *run = opaque;
+    (void)ordinal;
+    return mig_scenario_body_size(run->s, idstr, instance);
+}
+
 static bool make_destination(Run *run, MigCapabilitySet capabilities, GError **error)
 {
     MigSimulation *m = run->m;
-    MigDestConfig config = { .machine = run->s->machine, .capabilities = capabilities };
+    MigDestConfig config = {
+        .machine = run->s->machine,
+        .capabilities = capabilities,
+        .body_size = body_size,
+        .opaque = run,
+    };
     mig_era_resolve(run->s->destination_version, run->s->machine, &config.era);
     m->memory = mig_buffer_new(mig_guest_memory(m->guest), NULL, error);
     if (!m->memory) {
