@@ -50,6 +50,14 @@ static json_object *counts_to_json(const MigLoad *l)
     put_uint(o, "devices", c->devices);
     put_uint(o, "pings", c->pings);
     json_object_object_add(o, "return-path", json_object_new_boolean(c->return_path));
+    const MigDestMultifdCounts *multifd = mig_dest_multifd(l->dest);
+    if (multifd) {
+        put_uint(o, "multifd-normal", multifd->normal);
+        put_uint(o, "multifd-duplicate", multifd->zero);
+        put_uint(o, "multifd-bytes", multifd->bytes);
+        put_uint(o, "multifd-packets", multifd->packets);
+        put_uint(o, "multifd-syncs", multifd->syncs);
+    }
     return o;
 }
 
@@ -76,12 +84,14 @@ static json_object *result_to_json(const MigLiveSetup *setup, const MigLoad *l)
 static int report(const MigLiveArguments *a, const MigLiveSetup *setup, const MigLoad *l)
 {
     const MigDestCounts *c = mig_dest_counts(l->dest);
-    g_autofree char *bytes = mig_format_size(c->bytes);
+    const MigDestMultifdCounts none = { 0 }, *multifd = mig_dest_multifd(l->dest);
+    multifd = multifd ? multifd : &none;
+    g_autofree char *bytes = mig_format_size(c->bytes + multifd->bytes);
     g_autofree char *time = mig_format_time(l->time);
     printf("status       %s\n", l->completed ? "completed" : "failed");
     printf("received     %s in %s (%" G_GUINT64_FORMAT " normal and %" G_GUINT64_FORMAT
            " zero pages, %" G_GUINT64_FORMAT " devices)\n",
-           bytes, time, c->normal, c->zero, c->devices);
+           bytes, time, c->normal + multifd->normal, c->zero + multifd->zero, c->devices);
     if (l->error) {
         mig_live_complain(&command, MIG_EXIT_FINDING, l->error);
     }

@@ -5,19 +5,30 @@
  * page under way belongs, then to a buffer that caches hold.
  */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 #include "sim/live.h"
+#include "sim/world/arrivals.h"
+#include "sim/world/receivers.h"
 #include "stream/encoder.h"
 
 #define READ_BYTES (256u << 10)
 #define STEERER_US 1000 /* between two looks at what the steerer wants, while busy */
 
+/* What was set before the source came. */
+typedef struct Settings {
+    MigEra era;
+    MigCapabilitySet capabilities;
+    MigParameters parameters;
+} Settings;
+
 typedef struct Loading {
     MigLoad *load;
     const MigLiveOptions *options;
-    MigTransport *transport;
-    GByteArray *replies; /* encoded, not sent */
+    MigTransport *transport; /* of the main channel */
+    MigReceivers *receivers; /* of multifd's; NULL: none */
+    GByteArray *replies;     /* encoded, not sent */
     uint8_t *buffer;
     int64_t looked; /* us: at the steerer, last */
 } Loading;
@@ -48,11 +59,27 @@ static bool look(Loading *in)
     return (steering && steering->woken(steering->opaque)) || fail(in, "interrupted");
 }
 
-/* True also when it has to be asked for again. */
+/* The threads have said something. */
+static bool hear_receivers(Loading *in)
+{
+    mig_receivers_heard(in->receivers);
+    const char *error = mig_receivers_error(in->receivers);
+    return !error || fail(in, error);
+}
+
+/* Waits for |what| (0: for the threads alone). True also when it has to be asked for again. */
 static bool await(Loading *in, unsigned what)
 {
-    unsigned ready = mig_transport_wait(in->transport, what | MIG_WAIT_WAKE, in->options->wake, -1);
-    return !(ready & MIG_WAIT_WAKE) || look(in);
+    struct pollfd p[] = {
+        { .fd = what ? mig_transport_fd(in->transport, what) : -1,
+          .events = what == MIG_WAIT_READ ? POLLIN : POLLOUT },
+        { .fd = in->options->wake, .events = POLLIN },
+        { .fd = in->receivers ? mig_receivers_fd(in->receivers) : -1, .events = POLLIN },
+    };
+    if (poll(p, G_N_ELEMENTS(p), -1) <= 0) {
+        return true;
+    }
+    return (!p[1].revents || look(in)) && (!p[2].revents || hear_receivers(in));
 }
 
 /* Between two reads, where there may be nothing to wait for. */
@@ -101,6 +128,24 @@ static bool take(Loading *in, size_t direct, size_t n)
     return fine || fail_diagnosis(in);
 }
 
+/* The main channel is at a sync point; the source may wait for what it has been told so far. */
+static bool sync_channels(void *opaque, MigDestMultifd *channels, MigDiagnosis *error)
+{
+    Loading *in = opaque;
+    bool fine = send_replies(in);
+    (void)channels;
+    while (fine && !mig_receivers_sync(in->receivers)) {
+        const char *why = mig_receivers_error(in->receivers);
+        fine = why ? fail(in, why) : await(in, 0);
+    }
+    if (!fine) {
+        *error = (MigDiagnosis){ .fault = MIG_FAULT_NONE };
+        g_strlcpy(error->expected, "a SYNC on every channel", sizeof(error->expected));
+        g_strlcpy(error->found, in->load->error, sizeof(error->found));
+    }
+    return fine;
+}
+
 /* Reads once. False: failed, or (without an error) the end. */
 static bool read_some(Loading *in)
 {
@@ -136,11 +181,21 @@ static void send_verdict(Loading *in)
     }
 }
 
+/* Their memory is ours again. */
+static void end_receivers(Loading *in)
+{
+    if (in->receivers) {
+        in->load->reads += mig_receivers_stop(in->receivers);
+        mig_receivers_free(g_steal_pointer(&in->receivers));
+    }
+}
+
 static void load_stream(Loading *in)
 {
     MigLoad *l = in->load;
     while (mig_dest_state(l->dest) == MIG_DEST_LOADING && keep_going(in) && read_some(in)) {
     }
+    end_receivers(in);
     if (mig_dest_counts(l->dest)->return_path && !mig_transport_has_return(in->transport)) {
         fail(in, "the source wants a return path, which this transport doesn't have");
     }
@@ -159,54 +214,117 @@ static bool make_memory(const MigScenario *s, MigLoad *l, GError **error)
     return l->memory != NULL;
 }
 
-static void make_engine(const MigScenario *s, MigCapabilitySet capabilities, Loading *in)
+static Settings settings_of(const MigScenario *s)
+{
+    Settings set = { .capabilities = s->capabilities };
+    mig_era_resolve(s->destination_version, s->machine, &set.era);
+    set.parameters = mig_parameters_default(&set.era);
+    mig_parameters_apply(&set.parameters, &s->parameters);
+    return set;
+}
+
+static void make_engine(const MigScenario *s, const Settings *set, Loading *in)
 {
     MigDestConfig config = {
+        .era = set->era,
         .machine = s->machine,
-        .capabilities = capabilities,
+        .capabilities = set->capabilities,
         .memory = mig_buffer_memory(in->load->memory),
+        .multifd_channels = (uint32_t)set->parameters.multifd_channels,
+        .sync_channels = sync_channels,
         .reply = reply,
         .opaque = in,
     };
-    mig_era_resolve(s->destination_version, s->machine, &config.era);
     in->load->dest = mig_dest_new(&config);
 }
 
-/* Waits for the source, and for what else may come meanwhile. */
-static MigTransport *accept_at(MigListener *l, Loading *in, GError **error)
+/* A wait for connections has ended for |error|, which it frees when it is to go on. */
+static bool goes_on(Loading *in, GError **error)
 {
-    for (;;) {
-        g_autoptr(GError) why = NULL;
-        MigTransport *t = mig_listener_accept(l, in->options->wake, &why);
-        bool woken = !t && in->options->load_steering &&
-                     g_error_matches(why, MIG_TRANSPORT_ERROR, EINTR) && look(in);
-        if (!woken) {
-            if (why) {
-                g_propagate_error(error, g_steal_pointer(&why));
-            }
-            return t;
-        }
+    bool on = in->options->load_steering && g_error_matches(*error, MIG_TRANSPORT_ERROR, EINTR) &&
+              look(in);
+    if (on) {
+        g_clear_error(error);
     }
+    return on;
 }
 
-static MigTransport *accept_source(Loading *in, GError **error)
+/* Waits for a source, and for what else may come meanwhile. */
+static bool await_source(Loading *in, MigArrivals *a, GError **error)
+{
+    while (!mig_arrivals_any(a, in->options->wake, error)) {
+        if (!goes_on(in, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void close_one(gpointer t, gpointer unused)
+{
+    (void)unused;
+    mig_transport_close(t, NULL);
+}
+
+/* Takes all of its channels in. |list|: multifd's. */
+static bool collect(Loading *in, MigArrivals *a, GPtrArray *list, GError **error)
+{
+    while (!mig_arrivals_complete(a)) {
+        MigArrival what;
+        MigTransport *t = mig_arrivals_next(a, in->options->wake, &what, error);
+        if (t && what == MIG_ARRIVAL_MAIN) {
+            in->transport = t;
+        } else if (t) {
+            g_ptr_array_add(list, t);
+        } else if (!goes_on(in, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The first of them is there. */
+static bool accept_channels(const Settings *set, Loading *in, MigArrivals *a, GError **error)
+{
+    GPtrArray *list = g_ptr_array_new();
+    MigDestMultifd *multifd = mig_dest_channels(in->load->dest);
+    mig_arrivals_expect(a, &set->era, set->capabilities,
+                        (uint32_t)set->parameters.multifd_channels);
+    bool fine = collect(in, a, list, error);
+    if (!fine) {
+        g_ptr_array_foreach(list, close_one, NULL);
+    } else if (multifd) {
+        in->receivers = mig_receivers_new(multifd, (MigTransport **)list->pdata, list->len, error);
+        fine = in->receivers != NULL;
+    }
+    g_ptr_array_unref(list);
+    return fine;
+}
+
+/* The scenario alone says what comes. */
+static bool accept_source(const Settings *set, Loading *in, GError **error)
 {
     const MigLiveOptions *o = in->options;
     MigListener *l = mig_listener_new(o->uri, error);
     if (!l) {
-        return NULL;
+        return false;
     }
     if (o->listening) {
         o->listening(o->opaque, mig_listener_address(l));
     }
-    MigTransport *t = accept_at(l, in, error);
+    MigArrivals *a = mig_arrivals_new(l);
+    bool fine = await_source(in, a, error) && accept_channels(set, in, a, error);
+    mig_arrivals_free(a);
     mig_listener_free(l);
-    return t;
+    return fine;
 }
 
 static void close_transport(Loading *in)
 {
     g_autoptr(GError) error = NULL;
+    if (!in->transport) {
+        return;
+    }
     if (in->load->error) {
         mig_transport_shutdown(in->transport);
     }
@@ -242,19 +360,28 @@ static void load_steered(const MigScenario *s, Loading *in)
 {
     const MigLoadSteering *steering = in->options->load_steering;
     g_autoptr(GError) error = NULL;
-    MigCapabilitySet capabilities = s->capabilities;
+    Settings set = settings_of(s);
     MigListener *l = steering->wait(steering->opaque, in->load);
     if (!l) {
         fail(in, "no source came");
         return;
     }
-    in->transport = accept_at(l, in, &error);
-    if (!in->transport) {
+    MigArrivals *a = mig_arrivals_new(l);
+    bool fine = await_source(in, a, &error);
+    if (fine) {
+        steering->accepted(steering->opaque, &set.capabilities);
+        if (steering->parameters) {
+            steering->parameters(steering->opaque, &set.parameters);
+        }
+        make_engine(s, &set, in);
+        fine = accept_channels(&set, in, a, &error);
+    }
+    mig_arrivals_free(a);
+    if (!fine) {
         fail(in, error->message);
+        close_transport(in);
         return;
     }
-    steering->accepted(steering->opaque, &capabilities);
-    make_engine(s, capabilities, in);
     tell(in, "active");
     load_all(in);
     tell(in, in->load->completed ? "completed" : "failed");
@@ -272,9 +399,10 @@ MigLoad *mig_live_dest(const MigScenario *s, const MigLiveOptions *options, GErr
     if (options->load_steering) {
         load_steered(s, &in);
     } else {
-        make_engine(s, s->capabilities, &in);
-        in.transport = accept_source(&in, error);
-        if (!in.transport) {
+        Settings set = settings_of(s);
+        make_engine(s, &set, &in);
+        if (!accept_source(&set, &in, error)) {
+            close_transport(&in);
             return NULL;
         }
         load_all(&in);

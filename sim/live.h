@@ -41,6 +41,8 @@ typedef struct MigLoadSteering {
     MigListener *(*wait)(void *opaque, MigLoad *load);
     /* The source is there. What the capabilities are by now. */
     void (*accepted)(void *opaque, MigCapabilitySet *capabilities);
+    /* Behind that: the parameters likewise. NULL: they are the scenario's. */
+    void (*parameters)(void *opaque, MigParameters *parameters);
     /* `wake` is readable, or it is time to look: does what there is to do, without waiting. False:
      * give up. */
     bool (*woken)(void *opaque);

@@ -69,7 +69,9 @@ const MigEraRow mig_era_rows[] = {
     BINARY(multifd, V(4, 0), FOREVER, 1),
     MACHINE(multifd_flush_record, V(8, 1), FOREVER, 1), /* multifd-flush-after-each-section */
     BINARY(multifd_send_late, V(9, 0), FOREVER, 1),     /* 7.2 does not, 10.0 does */
-    MACHINE(multifd_zero_pages, V(9, 0), FOREVER, 1),   /* zero-page-detection=legacy to 8.2 */
+    BINARY(multifd_peek, V(8, 0), V(10, 1), MIG_PEEK_PRECOPY),
+    BINARY(multifd_peek, V(10, 1), FOREVER, MIG_PEEK_ALWAYS),
+    MACHINE(multifd_zero_pages, V(9, 0), FOREVER, 1), /* zero-page-detection=legacy to 8.2 */
     BINARY(xbzrle, V(1, 4), FOREVER, 1),
     BINARY(compress, V(2, 4), V(9, 1), 1),
     BINARY(block_migration, V(1, 4), V(9, 1), 1),

@@ -58,6 +58,13 @@ typedef enum MigLoop {
     MIG_LOOP_THREAD,   /* the migration thread */
 } MigLoop;
 
+/* When a destination looks at the first bytes of a connection, and not at the order alone. */
+typedef enum MigPeek {
+    MIG_PEEK_NEVER,
+    MIG_PEEK_PRECOPY, /* neither postcopy nor mapped-ram; what isn't the magic of main is multifd */
+    MIG_PEEK_ALWAYS,
+} MigPeek;
+
 /*
  * X(field, what it says). All are uint32_t; flags are 0 or 1. Kept as one list so that tables,
  * tests and printing need no second one.
@@ -83,6 +90,7 @@ typedef enum MigLoop {
     X(multifd, "multifd exists")                                                                  \
     X(multifd_flush_record, "RAM_FLUSH records are multifd's sync points, not the ends")          \
     X(multifd_send_late, "a full packet waits for the page behind it; a SYNC is an empty packet") \
+    X(multifd_peek, "connections are told apart by their first bytes: MigPeek")                   \
     X(multifd_zero_pages, "zero pages travel in multifd packets")                                 \
     X(xbzrle, "XBZRLE exists")                                                                    \
     X(compress, "COMPRESS_PAGE records exist")                                                    \

@@ -267,6 +267,11 @@ const char *mig_listener_address(const MigListener *l)
     return l->address;
 }
 
+int mig_listener_fd(const MigListener *l)
+{
+    return l->fd;
+}
+
 void mig_listener_free(MigListener *l)
 {
     if (l) {
@@ -306,6 +311,11 @@ int64_t mig_transport_write(MigTransport *t, const struct iovec *iov, int count,
 int64_t mig_transport_read(MigTransport *t, const struct iovec *iov, int count, GError **error)
 {
     return io_result(t, t->in < 0 ? 0 : readv(t->in, iov, count), "cannot read", error);
+}
+
+int64_t mig_transport_peek(MigTransport *t, void *data, size_t n, GError **error)
+{
+    return io_result(t, recv(t->in, data, n, MSG_PEEK), "cannot look at what comes", error);
 }
 
 bool mig_transport_has_return(const MigTransport *t)

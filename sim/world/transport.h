@@ -42,6 +42,8 @@ MigListener *mig_listener_new(const MigUri *uri, GError **error);
 MigTransport *mig_listener_accept(MigListener *l, int wake, GError **error);
 /* "tcp:127.0.0.1:49152": where it really listens (port 0 takes any). Lasts as long as |l|. */
 const char *mig_listener_address(const MigListener *l);
+/* Readable when a connection is there; -1: what it listens on has none. */
+int mig_listener_fd(const MigListener *l);
 void mig_listener_free(MigListener *l); /* NULL is fine; removes the unix socket that it made */
 
 #define MIG_TRANSPORT_ERROR (g_quark_from_static_string("mig-transport-error"))
@@ -57,6 +59,9 @@ typedef enum MigIo {
 /* Bytes written or read (reading: 0 is the end of the stream), or a MigIo. */
 int64_t mig_transport_write(MigTransport *t, const struct iovec *iov, int count, GError **error);
 int64_t mig_transport_read(MigTransport *t, const struct iovec *iov, int count, GError **error);
+
+/* What a socket will be read next, at most |n| bytes, which stay there; otherwise as reading. */
+int64_t mig_transport_peek(MigTransport *t, void *data, size_t n, GError **error);
 
 /*
  * The answers' half: a source reads from it, a destination writes to it. Where there is none
