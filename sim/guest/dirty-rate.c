@@ -124,9 +124,6 @@ MigDirtyRate *mig_dirty_rate_begin(MigGuest *g, const MigDirtyRateConfig *config
 void mig_dirty_rate_free(MigDirtyRate *d)
 {
     if (d) {
-        if (d->counter) {
-            mig_guest_count_into(d->guest, NULL);
-        }
         mig_write_counter_free(d->counter);
         g_array_unref(d->samples);
         g_free(d);
@@ -152,7 +149,8 @@ static MigDirtyRateResult rate_of_samples(MigDirtyRate *d)
 /* A ring knows vCPUs only: their rates make the whole. */
 static MigDirtyRateResult rate_of_rings(const MigDirtyRate *d)
 {
-    MigDirtyRateResult r = { .by_vcpu = g_new0(int64_t, d->config.vcpus) };
+    MigDirtyRateResult r = { .by_vcpu = g_new0(int64_t, d->config.vcpus),
+                             .vcpus = d->config.vcpus };
     for (uint32_t i = 0; i < d->config.vcpus; i++) {
         r.by_vcpu[i] = rate_of_pages(d, mig_write_counter_by(d->counter, i));
         r.rate += r.by_vcpu[i];
@@ -163,6 +161,7 @@ static MigDirtyRateResult rate_of_rings(const MigDirtyRate *d)
 MigDirtyRateResult mig_dirty_rate_end(MigDirtyRate *d)
 {
     MigDirtyRateResult r = { 0 };
+    mig_guest_count_into(d->guest, NULL);
     switch (d->config.mode) {
     case MIG_DIRTY_RATE_PAGE_SAMPLING:
         r = rate_of_samples(d);

@@ -43,7 +43,8 @@ typedef struct MigDirtyRate MigDirtyRate;
 /* MiB per second, rounded down as QEMU does, step by step. */
 typedef struct MigDirtyRateResult {
     int64_t rate;
-    int64_t *by_vcpu; /* dirty-ring: g_free(); else NULL */
+    int64_t *by_vcpu; /* dirty-ring: `vcpus` of them, g_free(); else NULL */
+    uint32_t vcpus;
     uint64_t samples; /* page-sampling: pages looked at */
 } MigDirtyRateResult;
 
@@ -53,7 +54,7 @@ MigDirtyRate *mig_dirty_rate_begin(MigGuest *g, const MigDirtyRateConfig *config
 /* Ends and frees it. The guest has been advanced to the present. */
 MigDirtyRateResult mig_dirty_rate_end(MigDirtyRate *d);
 
-/* Ends it without a result. NULL is fine. */
+/* Drops it without a result; its guest runs no more, or is gone. NULL is fine. */
 void mig_dirty_rate_free(MigDirtyRate *d);
 
 #endif

@@ -516,6 +516,8 @@ const MigCommand mig_monitor_commands[] = {
     { "cont", do_cont },
     { "quit", do_quit },
     { "pmemsave", do_pmemsave, pmemsave_arguments },
+    { "calc-dirty-rate", mig_command_calc_dirty_rate, mig_calc_dirty_rate_arguments, V(5, 2) },
+    { "query-dirty-rate", mig_command_query_dirty_rate, mig_query_dirty_rate_arguments, V(5, 2) },
     { "human-monitor-command", mig_command_hmp, hmp_arguments },
     { "x-advance", do_advance, advance_arguments },
     { "x-cut-link", do_cut_link },

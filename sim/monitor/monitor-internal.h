@@ -12,6 +12,15 @@ typedef struct MigQmpId {
     bool given;
 } MigQmpId;
 
+/* What query-dirty-rate tells. */
+typedef struct MigMonitorRate {
+    enum { MIG_RATE_UNSTARTED, MIG_RATE_MEASURING, MIG_RATE_MEASURED } status;
+    MigMonitorMeasure how;
+    uint32_t samples;     /* per GiB, as shown */
+    int64_t start, rate;  /* s; MiB/s */
+    json_object *by_vcpu; /* or NULL */
+} MigMonitorRate;
+
 struct MigMonitor {
     MigMonitorTarget target;
     MigCapabilitySet capabilities;
@@ -19,6 +28,7 @@ struct MigMonitor {
     char *texts[MIG_MONITOR_TEXTS];        /* of TEXT rows, in their order; NULL: never set */
     json_object *lists[MIG_MONITOR_TEXTS]; /* those that are lists */
     bool incoming_started;
+    MigMonitorRate rate;
     GPtrArray *clients; /* MigQmp, borrowed */
     MigQmp *executing;  /* whose command is being executed; NULL: none */
     MigQmp *advancing;  /* whose x-advance is under way */
@@ -80,6 +90,8 @@ MigCommandFn mig_command_query_capabilities, mig_command_query_parameters;
 MigCommandFn mig_command_set_capabilities, mig_command_set_parameters;
 MigCommandFn mig_command_set_speed, mig_command_set_downtime, mig_command_set_cache_size;
 MigCommandFn mig_command_query_cache_size, mig_command_hmp;
+MigCommandFn mig_command_calc_dirty_rate, mig_command_query_dirty_rate;
+extern const MigArgument mig_calc_dirty_rate_arguments[], mig_query_dirty_rate_arguments[];
 
 /* Sets the one parameter from text, as HMP's migrate_set_parameter does. */
 bool mig_settings_from_text(MigMonitor *m, const char *name, const char *text, GError **error);

@@ -27,6 +27,7 @@ void mig_monitor_free(MigMonitor *m)
         g_free(m->texts[i]);
         json_object_put(m->lists[i]);
     }
+    json_object_put(m->rate.by_vcpu);
     g_ptr_array_unref(m->clients);
     g_free(m);
 }

@@ -11,6 +11,7 @@
  *     arguments.c    checking a command's arguments along a table
  *     commands.c     the commands that ask and act
  *     settings.c     those that set capabilities and parameters
+ *     dirty-rate.c   calc-dirty-rate and query-dirty-rate
  *     hmp.c, info.c  human-monitor-command
  *     server.c       sockets
  *
@@ -28,6 +29,7 @@
 
 #include "sim/engine/capabilities.h"
 #include "sim/engine/parameters.h"
+#include "sim/guest/dirty-rate.h"
 #include "stream/version.h"
 
 /* A GError of this domain has one of these codes: QAPI's QapiErrorClass. */
@@ -44,6 +46,13 @@ typedef struct MigMonitorMigrate {
     bool resume;
     bool exit_on_error; /* migrate-incoming */
 } MigMonitorMigrate;
+
+/* What calc-dirty-rate was asked for; checked. */
+typedef struct MigMonitorMeasure {
+    MigDirtyRateMode mode;
+    int64_t ms;
+    uint32_t sample_pages; /* per GiB */
+} MigMonitorMeasure;
 
 /*
  * Who does it. A function that is NULL makes its command an error ("not here"). Those that can fail
@@ -83,6 +92,8 @@ typedef struct MigMonitorTarget {
     /* Writes |size| bytes of guest memory from physical address |address| to a file. */
     bool (*pmemsave)(void *opaque, uint64_t address, uint64_t size, const char *path,
                      GError **error);
+    /* calc-dirty-rate: begins; mig_monitor_measured() when it is done. */
+    bool (*measure)(void *opaque, const MigMonitorMeasure *how, GError **error);
     /* x-cut-link: the connection breaks. */
     bool (*cut_link)(void *opaque, GError **error);
     /* x-advance: a request that is answered when it is done, see mig_monitor_advanced(). */
@@ -111,6 +122,15 @@ void mig_monitor_event(MigMonitor *m, const char *name, const char *status, uint
 
 /* Answers the x-advance under way, which has come to |now| ns. Nothing if there is none. */
 void mig_monitor_advanced(MigMonitor *m, int64_t now);
+
+/* The dirty rate was measured. */
+void mig_monitor_measured(MigMonitor *m, const MigDirtyRateResult *result);
+
+/*
+ * What pmemsave does: the bytes of |m|'s first block from |address| into a file. False and *error.
+ */
+bool mig_monitor_save_memory(MigMemory *m, uint64_t address, uint64_t size, const char *path,
+                             GError **error);
 
 MigCapabilitySet mig_monitor_capabilities(const MigMonitor *m);
 const MigParameters *mig_monitor_parameters(const MigMonitor *m);

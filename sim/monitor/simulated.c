@@ -13,82 +13,31 @@
 
 #include <string.h>
 
-#include "sim/monitor/monitor.h"
-#include "sim/monitor/query.h"
-#include "sim/monitor/server.h"
+#include "sim/monitor/monitored.h"
 #include "sim/world/clock.h"
 #include "sim/world/uri.h"
 
 #define TICK (10 * MIG_NS_PER_MS)
 
 typedef struct Session {
-    const MigScenario *scenario;
+    MigMonitored common; /* first: the monitor's target */
     const MigSimulatedOptions *options;
     MigSteered *steered; /* NULL before the first wait */
-    MigMonitor *monitor;
-    MigMonitorServer *server;
-    GError *error; /* of the server */
-    int64_t until; /* of the advance under way; -1: none */
+    GError *error;       /* of the server */
+    int64_t until;       /* of the advance under way; -1: none */
     bool advancing;
-    bool engine_runs, started, quit;
-    bool guest_runs;   /* as far as stop and cont are concerned */
-    bool engine_stops; /* the engine has stopped it */
-    bool gone;         /* migrated away */
+    bool engine_runs, started;
     gint64 paced_from; /* wall clock, us, at virtual time 0 */
 } Session;
 
-/* What the monitor asks ---------------------------------------------------------------------- */
-
-static MigSource *source_of(Session *s)
-{
-    return mig_steered_simulation(s->steered)->source;
-}
+/* What the monitor tells to do --------------------------------------------------------------- */
 
 static int64_t now(void *opaque)
 {
     return mig_steered_now(((Session *)opaque)->steered);
 }
 
-static const char *status(void *opaque)
-{
-    return mig_source_status(source_of(opaque));
-}
-
-static const char *run_state(void *opaque)
-{
-    const Session *s = opaque;
-    if (s->gone) {
-        return "postmigrate";
-    }
-    return s->engine_stops ? "finish-migrate" : s->guest_runs ? "running" : "paused";
-}
-
-static json_object *query_migrate(void *opaque)
-{
-    Session *s = opaque;
-    return mig_monitor_query(source_of(s), s->scenario->version, now(s));
-}
-
-static const MigParameters *parameters(void *opaque)
-{
-    return mig_source_parameters(source_of(opaque));
-}
-
-static char *refused(void *opaque, MigCapabilitySet set, const MigParameters *p)
-{
-    return mig_scenario_run_refused(mig_steered_run(((Session *)opaque)->steered), set, p);
-}
-
-/* What it tells to do ------------------------------------------------------------------------ */
-
-static bool set_parameters(void *opaque, const MigParameters *p, GError **error)
-{
-    Session *s = opaque;
-    (void)error;
-    mig_scenario_run_set_parameters(mig_steered_run(s->steered), p, now(s));
-    return true;
-}
-
+/* The target's |opaque| is what all monitored sources have: the session's first member. */
 static bool migrate(void *opaque, const MigMonitorMigrate *how, GError **error)
 {
     Session *s = opaque;
@@ -101,95 +50,19 @@ static bool migrate(void *opaque, const MigMonitorMigrate *how, GError **error)
                     "the last migration is not cleaned up yet");
         return false;
     }
-    MigParameters p = *mig_monitor_parameters(s->monitor);
-    s->started = mig_steered_begin(s->steered, mig_monitor_capabilities(s->monitor), &p, error);
+    MigParameters p = *mig_monitor_parameters(s->common.monitor);
+    s->started =
+        mig_steered_begin(s->steered, mig_monitor_capabilities(s->common.monitor), &p, error);
     return s->started;
-}
-
-static bool cancel(void *opaque, GError **error)
-{
-    Session *s = opaque;
-    (void)error;
-    mig_scenario_run_cancel(mig_steered_run(s->steered), now(s));
-    mig_monitor_event(s->monitor, "MIGRATION", status(s), 0);
-    return true;
-}
-
-static bool proceed(void *opaque, GError **error)
-{
-    Session *s = opaque;
-    g_autofree char *refused =
-        mig_scenario_run_continue(mig_steered_run(s->steered), status(s), now(s));
-    if (refused) {
-        g_set_error(error, MIG_MONITOR_ERROR, MIG_MONITOR_GENERIC, "%s", refused);
-    }
-    return !refused;
-}
-
-static bool cut_link(void *opaque, GError **error)
-{
-    Session *s = opaque;
-    (void)error;
-    MigScenarioRun *run = mig_steered_run(s->steered);
-    mig_scenario_run_note(run, now(s), "x-cut-link", NULL, 0);
-    run->cut(run->world);
-    return true;
-}
-
-static bool stop(void *opaque, GError **error)
-{
-    Session *s = opaque;
-    (void)error;
-    s->guest_runs = false;
-    mig_guest_stop(mig_steered_simulation(s->steered)->guest, now(s));
-    mig_monitor_event(s->monitor, "STOP", NULL, 0);
-    return true;
-}
-
-static bool cont(void *opaque, GError **error)
-{
-    Session *s = opaque;
-    (void)error;
-    s->guest_runs = true;
-    s->gone = s->engine_stops = false;
-    mig_guest_start(mig_steered_simulation(s->steered)->guest, now(s));
-    mig_monitor_event(s->monitor, "RESUME", NULL, 0);
-    return true;
 }
 
 static bool quit(void *opaque, GError **error)
 {
     Session *s = opaque;
     (void)error;
-    s->quit = true;
+    s->common.quit = true;
     mig_steered_quit(s->steered);
     return true;
-}
-
-static bool pmemsave(void *opaque, uint64_t address, uint64_t size, const char *path,
-                     GError **error)
-{
-    Session *s = opaque;
-    MigMemory *m = mig_guest_memory(mig_steered_simulation(s->steered)->guest);
-    const MigMemoryBlock *block = m->ops->count(m) ? m->ops->block(m, 0) : NULL;
-    if (!block || address > block->used_length || size > block->used_length - address) {
-        g_set_error(error, MIG_MONITOR_ERROR, MIG_MONITOR_GENERIC,
-                    "there is no memory at that address; block \"%s\" has %" G_GUINT64_FORMAT
-                    " bytes from address 0",
-                    block ? block->name : "-", block ? block->used_length : 0);
-        return false;
-    }
-    GByteArray *bytes = g_byte_array_new();
-    g_autofree uint8_t *scratch = g_malloc(m->page_size);
-    for (uint64_t at = address; at < address + size;) {
-        uint64_t offset = at % m->page_size, n = MIN(m->page_size - offset, address + size - at);
-        const uint8_t *page = m->ops->read(m, 0, at / m->page_size, scratch);
-        g_byte_array_append(bytes, page + offset, (guint)n);
-        at += n;
-    }
-    bool fine = g_file_set_contents(path, (const char *)bytes->data, bytes->len, error);
-    g_byte_array_unref(bytes);
-    return fine;
 }
 
 static bool advance(void *opaque, int64_t ns, GError **error)
@@ -211,9 +84,9 @@ static bool must_stop(Session *s)
     const volatile sig_atomic_t *interrupted = s->options->interrupted;
     if (interrupted && *interrupted) {
         mig_steered_quit(s->steered);
-        s->quit = true;
+        s->common.quit = true;
     }
-    return s->quit;
+    return s->common.quit;
 }
 
 /* Serves clients until the wall clock has come to the next tick, which becomes the next advance. */
@@ -223,7 +96,7 @@ static void wait_paced(Session *s)
     gint64 wall = s->paced_from + (gint64)((double)s->until / 1000.0 / s->options->pace), left;
     do {
         left = wall - g_get_monotonic_time();
-        mig_monitor_server_work(s->server, (int)CLAMP(left / 1000, 0, 1000));
+        mig_monitor_server_work(s->common.server, (int)CLAMP(left / 1000, 0, 1000));
     } while (left >= 1000 && !must_stop(s));
     s->advancing = true;
 }
@@ -235,9 +108,9 @@ static void wait_for_advance(Session *s)
         wait_paced(s);
         return;
     }
-    mig_monitor_server_flush(s->server);
+    mig_monitor_server_flush(s->common.server);
     while (!s->advancing && !must_stop(s)) {
-        mig_monitor_server_work(s->server, -1);
+        mig_monitor_server_work(s->common.server, -1);
     }
 }
 
@@ -245,7 +118,7 @@ static void wait_for_advance(Session *s)
 static void advanced(Session *s)
 {
     s->advancing = false;
-    mig_monitor_advanced(s->monitor, now(s));
+    mig_monitor_advanced(s->common.monitor, now(s));
 }
 
 static void ask_for_pause(Session *s);
@@ -260,55 +133,37 @@ static void pause_engine(void *opaque, int64_t at)
     do {
         advanced(s);
         wait_for_advance(s);
-    } while (s->advancing && s->until <= now(s) && !s->quit);
+    } while (s->advancing && s->until <= now(s) && !s->common.quit);
     ask_for_pause(s);
 }
 
 static void ask_for_pause(Session *s)
 {
-    if (s->advancing && !s->quit) {
+    if (s->advancing && !s->common.quit) {
         mig_events_add(mig_steered_run(s->steered)->events, s->until, pause_engine, s);
     }
 }
 
 static bool serve(Session *s)
 {
-    s->server = mig_monitor_server_new(s->monitor, s->options->address, &s->error);
-    if (!s->server) {
+    MigMonitored *t = &s->common;
+    MigMonitorTarget target;
+    t->run = mig_steered_run(s->steered);
+    t->m = mig_steered_simulation(s->steered);
+    t->clock = now;
+    t->opaque = s;
+    mig_monitored_begin(t, &target);
+    target.migrate = migrate;
+    target.quit = quit;
+    target.advance = s->options->pace > 0 ? NULL : advance;
+    if (!mig_monitored_serve(t, &target, s->options->address, &s->error)) {
         return false;
     }
     s->paced_from = g_get_monotonic_time();
     if (s->options->listening) {
-        s->options->listening(s->options->opaque, mig_monitor_server_address(s->server));
+        s->options->listening(s->options->opaque, mig_monitor_server_address(t->server));
     }
     return true;
-}
-
-static void make_monitor(Session *s)
-{
-    MigMonitorTarget target = {
-        .opaque = s,
-        .era = mig_steered_run(s->steered)->era,
-        .version = s->scenario->qemu,
-        .now = now,
-        .run_state = run_state,
-        .status = status,
-        .query_migrate = query_migrate,
-        .parameters = parameters,
-        .refused = refused,
-        .set_parameters = set_parameters,
-        .migrate = migrate,
-        .cancel = cancel,
-        .proceed = proceed,
-        .stop = stop,
-        .cont = cont,
-        .quit = quit,
-        .pmemsave = pmemsave,
-        .cut_link = cut_link,
-        .advance = s->options->pace > 0 ? NULL : advance,
-    };
-    s->guest_runs = mig_guest_running(mig_steered_simulation(s->steered)->guest);
-    s->monitor = mig_monitor_new(&target, s->scenario->capabilities, parameters(s));
 }
 
 /* The steerer's turn: nothing migrates. True when the engine is to run. */
@@ -318,7 +173,6 @@ static bool wait_idle(void *opaque, MigSteered *steered)
     s->engine_runs = s->started = false;
     if (!s->steered) {
         s->steered = steered;
-        make_monitor(s);
         if (!serve(s)) {
             return false;
         }
@@ -342,29 +196,20 @@ static bool wait_idle(void *opaque, MigSteered *steered)
 
 /* What the engine tells ---------------------------------------------------------------------- */
 
-static void on_event(void *opaque, const char *name, const char *event_status, uint64_t pass)
+static void on_event(void *opaque, const char *name, const char *status, uint64_t pass)
 {
-    Session *s = opaque;
-    bool of_guest = strcmp(name, "STOP") == 0 || strcmp(name, "RESUME") == 0;
-    if (event_status && strcmp(event_status, "completed") == 0) {
-        s->gone = true;
-    }
-    if (s->monitor && (!of_guest || s->guest_runs)) { /* a guest that stood still is not stopped */
-        mig_monitor_event(s->monitor, name, event_status, pass);
-    }
+    mig_monitored_event(&((Session *)opaque)->common, name, status, pass);
 }
 
 static bool on_guest(void *opaque, bool running)
 {
-    Session *s = opaque;
-    s->engine_stops = !running;
-    return s->guest_runs;
+    return mig_monitored_guest(&((Session *)opaque)->common, running);
 }
 
 MigSimulation *mig_simulate_monitored(const MigScenario *s, const MigSimulateOptions *options,
                                       const MigSimulatedOptions *monitor, GError **error)
 {
-    Session session = { .scenario = s, .options = monitor };
+    Session session = { .common = { .scenario = s }, .options = monitor };
     MigSteering steering = {
         .opaque = &session,
         .wait = wait_idle,
@@ -374,8 +219,7 @@ MigSimulation *mig_simulate_monitored(const MigScenario *s, const MigSimulateOpt
     MigSimulateOptions all = *options;
     all.steering = &steering;
     MigSimulation *m = mig_simulate(s, &all, error);
-    mig_monitor_server_free(session.server);
-    mig_monitor_free(session.monitor);
+    mig_monitored_clear(&session.common);
     if (session.error) {
         mig_simulation_free(m);
         g_clear_error(error);
