@@ -324,19 +324,19 @@ static bool take(MigDestMultifd *m, Channel *c, size_t n, MigDiagnosis *error)
     return true;
 }
 
-/* The rest of pages that go where they belong; returns the number of vectors. */
-static int want_pages(const MigDestMultifd *m, const Channel *c, struct iovec *v, int max)
+/* The rest of pages that go where they belong; returns the number of places. */
+static int want_pages(const MigDestMultifd *m, const Channel *c, MigSpan *v, int max)
 {
     const MigRecordMultifd *p = &c->record.multifd;
     uint64_t page = m->config->memory->page_size, done = c->record.payload - c->left;
     int count = 0;
     for (uint64_t i = done / page, inside = done % page; i < p->normal_pages; i++, inside = 0) {
         uint8_t *at = mapped(m, c->block, p->offsets[i]) + inside;
-        struct iovec *last = count ? &v[count - 1] : NULL;
-        if (last && (uint8_t *)last->iov_base + last->iov_len == at) {
-            last->iov_len += page - inside;
+        MigSpan *last = count ? &v[count - 1] : NULL;
+        if (last && (uint8_t *)last->at + last->n == at) {
+            last->n += page - inside;
         } else if (count < max) {
-            v[count++] = (struct iovec){ at, page - inside };
+            v[count++] = (MigSpan){ at, page - inside };
         } else {
             break;
         }
@@ -344,31 +344,31 @@ static int want_pages(const MigDestMultifd *m, const Channel *c, struct iovec *v
     return count;
 }
 
-static uint64_t total(const struct iovec *v, int count)
+static uint64_t total(const MigSpan *v, int count)
 {
     uint64_t bytes = 0;
     for (int i = 0; i < count; i++) {
-        bytes += v[i].iov_len;
+        bytes += v[i].n;
     }
     return bytes;
 }
 
-static int want(const MigDestMultifd *m, const Channel *c, struct iovec *v, int max)
+static int want(const MigDestMultifd *m, const Channel *c, MigSpan *v, int max)
 {
     int count = 0;
     if (c->left > 0 && c->placed) {
         count = want_pages(m, c, v, max - 1);
     } else if (c->left > 0) {
-        v[count++] = (struct iovec){ c->payload + c->record.payload - c->left, c->left };
+        v[count++] = (MigSpan){ c->payload + c->record.payload - c->left, c->left };
     }
     /* The next header, too, unless a sync point lies before it. */
     if (total(v, count) == c->left && !(c->left > 0 && is_sync(c))) {
-        v[count++] = (struct iovec){ c->header + c->got, c->size - c->got };
+        v[count++] = (MigSpan){ c->header + c->got, c->size - c->got };
     }
     return count;
 }
 
-int mig_dest_multifd_want(MigDestMultifd *m, uint32_t channel, struct iovec *v, int max)
+int mig_dest_multifd_want(MigDestMultifd *m, uint32_t channel, MigSpan *v, int max)
 {
     const Channel *c = channel_of(m, channel);
     g_assert(c && max >= 2);
@@ -381,12 +381,12 @@ bool mig_dest_multifd_filled(MigDestMultifd *m, uint32_t channel, size_t n, MigD
 }
 
 /* Copies to where it is wanted; returns how much that was. */
-static size_t scatter(const struct iovec *v, int count, const uint8_t *data, size_t n)
+static size_t scatter(const MigSpan *v, int count, const uint8_t *data, size_t n)
 {
     size_t done = 0;
     for (int i = 0; i < count && done < n; i++) {
-        size_t part = MIN(v[i].iov_len, n - done);
-        memcpy(v[i].iov_base, data + done, part);
+        size_t part = MIN(v[i].n, n - done);
+        memcpy(v[i].at, data + done, part);
         done += part;
     }
     return done;
@@ -395,7 +395,7 @@ static size_t scatter(const struct iovec *v, int count, const uint8_t *data, siz
 bool mig_dest_multifd_feed(MigDestMultifd *m, uint32_t channel, const void *data, size_t n,
                            MigDiagnosis *error)
 {
-    struct iovec v[64];
+    MigSpan v[64];
     mig_dest_multifd_open(m, channel);
     Channel *c = channel_of(m, channel);
     for (size_t done = 0; done < n;) {

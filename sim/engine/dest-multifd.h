@@ -15,8 +15,6 @@
 #ifndef MIG_SIM_ENGINE_DEST_MULTIFD_H
 #define MIG_SIM_ENGINE_DEST_MULTIFD_H
 
-#include <sys/uio.h>
-
 #include "sim/engine/config.h"
 
 typedef struct MigDestMultifdCounts {
@@ -24,6 +22,12 @@ typedef struct MigDestMultifdCounts {
     uint64_t normal, zero;   /* pages */
     uint64_t bytes;
 } MigDestMultifdCounts;
+
+/* Where bytes belong. */
+typedef struct MigSpan {
+    void *at;
+    size_t n;
+} MigSpan;
 
 /* What |config| points to must outlive it. */
 MigDestMultifd *mig_dest_multifd_new(const MigDestConfig *config);
@@ -37,7 +41,7 @@ void mig_dest_multifd_open(MigDestMultifd *m, uint32_t count);
  * none when it is ahead. Then the report that the first |n| bytes of them are there. False: *error
  * says what is wrong.
  */
-int mig_dest_multifd_want(MigDestMultifd *m, uint32_t channel, struct iovec *v, int max);
+int mig_dest_multifd_want(MigDestMultifd *m, uint32_t channel, MigSpan *places, int max);
 bool mig_dest_multifd_filled(MigDestMultifd *m, uint32_t channel, size_t n, MigDiagnosis *error);
 
 /* The same with bytes that are somewhere else. */

@@ -12,7 +12,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define VECTORS 256
+#define VECTORS 160 /* a packet of pages of 4 KiB, and the next header */
 
 typedef struct Receiver {
     MigReceivers *all;
@@ -99,10 +99,14 @@ static bool end_of_channel(Receiver *r)
 /* Reads once. False: that was the end. */
 static bool step(Receiver *r)
 {
+    MigSpan places[VECTORS];
     struct iovec v[VECTORS];
     MigDiagnosis bad;
     g_autoptr(GError) error = NULL;
-    int count = mig_dest_multifd_want(r->all->multifd, r->number, v, VECTORS);
+    int count = mig_dest_multifd_want(r->all->multifd, r->number, places, VECTORS);
+    for (int i = 0; i < count; i++) {
+        v[i] = (struct iovec){ places[i].at, places[i].n };
+    }
     if (count == 0) {
         return wait_released(r);
     }
