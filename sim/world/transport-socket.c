@@ -49,7 +49,8 @@ static struct addrinfo *look_up(const MigUri *uri, bool listening, GError **erro
                      : !uri->ipv4 ? AF_INET6
                                   : AF_UNSPEC,
         .ai_socktype = SOCK_STREAM,
-        .ai_flags = listening ? AI_PASSIVE : 0,
+        .ai_flags =
+            (listening ? AI_PASSIVE : 0) | (uri->numeric ? AI_NUMERICHOST | AI_NUMERICSERV : 0),
     };
     int code = getaddrinfo(*uri->host ? uri->host : NULL, uri->port, &hints, &list);
     if (code) {
@@ -112,6 +113,9 @@ static int connect_tcp(const MigUri *uri, int wake, GError **error)
     if (fd >= 0) {
         int on = 1;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+        if (uri->keep_alive) {
+            setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+        }
     } else if (list) {
         mig_transport_fail(error, uri->text, "cannot connect", code);
     }

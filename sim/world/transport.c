@@ -83,10 +83,9 @@ static bool make_pipes(Pipes *p, bool answers)
     return pipe2(p->from, O_CLOEXEC) == 0;
 }
 
-/* The shell in a process group of its own, so that what it starts ends with it. */
-static int spawn_shell(const char *command, const Pipes *p, pid_t *child)
+/* In a process group of its own, so that what it starts ends with it. */
+static int spawn(char *const *argv, const Pipes *p, pid_t *child)
 {
-    char *argv[] = { (char *)"/bin/sh", (char *)"-c", (char *)command, NULL };
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t defaults, none;
@@ -103,7 +102,7 @@ static int spawn_shell(const char *command, const Pipes *p, pid_t *child)
     posix_spawnattr_setpgroup(&attributes, 0);
     posix_spawnattr_setsigdefault(&attributes, &defaults);
     posix_spawnattr_setsigmask(&attributes, &none);
-    int code = posix_spawn(child, argv[0], &actions, &attributes, argv, environ);
+    int code = posix_spawnp(child, argv[0], &actions, &attributes, argv, environ);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return code;
@@ -113,7 +112,8 @@ static MigTransport *open_exec(const MigUri *uri, bool answers, GError **error)
 {
     Pipes p;
     pid_t child = 0;
-    int code = make_pipes(&p, answers) ? spawn_shell(uri->path, &p, &child) : errno;
+    char *shell[] = { (char *)"/bin/sh", (char *)"-c", uri->path, NULL };
+    int code = make_pipes(&p, answers) ? spawn(uri->args ? uri->args : shell, &p, &child) : errno;
     close_fd(&p.to[0]);
     close_fd(&p.from[1]);
     if (code) {
@@ -224,7 +224,7 @@ MigListener *mig_listener_new(const MigUri *uri, GError **error)
     }
     MigListener *l = g_new0(MigListener, 1);
     l->fd = -1;
-    l->uri = mig_uri_parse(uri->text, NULL);
+    l->uri = mig_uri_copy(uri);
     if (is_socket(uri)) {
         l->fd = mig_socket_listen(uri, error);
         if (l->fd < 0) {

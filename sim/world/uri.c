@@ -220,6 +220,17 @@ MigUri *mig_uri_parse(const char *text, GError **error)
     return NULL;
 }
 
+MigUri *mig_uri_copy(const MigUri *uri)
+{
+    MigUri *u = g_memdup2(uri, sizeof(*uri));
+    u->text = g_strdup(uri->text);
+    u->host = g_strdup(uri->host);
+    u->port = g_strdup(uri->port);
+    u->path = g_strdup(uri->path);
+    u->args = g_strdupv(uri->args);
+    return u;
+}
+
 bool mig_uri_is_multi_channel(const MigUri *uri)
 {
     return uri->kind == MIG_URI_TCP || uri->kind == MIG_URI_UNIX || uri->kind == MIG_URI_VSOCK;
@@ -232,6 +243,7 @@ void mig_uri_free(MigUri *u)
         g_free(u->host);
         g_free(u->port);
         g_free(u->path);
+        g_strfreev(u->args);
         g_free(u);
     }
 }

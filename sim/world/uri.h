@@ -31,7 +31,10 @@ typedef struct MigUri {
     char *host;          /* tcp, rdma: "" is any; an IPv6 address without its brackets */
     char *port;          /* tcp, rdma: a number or the name of a service */
     bool ipv4, ipv6;     /* tcp: which families may be used; both unless options say otherwise */
-    char *path;          /* unix, file; exec: the command */
+    char *path;          /* unix, file; exec: the shell's command */
+    char **args;         /* exec: the program and its arguments instead; NULL: the shell */
+    bool numeric;        /* tcp: host and port are not to be looked up */
+    bool keep_alive;     /* tcp: ask the peer now and then whether it is there */
     uint64_t offset;     /* file: bytes */
     uint32_t numbers[2]; /* vsock: CID (UINT32_MAX: any), port; fd: its number, 0 */
 } MigUri;
@@ -40,6 +43,7 @@ typedef struct MigUri {
 
 /* NULL and *error ("uri 'tcp:host': byte 8: expected ..., found ..."). */
 MigUri *mig_uri_parse(const char *text, GError **error);
+MigUri *mig_uri_copy(const MigUri *uri);
 /* Whether one can connect to it several times, as multifd and preempt do. */
 bool mig_uri_is_multi_channel(const MigUri *uri);
 void mig_uri_free(MigUri *uri); /* NULL is fine */
