@@ -45,6 +45,7 @@ static json_object *counts_to_json(const MigLoad *l)
     put_uint(o, "normal", c->normal);
     put_uint(o, "duplicate", c->zero);
     put_uint(o, "duplicate-skipped", c->zero_skipped);
+    put_uint(o, "compressed", c->compressed);
     put_uint(o, "bytes", c->bytes);
     put_uint(o, "sections", c->parts);
     put_uint(o, "devices", c->devices);

@@ -86,6 +86,17 @@ static json_object *reasons_to_json(const char *const *reasons)
     return rows;
 }
 
+static json_object *compression_to_json(const MigCompressionStats *c)
+{
+    json_object *o = json_object_new_object();
+    put_uint(o, "pages", c->pages);
+    put_uint(o, "busy", c->busy);
+    put_double(o, "busy-rate", c->busy_rate);
+    put_uint(o, "compressed-size", c->compressed_size);
+    put_double(o, "compression-rate", c->compression_rate);
+    return o;
+}
+
 json_object *mig_stats_to_json(const MigStats *stats)
 {
     json_object *o = json_object_new_object();
@@ -111,6 +122,9 @@ json_object *mig_stats_to_json(const MigStats *stats)
     }
     if (stats->has_xbzrle) {
         json_object_object_add(o, "xbzrle-cache", xbzrle_to_json(&stats->xbzrle));
+    }
+    if (stats->has_compression) {
+        json_object_object_add(o, "compression", compression_to_json(&stats->compression));
     }
     if (stats->has_cpu_throttle) {
         put_uint(o, "cpu-throttle-percentage", stats->cpu_throttle_percentage);

@@ -136,6 +136,7 @@ static void make_world(Run *run)
         .memory = mig_guest_memory(run->m->guest),
         .costs = run->s->host,
         .receiver = run->s->destination_host,
+        .decompress_threads = mig_source_parameters(run->m->source)->decompress_threads,
         .link = run->s->link,
         .guest = { .opaque = run, .run = run_guest, .throttle = throttle_guest },
         .observer = { .opaque = run, .event = take_event },

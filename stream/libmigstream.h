@@ -22,6 +22,7 @@
  *     stream/xbzrle.h        deltas of pages, and stream/xbzrle-cache.h the cache that they need
  *     stream/zero.h          is this page zero?
  *     stream/multifd-codec.h zlib and zstd payloads of multifd packets
+ *     stream/page-codec.h    zlib pages of COMPRESS_PAGE records
  *     stream/vmdesc.h        the description of device state that QEMU sends, as a tree
  *     stream/vmdesc-walk.h   bytes of a device as named values, by that description
  *     stream/vmdesc-write.h  writing such a description
@@ -108,6 +109,7 @@ extern "C" {
 #include "stream/format.h"
 #include "stream/limits.h"
 #include "stream/multifd-codec.h"
+#include "stream/page-codec.h"
 #include "stream/record.h"
 #include "stream/status.h"
 #include "stream/version.h"

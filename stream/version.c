@@ -74,6 +74,11 @@ const MigEraRow mig_era_rows[] = {
     MACHINE(multifd_zero_pages, V(9, 0), FOREVER, 1), /* zero-page-detection=legacy to 8.2 */
     BINARY(xbzrle, V(1, 4), FOREVER, 1),
     BINARY(compress, V(2, 4), V(9, 1), 1),
+    BINARY(compress_early, V(2, 4), V(3, 1), 1),      /* from text */
+    BINARY(compress_part_flush, V(2, 4), V(3, 1), 1), /* from text; 5.2 and 7.2 don't */
+    BINARY(compress_counts_idle, V(3, 1), V(8, 1),
+           1), /* seen in 5.2 and 7.2; its end is from text */
+    BINARY(compress_stats, V(3, 1), V(9, 1), 1),
     BINARY(block_migration, V(1, 4), V(9, 1), 1),
     BINARY(dirty_bitmaps, V(2, 12), FOREVER, 1),
     BINARY(postcopy, V(2, 5), FOREVER, 1),

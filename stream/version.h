@@ -94,12 +94,17 @@ typedef enum MigPeek {
     X(multifd_zero_pages, "zero pages travel in multifd packets")                                 \
     X(xbzrle, "XBZRLE exists")                                                                    \
     X(compress, "COMPRESS_PAGE records exist")                                                    \
+    X(compress_early,                                                                             \
+      "compress: the main thread finds zero pages and compresses a block's first page")           \
+    X(compress_part_flush, "compress: every PART ends with what the threads still have")          \
+    X(compress_counts_idle, "compress: a thread without a new result counts its last one again")  \
+    X(compress_stats, "query-migrate shows compression; else compressed pages are normal ones")   \
     X(block_migration, "the iterable block exists")                                               \
     X(dirty_bitmaps, "the iterable dirty-bitmap exists")                                          \
     X(postcopy, "postcopy exists")                                                                \
     X(recovery, "postcopy can be paused and recovered")                                           \
     X(preempt, "postcopy-preempt exists")                                                         \
-    X(preempt_early, "the preempt channel is made in the setup, names every page, ends with EOS") \
+    X(preempt_early, "the preempt channel is made in the setup and ends with EOS")                \
     X(host_page_order, "the parts of a host page must come in order in postcopy")                 \
     X(mapped_ram, "mapped-ram exists")                                                            \
     X(switchover_ack, "switchover-ack exists")                                                    \

@@ -11,6 +11,7 @@
 #include "sim/engine/blocktime.h"
 #include "sim/engine/dest-postcopy.h"
 #include "sim/engine/states.h"
+#include "stream/page-codec.h"
 
 typedef struct MigDestBlock {
     uint32_t memory; /* index in memory */
@@ -45,6 +46,7 @@ struct MigDest {
     uint8_t *page;   /* scratch */
     uint8_t *target; /* where it goes */
     uint8_t *body;
+    MigPageCodec *codec; /* of compressed pages; NULL: none came */
     bool is_globalstate;
     char run_state[100];
     const MigDecoder *pumped; /* whose record is being handled */
@@ -88,6 +90,14 @@ bool mig_dest_page_at(MigDest *d, const MigRecord *r, uint32_t *block, uint64_t 
 
 /* A message of the return path with a value: PONG, RESUME_ACK. */
 void mig_dest_reply_value(MigDest *d, uint16_t type, uint32_t value);
+
+bool mig_dest_on_unsupported(MigDest *d, const MigRecord *r);
+
+/* dest-packed.c: the records, and what to do when their payload is complete. */
+bool mig_dest_on_xbzrle(MigDest *d, const MigRecord *r);
+bool mig_dest_on_compressed(MigDest *d, const MigRecord *r);
+bool mig_dest_apply_delta(MigDest *d);
+bool mig_dest_decompress(MigDest *d);
 
 /* dest-postcopy.c */
 void mig_dest_postcopy_init(MigDest *d);

@@ -14,8 +14,6 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "stream/xbzrle.h"
-
 /* The section of migration/global_state.c, in all versions. */
 #define GLOBALSTATE_VERSION 1
 #define GLOBALSTATE_BYTES   104
@@ -251,50 +249,10 @@ static bool on_page(MigDest *d, const MigRecord *r)
     return true;
 }
 
-static bool on_unsupported(MigDest *d, const MigRecord *r)
+bool mig_dest_on_unsupported(MigDest *d, const MigRecord *r)
 {
     return mig_dest_refuse(d, MIG_FAULT_NONE, mig_record_name(r->type),
                            "a record that may stand here");
-}
-
-static bool on_xbzrle(MigDest *d, const MigRecord *r)
-{
-    if (mig_dest_listens(d)) {
-        return on_unsupported(d, r);
-    }
-    uint32_t block = 0;
-    uint64_t page = 0;
-    if (!mig_dest_page_at(d, r, &block, &page)) {
-        return false;
-    }
-    d->counts.xbzrle++;
-    g_free(d->body);
-    d->body = g_malloc(r->payload + 1);
-    mig_decoder_payload_into(d->decoder, d->body);
-    return true;
-}
-
-/* The delta is about what the page holds now. */
-static bool apply_delta(MigDest *d)
-{
-    const MigRecord *r = &d->record;
-    MigMemory *m = d->config.memory;
-    uint32_t block = g_array_index(d->blocks, MigDestBlock, r->ram.block).memory;
-    uint64_t number = r->ram.offset / m->page_size;
-    uint8_t *mapped = m->ops->map ? m->ops->map(m, block, number) : NULL;
-    uint8_t *page = mapped ? mapped : d->page;
-    if (!mapped) {
-        memmove(page, m->ops->read(m, block, number, page), m->page_size);
-    }
-    MigXbzrleFault fault = mig_xbzrle_decode(d->body, r->payload, page, m->page_size, NULL);
-    if (fault != MIG_XBZRLE_OK) {
-        return mig_dest_refuse(d, MIG_FAULT_NONE, mig_xbzrle_fault_text(fault),
-                               "a delta that can be applied");
-    }
-    if (!mapped) {
-        m->ops->write(m, block, number, page);
-    }
-    return true;
 }
 
 /* A sync point of multifd: the FLUSH records of new machine types, the ends of RAM in old ones. */
@@ -352,15 +310,15 @@ static const MigHandler handlers[MIG_REC_COUNT] = {
     [MIG_REC_RAM_EOS] = on_ram_end,
     [MIG_REC_END_OF_STREAM] = on_end,
     [MIG_REC_VMDESC] = on_vmdesc,
-    [MIG_REC_RAM_XBZRLE] = on_xbzrle,
-    [MIG_REC_RAM_COMPRESS] = on_unsupported,
-    [MIG_REC_RAM_HOOK] = on_unsupported,
-    [MIG_REC_MAPPED_BITMAP] = on_unsupported,
-    [MIG_REC_MAPPED_PAGES] = on_unsupported,
-    [MIG_REC_BLOCK] = on_unsupported,
-    [MIG_REC_ITERABLE] = on_unsupported,
-    [MIG_REC_DIRTY_BITMAP] = on_unsupported,
-    [MIG_REC_COLO] = on_unsupported,
+    [MIG_REC_RAM_XBZRLE] = mig_dest_on_xbzrle,
+    [MIG_REC_RAM_COMPRESS] = mig_dest_on_compressed,
+    [MIG_REC_RAM_HOOK] = mig_dest_on_unsupported,
+    [MIG_REC_MAPPED_BITMAP] = mig_dest_on_unsupported,
+    [MIG_REC_MAPPED_PAGES] = mig_dest_on_unsupported,
+    [MIG_REC_BLOCK] = mig_dest_on_unsupported,
+    [MIG_REC_ITERABLE] = mig_dest_on_unsupported,
+    [MIG_REC_DIRTY_BITMAP] = mig_dest_on_unsupported,
+    [MIG_REC_COLO] = mig_dest_on_unsupported,
 };
 
 static bool payload_done(MigDest *d)
@@ -377,7 +335,9 @@ static bool payload_done(MigDest *d)
         g_strlcpy(d->run_state, (const char *)d->body + 4,
                   MIN(sizeof(d->run_state), r->payload - 4));
     } else if (r->type == MIG_REC_RAM_XBZRLE) {
-        return apply_delta(d);
+        return mig_dest_apply_delta(d);
+    } else if (r->type == MIG_REC_RAM_COMPRESS) {
+        return mig_dest_decompress(d);
     }
     return true;
 }
@@ -457,6 +417,7 @@ void mig_dest_free(MigDest *d)
         g_free(d->machine);
         g_free(d->page);
         g_free(d->body);
+        mig_page_codec_free(d->codec);
         g_free(d);
     }
 }

@@ -21,6 +21,7 @@ typedef enum MigDestState {
 typedef struct MigDestCounts {
     uint64_t normal, zero;          /* pages */
     uint64_t xbzrle;                /* pages that came as deltas */
+    uint64_t compressed;            /* pages that came compressed */
     uint64_t zero_skipped;          /* zero pages into memory that was zero already */
     uint64_t parts, devices, bytes; /* sections, sections, stream bytes */
     uint64_t pings;

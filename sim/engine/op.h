@@ -41,6 +41,7 @@ typedef enum MigOpKind {
                              nothing, the engine then asks again */
     MIG_OP_MULTIFD_SEND,  /* hand a packet to the next idle channel, waiting for one */
     MIG_OP_MULTIFD_SYNC,  /* SYNC packets on all channels; until everything is written */
+    MIG_OP_COMPRESS_FLUSH, /* compress threads: waits for all of them, queues what they have */
     MIG_OP_DROP, /* a broken postcopy: shut and forget main, return path and preempt with all
                     that is queued on them; a channel's error is over with it */
     MIG_OP_WAIT_RECOVER, /* postcopy-paused: until mig_source_recover() or a cancel; may end for
@@ -60,7 +61,20 @@ typedef enum MigPagesHow {
     MIG_PAGES_RAW,          /* all normal, nobody looks */
     MIG_PAGES_QUEUE,        /* nothing is sent: the engine collects them for a packet */
     MIG_PAGES_QUEUE_NORMAL, /* zero ones on the channel, the others as QUEUE */
+    MIG_PAGES_COMPRESS,     /* to compress threads, see MigCompress */
 } MigPagesHow;
+
+/*
+ * Compress threads: each has one page at a time, finds out whether it is zero, and keeps the record
+ * until it is given the next page or everybody is asked for it; it is queued then.
+ */
+typedef struct MigCompress {
+    uint32_t threads; /* 1 .. 255; the same every time */
+    int level;        /* likewise */
+    bool wait;        /* for an idle thread; else a page that finds none goes as with LOOK */
+    bool look; /* here, not in the threads: zero pages go on the channel at once. A named page
+                  is compressed here, too */
+} MigCompress;
 
 typedef struct MigPacket {
     uint32_t block;
@@ -95,6 +109,7 @@ typedef struct MigOp {
             MigPagesHow how;
             MigQuota counts; /* MIG_QUOTA_FLUSHED: of all channels; else queued bytes */
             uint64_t quota;
+            MigCompress compress; /* COMPRESS */
             /* Postcopy; NULL: every page is taken. To be asked when it is the page's turn; `sent`
              * of the outcome then has what was taken. */
             MigClaim (*claim)(void *engine, uint32_t block, uint64_t page);
@@ -114,7 +129,8 @@ typedef struct MigOp {
             uint32_t block;
             uint64_t first, count;
         } clear;
-        MigPacket packet; /* MULTIFD_SEND; of MULTIFD_SYNC `allocated` */
+        MigCompress compress; /* COMPRESS_FLUSH */
+        MigPacket packet;     /* MULTIFD_SEND; of MULTIFD_SYNC `allocated` */
         unsigned percent;
         int64_t until; /* ns; an urgent request ends the sleep, a cancel does not */
         struct {
@@ -133,12 +149,22 @@ typedef enum MigInterrupt {
     MIG_INTERRUPT_CONTINUE, /* migrate-continue */
 } MigInterrupt;
 
+/* What compress threads handed in. */
+typedef struct MigCompressCounts {
+    uint64_t pages, bytes;    /* compressed ones; bytes of their records */
+    uint64_t zero;            /* pages */
+    uint64_t idle, idle_zero; /* times that one had nothing new: since its last page (idle: or none)
+                                 was compressed, or zero */
+} MigCompressCounts;
+
 typedef struct MigOutcome {
     int64_t now;           /* ns, when the operation had ended */
     uint64_t queued_bytes; /* put on the channel's buffer by this operation */
     uint64_t flushed;      /* handed to the transport by this operation */
     uint64_t sent;         /* SEND_PAGES: which pages of `dirty` were taken */
     uint64_t zero;         /* SEND_PAGES: which of those were zero */
+    uint64_t packed;       /* SEND_PAGES, COMPRESS: which of them threads have */
+    MigCompressCounts compressed;
     /* Multifd: what its channels have written since the last outcome, and what came of the pages
      * that their threads have looked at. */
     uint64_t multifd_bytes, multifd_normal, multifd_zero;

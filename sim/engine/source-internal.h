@@ -103,6 +103,11 @@ struct MigSource {
     uint32_t channel;        /* the next to be opened */
     MigState after_flush, after_channels;
 
+    /* Compress threads; threads 0: off. */
+    MigCompress compress;
+    MigCompressionStats compression, compression_then; /* the latter at last_rate_ms */
+    MigState after_compress;
+
     /* XBZRLE; cache NULL: off. */
     MigXbzrleCache *cache;
     uint8_t *page, *delta;              /* scratch, a page each */
@@ -152,6 +157,19 @@ bool mig_source_multifd_must_send(const MigSource *s, uint32_t block);
 void mig_source_multifd_send(MigSource *s, MigState next);
 /* What waits, a SYNC on every channel, the mark on the main one (where the era has it). */
 void mig_source_multifd_sync(MigSource *s, MigState next);
+
+/* Compress threads. */
+void mig_source_compress_init(MigSource *s);
+bool mig_source_compresses(const MigSource *s); /* now: not when XBZRLE has taken over */
+/* A run (|op|, filled in) may be one for them. */
+void mig_source_compress_run(const MigSource *s, MigOp *op);
+void mig_source_compress_flush(MigSource *s, MigState next);
+void mig_source_compress_sent(MigSource *s, uint64_t sent, uint64_t packed); /* a run */
+void mig_source_compress_count(MigSource *s); /* what the last operation's threads handed in */
+void mig_source_compress_rates(MigSource *s, uint64_t pages);
+/* Bytes of RAM were queued. */
+void mig_source_count_bytes(MigSource *s, uint64_t bytes);
+uint64_t mig_source_pages_done(const MigSource *s); /* of all kinds */
 
 /* The page at the position, by way of the cache. */
 void mig_source_xbzrle_page(MigSource *s);

@@ -68,7 +68,7 @@ static void expect_downtime(MigSource *s, uint64_t bytes)
 static void close_window(MigSource *s, int64_t now)
 {
     uint64_t bytes = mig_source_transferred(s) - s->window_bytes;
-    uint64_t pages = s->ram.normal + s->ram.duplicate + s->xbzrle.pages;
+    uint64_t pages = mig_source_pages_done(s);
     int64_t ms = now - s->window_ms;
     s->bandwidth = (double)bytes / (double)ms;
     if (mig_source_era(s)->integer_bandwidth) {

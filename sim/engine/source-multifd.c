@@ -33,7 +33,7 @@ bool mig_source_multifd_per_round(const MigSource *s)
 MigPagesHow mig_source_pages_how(const MigSource *s)
 {
     uint64_t detection = s->parameters.zero_page_detection;
-    if (!s->packet) {
+    if (!s->packet || mig_source_compresses(s)) {
         return detection == MIG_ZERO_NONE ? MIG_PAGES_RAW : MIG_PAGES_LOOK;
     }
     return detection == MIG_ZERO_LEGACY ? MIG_PAGES_QUEUE_NORMAL : MIG_PAGES_QUEUE;

@@ -12,28 +12,36 @@
 
 typedef enum Found { FOUND, NOTHING, ROUND_ENDS } Found;
 
-/* True at the end of the list: what waits for a complete round may begin. */
+/* True at the end of the list. */
 static bool next_block(MigSource *s)
 {
     s->position_block = (s->position_block + 1) % s->block_count;
     s->position_page = 0;
-    s->round_done |= s->position_block == 0;
     return s->position_block == 0;
+}
+
+/* The search is at the end of the list: what waits for a complete round may begin. True: threads
+ * have to finish first what belongs to this one. */
+static bool end_round(MigSource *s)
+{
+    bool waits = mig_source_multifd_per_round(s) || mig_source_compresses(s);
+    s->round_done = true;
+    return waits;
 }
 
 /* It goes round, too, and ends at the end of the block where it began. */
 static Found search_in_vain(MigSource *s)
 {
     bool told = s->vain_round;
-    s->round_done = true;
+    bool waits = end_round(s);
     s->position_page = s->blocks[s->position_block].pages;
     s->vain_round = !told;
-    return !told && mig_source_multifd_per_round(s) ? ROUND_ENDS : NOTHING;
+    return !told && waits ? ROUND_ENDS : NOTHING;
 }
 
 /*
  * Finds the next dirty page from the position, once round all blocks. ROUND_ENDS: the channels have
- * to be synchronised before it goes on.
+ * to be synchronised, or the compress threads have to hand in, before it goes on.
  */
 static Found search(MigSource *s)
 {
@@ -49,7 +57,7 @@ static Found search(MigSource *s)
             s->position_page = page;
             return FOUND;
         }
-        if (next_block(s) && mig_source_multifd_per_round(s)) {
+        if (next_block(s) && end_round(s)) {
             return ROUND_ENDS;
         }
     }
@@ -83,14 +91,17 @@ static void state_end_section(MigSource *s)
 
 static void end_section(MigSource *s)
 {
-    if (mig_source_multifd_per_section(s)) {
+    bool hand_in = s->final || mig_source_era(s)->compress_part_flush;
+    if (hand_in && mig_source_compresses(s)) {
+        mig_source_compress_flush(s, state_end_section);
+    } else if (mig_source_multifd_per_section(s)) {
         mig_source_multifd_sync(s, state_end_section);
     } else {
         state_end_section(s);
     }
 }
 
-static void count_bytes(MigSource *s, uint64_t bytes)
+void mig_source_count_bytes(MigSource *s, uint64_t bytes)
 {
     s->ram_bytes += bytes;
     if (s->guest_stopped || !s->config.guest_running) {
@@ -122,7 +133,7 @@ static void pages_sent(MigSource *s, uint64_t bytes)
     clear_sent(s, sent);
     s->ram.duplicate += zeros;
     s->ram.normal += n - zeros - others;
-    count_bytes(s, bytes);
+    mig_source_count_bytes(s, bytes);
     if (bytes > 0) { /* pages in packets don't say which block the main channel is in */
         s->last_sent = s->position_block;
     }
@@ -155,16 +166,30 @@ static void state_packet_sent(MigSource *s)
     pages_sent(s, s->run_bytes);
 }
 
+/* Pages are collected for packets. With compress threads, it is those or nobody. */
+static bool queues(const MigSource *s)
+{
+    return s->packet && !mig_source_compresses(s);
+}
+
 static void state_sent(MigSource *s)
 {
     /* What a channel's thread looks at, it counts. */
     bool thread = s->packet && s->parameters.zero_page_detection == MIG_ZERO_MULTIFD;
+    bool packs = s->current.op.pages.how == MIG_PAGES_COMPRESS;
     s->run_sent = s->outcome.sent;
     s->run_zero = s->outcome.zero;
-    s->run_packed = thread ? s->run_sent : 0;
+    s->run_packed = packs ? s->outcome.packed : thread ? s->run_sent : 0;
     s->run_bytes = s->outcome.queued_bytes;
     g_assert(s->run_sent != 0 || s->outcome.interrupt == MIG_INTERRUPT_ERROR);
-    if (s->packet && mig_source_multifd_queue(s, s->run_sent, s->run_zero)) {
+    if (packs) {
+        mig_source_compress_sent(s, s->run_sent, s->run_packed);
+    }
+    if (packs && mig_source_has(s, MIG_CAP_POSTCOPY_RAM)) { /* a host page is sent in one piece */
+        mig_source_count_bytes(s, s->run_bytes);
+        s->run_bytes = 0;
+        mig_source_compress_flush(s, state_packet_sent);
+    } else if (queues(s) && mig_source_multifd_queue(s, s->run_sent, s->run_zero)) {
         mig_source_multifd_send(s, state_packet_sent);
     } else {
         state_packet_sent(s);
@@ -177,21 +202,21 @@ static unsigned run_limit(const MigSource *s)
     /* Behind page 0 of the call, and behind 64, 128..., QEMU looks at its clock. */
     uint64_t limit = MIG_CLOCK_PAGES - (s->index + MIG_CLOCK_PAGES - 1) % MIG_CLOCK_PAGES;
     limit = MIN(limit, s->config.max_run);
-    if (s->packet) {
+    if (mig_source_compresses(s) && s->last_sent != s->position_block) {
+        limit = 1; /* no record of a thread has a name */
+    } else if (mig_source_compresses(s) && mig_source_has(s, MIG_CAP_POSTCOPY_RAM)) {
+        limit = 1;
+    } else if (queues(s)) {
         /* A packet that was in the way may have used the quota up: this page goes, no other. */
         limit = mig_source_quota_exceeded(s) ? 1 : MIN(limit, s->packet_room - s->packet_count);
     }
     return (unsigned)limit;
 }
 
-static void send_run(MigSource *s)
+static void queue_run(MigSource *s)
 {
     MigSourceBlock *b = &s->blocks[s->position_block];
     uint64_t word = s->position_page / 64;
-    if (mig_source_multifd_must_send(s, s->position_block)) {
-        mig_source_multifd_send(s, send_run);
-        return;
-    }
     uint64_t dirty =
         first_bits(mig_bitmap_word(b->dirty, word), s->position_page % 64, run_limit(s));
     MigOp *op = mig_source_op(s, MIG_OP_SEND_PAGES);
@@ -202,7 +227,19 @@ static void send_run(MigSource *s)
     op->pages.how = mig_source_pages_how(s);
     op->pages.counts = mig_source_era(s)->quota;
     op->pages.quota = mig_source_quota_left(s);
+    mig_source_compress_run(s, op);
     s->state = state_sent;
+}
+
+static void send_run(MigSource *s)
+{
+    if (mig_source_multifd_must_send(s, s->position_block)) {
+        mig_source_multifd_send(s, send_run);
+    } else if (mig_source_compresses(s) && s->last_sent != s->position_block) {
+        mig_source_compress_flush(s, queue_run);
+    } else {
+        queue_run(s);
+    }
 }
 
 static void send_cleared(MigSource *s)
@@ -241,6 +278,15 @@ static void send_page(MigSource *s)
     s->state = state_cleared;
 }
 
+static void finish_round(MigSource *s)
+{
+    if (mig_source_multifd_per_round(s)) {
+        mig_source_multifd_sync(s, search_on);
+    } else {
+        mig_source_compress_flush(s, search_on);
+    }
+}
+
 /* Without a look at quota or clock. */
 static void search_on(MigSource *s)
 {
@@ -253,7 +299,7 @@ static void search_on(MigSource *s)
         end_section(s);
         break;
     case ROUND_ENDS:
-        mig_source_multifd_sync(s, search_on);
+        finish_round(s);
         break;
     }
 }
@@ -281,13 +327,14 @@ void mig_source_ram(MigSource *s, bool final, MigState next)
 
 static void update_rate(MigSource *s, int64_t now)
 {
-    uint64_t pages = s->ram.normal + s->ram.duplicate + s->xbzrle.pages;
+    uint64_t pages = mig_source_pages_done(s);
     if (now <= s->last_rate_ms + MIG_RATE_PERIOD_MS) {
         return;
     }
     mig_source_converge(s);
     s->ram.dirty_pages_rate = s->new_dirty * 1000 / (uint64_t)(now - s->last_rate_ms);
     mig_source_xbzrle_rates(s, pages - s->period_pages);
+    mig_source_compress_rates(s, pages - s->period_pages);
     s->last_rate_ms = now;
     s->new_dirty = 0;
     s->period_bytes = mig_source_shown(s);

@@ -29,6 +29,11 @@ static int64_t expected_downtime(const MigSource *s)
     return bandwidth > 0 ? (int64_t)((double)s->exact_remaining / bandwidth) : INT64_MAX;
 }
 
+uint64_t mig_source_pages_done(const MigSource *s)
+{
+    return s->ram.normal + s->ram.duplicate + s->compression.pages + s->xbzrle.pages;
+}
+
 uint64_t mig_source_shown(const MigSource *s)
 {
     return mig_source_era(s)->transferred_flushed ? s->flushed + s->multifd_bytes : s->ram_bytes;
@@ -69,6 +74,9 @@ void mig_source_query(const MigSource *s, int64_t now, MigStats *stats)
     fill_ram(s, &stats->ram);
     stats->has_xbzrle = s->cache && stats->has_ram;
     stats->xbzrle = s->xbzrle;
+    stats->has_compression =
+        s->compress.threads && mig_source_era(s)->compress_stats && stats->has_ram;
+    stats->compression = s->compression;
     stats->has_cpu_throttle = s->throttle > 0 && stats->has_ram;
     stats->cpu_throttle_percentage = s->throttle;
 }

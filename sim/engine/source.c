@@ -41,6 +41,7 @@ MigSource *mig_source_new(const MigSourceConfig *config)
         s->ram_total += s->blocks[i].info->used_length;
     }
     mig_source_multifd_init(s);
+    mig_source_compress_init(s);
     if (mig_source_has(s, MIG_CAP_XBZRLE)) {
         s->page = g_malloc(config->memory->page_size);
         s->delta = g_malloc(config->memory->page_size);
@@ -207,6 +208,7 @@ const MigOp *mig_source_next(MigSource *s, const MigOutcome *outcome)
     s->multifd_bytes += outcome->multifd_bytes;
     s->ram.normal += outcome->multifd_normal;
     s->ram.duplicate += outcome->multifd_zero;
+    mig_source_compress_count(s);
     if (outcome->interrupt == MIG_INTERRUPT_ERROR && !s->ending) {
         mig_source_fail(s, g_strdup(outcome->error ? outcome->error : "the channel failed"));
         note_stopped(s);

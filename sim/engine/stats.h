@@ -35,6 +35,13 @@ typedef struct MigXbzrleStats {
     double cache_miss_rate, encoding_rate; /* of the last period of the dirty rate */
 } MigXbzrleStats;
 
+typedef struct MigCompressionStats {
+    uint64_t pages;
+    uint64_t busy;                      /* pages for which no thread was idle */
+    uint64_t compressed_size;           /* bytes */
+    double busy_rate, compression_rate; /* of the last period of the dirty rate */
+} MigCompressionStats;
+
 typedef struct MigStats {
     const char *status;
     const char *error_desc;             /* NULL: none; the source's */
@@ -49,6 +56,8 @@ typedef struct MigStats {
     MigRamStats ram;
     bool has_xbzrle;
     MigXbzrleStats xbzrle;
+    bool has_compression;
+    MigCompressionStats compression;
     bool has_cpu_throttle;
     uint64_t cpu_throttle_percentage;
 } MigStats;

@@ -12,27 +12,30 @@
  * X(field, default, unit and meaning). The defaults are those of a two-processor machine speaking
  * over loopback: see each line.
  */
-#define MIG_COSTS(X)                                                                         \
-    X(zero_page, 165000, "ps, a page found to be zero")                                      \
-    X(normal_page, 1500000, "ps, a page found not to be zero, and its copy into the socket") \
-    X(xbzrle_page, 1000000, "ps, a page looked up in the XBZRLE cache, and its delta")       \
-    X(multifd_queue, 60000, "ps, putting a page into a multifd packet")                      \
-    X(multifd_threads, 1, "multifd threads that find a processor at the same time")          \
-    X(zlib_page, 40000000, "ps, compressing a page with zlib, on top of it")                 \
-    X(zstd_page, 8000000, "ps, compressing a page with zstd, on top of it")                  \
-    X(scan, 0, "ps, a clean page that the search passes")                                    \
-    X(sync_base, 30000, "ns, a dirty bitmap sync")                                           \
-    X(sync_gib, 30000, "ns, the same per GiB of guest memory")                               \
-    X(clear_chunk, 20000, "ns, re-arming a chunk of the dirty log")                          \
-    X(connect, 200000, "ns, opening a channel, beside the link's round trip")                \
-    X(setup, 3000000, "ns, until the first section is written: threads, log start")          \
-    X(stop, 150000, "ns, stopping the guest")                                                \
-    X(start, 50000, "ns, letting it run again")                                              \
-    X(devices, 1000000, "ns, saving the state of all devices")                               \
-    X(receive_zero, 0, "ps, the receiver: a zero page")                                      \
-    X(receive_page, 1200000, "ps, the receiver: a normal page")                              \
-    X(receive_delta, 500000, "ps, the receiver: an XBZRLE page")                             \
-    X(first_touch, 700000, "ps, the receiver: the first write to a page, on top of it")      \
+#define MIG_COSTS(X)                                                                             \
+    X(zero_page, 165000, "ps, a page found to be zero")                                          \
+    X(normal_page, 1500000, "ps, a page found not to be zero, and its copy into the socket")     \
+    X(xbzrle_page, 1000000, "ps, a page looked up in the XBZRLE cache, and its delta")           \
+    X(multifd_queue, 60000, "ps, putting a page into a multifd packet")                          \
+    X(multifd_threads, 1, "multifd threads that find a processor at the same time")              \
+    X(compress_queue, 500000, "ps, handing a page to a compress thread, and taking what it had") \
+    X(compress_threads, 1, "(de)compress threads that find a processor at the same time")        \
+    X(zlib_page, 40000000, "ps, compressing a page with zlib, on top of it")                     \
+    X(zstd_page, 8000000, "ps, compressing a page with zstd, on top of it")                      \
+    X(scan, 0, "ps, a clean page that the search passes")                                        \
+    X(sync_base, 30000, "ns, a dirty bitmap sync")                                               \
+    X(sync_gib, 30000, "ns, the same per GiB of guest memory")                                   \
+    X(clear_chunk, 20000, "ns, re-arming a chunk of the dirty log")                              \
+    X(connect, 200000, "ns, opening a channel, beside the link's round trip")                    \
+    X(setup, 3000000, "ns, until the first section is written: threads, log start")              \
+    X(stop, 150000, "ns, stopping the guest")                                                    \
+    X(start, 50000, "ns, letting it run again")                                                  \
+    X(devices, 1000000, "ns, saving the state of all devices")                                   \
+    X(receive_zero, 0, "ps, the receiver: a zero page")                                          \
+    X(receive_page, 1200000, "ps, the receiver: a normal page")                                  \
+    X(receive_delta, 500000, "ps, the receiver: an XBZRLE page")                                 \
+    X(inflate_page, 15000000, "ps, the receiver: decompressing a page, on top of it")            \
+    X(first_touch, 700000, "ps, the receiver: the first write to a page, on top of it")          \
     X(load_devices, 1200000, "ns, the receiver: devices, until its guest runs")
 
 typedef struct MigCosts {

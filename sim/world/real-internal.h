@@ -8,15 +8,19 @@
 #include "sim/world/real.h"
 #include "sim/world/senders.h"
 
+typedef struct MigCompressors MigCompressors;
+
 struct MigReal {
     MigRealConfig config;
     int64_t epoch; /* CLOCK_MONOTONIC, ns, of clock 0 */
     MigEvents events;
-    GPtrArray *channels;   /* MigRealChannel, by number; NULL: not opened */
-    MigAnswers *answers;   /* of the main channel; NULL: nobody listens */
-    MigSenders *senders;   /* which have the multifd channels; NULL: none */
-    MigSendersCounts told; /* of theirs, in outcomes */
-    uint8_t *encoded;      /* MIG_ENCODED_MAX */
+    GPtrArray *channels;          /* MigRealChannel, by number; NULL: not opened */
+    MigAnswers *answers;          /* of the main channel; NULL: nobody listens */
+    MigSenders *senders;          /* which have the multifd channels; NULL: none */
+    MigSendersCounts told;        /* of theirs, in outcomes */
+    MigCompressors *compressors;  /* NULL: not used so far */
+    MigCompressCounts compressed; /* by the operation under way */
+    uint8_t *encoded;             /* MIG_ENCODED_MAX */
     MigDevices *devices;
     MigRecord message;    /* of the last WAIT_RETURN */
     MigInterrupt pending; /* for the next outcome */
@@ -45,6 +49,10 @@ bool mig_real_hear(MigReal *r);
  * world or |c| has died.
  */
 unsigned mig_real_wait(MigReal *r, MigRealChannel *c, unsigned what, int64_t until);
+
+/* Compress threads: true when one has the page; else it goes as it is. */
+bool mig_real_compress(MigReal *r, MigRealChannel *c, const MigOp *op, uint64_t page, bool named);
+void mig_real_compress_flush(MigReal *r, MigRealChannel *c, const MigOp *op);
 
 /* Multifd: the operations, and what follows a channel's initial packet. */
 void mig_real_multifd_begin(MigReal *r, MigRealChannel *c);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "sim/world/compressors.h"
 #include "sim/world/real-internal.h"
 #include "stream/encoder.h"
 
@@ -57,6 +58,7 @@ void mig_real_free(MigReal *r)
 {
     if (r) {
         mig_senders_free(r->senders); /* they have channels */
+        mig_compressors_free(r->compressors);
         g_ptr_array_unref(r->channels);
         mig_events_clear(&r->events);
         mig_answers_free(r->answers);
@@ -292,7 +294,7 @@ static bool send_page(MigReal *r, MigRealChannel *c, const MigOp *op, uint64_t p
     MigMemory *m = r->config.memory;
     uint32_t block = op->pages.block;
     MigPagesHow how = op->pages.how;
-    bool look = how == MIG_PAGES_LOOK || how == MIG_PAGES_QUEUE_NORMAL;
+    bool look = how != MIG_PAGES_RAW && how != MIG_PAGES_QUEUE;
     bool zero = look && m->ops->is_zero(m, block, page);
     if (how == MIG_PAGES_QUEUE || (how == MIG_PAGES_QUEUE_NORMAL && !zero)) {
         return false;
@@ -325,9 +327,12 @@ static void do_pages(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome 
     uint64_t before = limited ? counted(r, c, op) : 0;
     for (uint64_t left = op->pages.dirty; left && !c->error; left &= left - 1) {
         uint64_t bit = left & -left, page = op->pages.first + (unsigned)__builtin_ctzll(left);
-        bool zero = send_page(r, c, op, page, named);
+        bool packed =
+            op->pages.how == MIG_PAGES_COMPRESS && mig_real_compress(r, c, op, page, named);
+        bool zero = !packed && send_page(r, c, op, page, named);
         named = named && op->pages.how == MIG_PAGES_QUEUE_NORMAL && !zero;
         out->sent |= bit;
+        out->packed |= packed ? bit : 0;
         out->zero |= zero ? bit : 0;
         if (limited && counted(r, c, op) - before > op->pages.quota) {
             break;
@@ -408,6 +413,9 @@ static void dispatch(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome 
     case MIG_OP_SEND_PAGE:
         do_page(r, c, op);
         break;
+    case MIG_OP_COMPRESS_FLUSH:
+        mig_real_compress_flush(r, c, op);
+        break;
     case MIG_OP_FLUSH:
         do_flush(r, c);
         break;
@@ -472,8 +480,10 @@ MigOutcome mig_real_do(MigReal *r, const MigOp *op)
     MigRealChannel *c = mig_real_channel_of(r, op->channel);
     uint64_t queued = c ? c->outbuf.queued : 0, flushed = c ? c->outbuf.flushed : 0;
     MigOutcome out = { 0 };
+    r->compressed = (MigCompressCounts){ 0 };
     run_events(r);
     dispatch(r, c, op, &out);
+    out.compressed = r->compressed;
     out.now = mig_real_look(r);
     if (c && !c->lent) { /* what threads do they count themselves */
         out.queued_bytes = c->outbuf.queued - queued;

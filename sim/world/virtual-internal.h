@@ -24,6 +24,8 @@ typedef struct MigVirtualChannel {
     MigMultifdCodec *codec;
 } MigVirtualChannel;
 
+typedef struct MigVirtualCompressor MigVirtualCompressor;
+
 struct MigVirtual {
     MigVirtualConfig config;
     MigEvents events;
@@ -47,10 +49,13 @@ struct MigVirtual {
     MigDevices *devices;
     GChecksum *events_sum, *bytes_sum;
 
+    MigVirtualCompressor *compressor; /* NULL: not used so far */
+    MigCompressCounts compressed;     /* by the operation under way */
+
     /* Multifd. */
     MigVirtualChannel **channels;
     uint32_t channel_count, channel_last;          /* the last one that was given something */
-    int64_t processors[MIG_VIRTUAL_PROCESSORS];    /* ns: when each is free for a channel */
+    int64_t processors[MIG_VIRTUAL_PROCESSORS];    /* ns: when each is free for a thread */
     uint64_t packets;                              /* so far: the next packet's number */
     uint64_t written;                              /* bytes of its channels, ever */
     uint64_t looked_normal, looked_zero;           /* pages that its threads looked at, ever */
@@ -64,6 +69,18 @@ struct MigVirtual {
 
 void mig_virtual_advance(MigVirtual *v, int64_t until, unsigned by);
 void mig_virtual_spend_ps(MigVirtual *v, int64_t ps);
+
+/* When work of |ps| is done, on the one of |wanted| processors that is free first. */
+int64_t mig_virtual_work_until(MigVirtual *v, int64_t ps, int64_t wanted);
+
+/* Main channel: bytes for the sink; |n| bytes leave the outbuf, for which the writer may wait. */
+void mig_virtual_append(MigVirtual *v, const void *data, size_t n);
+void mig_virtual_flushed(MigVirtual *v, uint64_t n);
+
+/* Compress threads: true when one has (or will have) the page; else it goes as it is. */
+bool mig_virtual_compress(MigVirtual *v, const MigOp *op, uint64_t page, bool named);
+void mig_virtual_compress_flush(MigVirtual *v, const MigOp *op);
+void mig_virtual_compress_free(MigVirtual *v);
 
 /* Hands bytes to the sink, and takes note when it fails. */
 void mig_virtual_deliver(MigVirtual *v, uint32_t channel, const uint8_t *data, uint64_t n,

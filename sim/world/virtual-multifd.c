@@ -74,10 +74,9 @@ static MigVirtualChannel *next_idle(MigVirtual *v)
     return NULL;
 }
 
-/* When work of |ps| is done, on the processor that is free first. */
-static int64_t work_until(MigVirtual *v, int64_t ps)
+int64_t mig_virtual_work_until(MigVirtual *v, int64_t ps, int64_t wanted)
 {
-    int64_t wanted = v->config.costs.multifd_threads, now = v->config.clock->now;
+    int64_t now = v->config.clock->now;
     uint32_t count = (uint32_t)CLAMP(wanted, 1, MIG_VIRTUAL_PROCESSORS), best = 0;
     for (uint32_t i = 1; i < count; i++) {
         best = v->processors[i] < v->processors[best] ? i : best;
@@ -89,7 +88,8 @@ static int64_t work_until(MigVirtual *v, int64_t ps)
 static void begin(MigVirtual *v, MigVirtualChannel *c, int64_t ps)
 {
     c->busy = true;
-    c->event = mig_events_add(&v->events, work_until(v, ps), write_packet, c);
+    int64_t until = mig_virtual_work_until(v, ps, v->config.costs.multifd_threads);
+    c->event = mig_events_add(&v->events, until, write_packet, c);
 }
 
 /* False: it will never be idle again. */

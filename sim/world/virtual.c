@@ -9,7 +9,7 @@
  *   when they are flushed, up to 31 pages later: a write in between is sent twice by both.)
  * - The receiver works on what was flushed at once, one flush after the other.
  *
- * - Multifd: see virtual-multifd.c.
+ * - Multifd: see virtual-multifd.c. Compress threads: see virtual-compress.c.
  *
  * Limits: the return path answers when the receiver has loaded everything.
  */
@@ -56,6 +56,7 @@ void mig_virtual_free(MigVirtual *v)
     }
     g_free(v->touched);
     mig_virtual_multifd_free(v);
+    mig_virtual_compress_free(v);
     mig_link_clear(&v->link);
     mig_events_clear(&v->events);
     mig_devices_free(v->devices);
@@ -139,7 +140,7 @@ static void deliver(MigVirtual *v, uint64_t n, int64_t arrival)
 }
 
 /* |n| bytes leave the buffer: the writer waits until they are in the socket. */
-static void flushed(MigVirtual *v, uint64_t n)
+void mig_virtual_flushed(MigVirtual *v, uint64_t n)
 {
     if (n == 0) {
         return;
@@ -157,7 +158,7 @@ static void flushed(MigVirtual *v, uint64_t n)
     }
 }
 
-static void append(MigVirtual *v, const void *data, size_t n)
+void mig_virtual_append(MigVirtual *v, const void *data, size_t n)
 {
     if (v->bytes && n) {
         g_byte_array_append(v->bytes, data, (guint)n);
@@ -186,10 +187,10 @@ static void do_send(MigVirtual *v, const MigOp *op)
     if (r->type == MIG_REC_COMMAND) {
         note_command(v, &r->command);
     }
-    append(v, v->encoded, n);
-    append(v, op->send.payload, r->payload);
-    flushed(v, mig_outbuf_put(&v->outbuf, n));
-    flushed(v, mig_outbuf_put_piece(&v->outbuf, r->payload));
+    mig_virtual_append(v, v->encoded, n);
+    mig_virtual_append(v, op->send.payload, r->payload);
+    mig_virtual_flushed(v, mig_outbuf_put(&v->outbuf, n));
+    mig_virtual_flushed(v, mig_outbuf_put_piece(&v->outbuf, r->payload));
 }
 
 /* One page: looked at now, queued; true if it was zero. */
@@ -199,7 +200,7 @@ static bool send_page(MigVirtual *v, const MigOp *op, uint64_t page, bool named)
     const MigCosts *c = &v->config.costs, *rc = &v->config.receiver;
     uint32_t block = op->pages.block;
     MigPagesHow how = op->pages.how;
-    bool look = how == MIG_PAGES_LOOK || how == MIG_PAGES_QUEUE_NORMAL;
+    bool look = how != MIG_PAGES_RAW && how != MIG_PAGES_QUEUE;
     bool zero = look && m->ops->is_zero(m, block, page);
     if (how == MIG_PAGES_QUEUE || (how == MIG_PAGES_QUEUE_NORMAL && !zero)) {
         mig_virtual_spend_ps(v, c->multifd_queue);
@@ -213,9 +214,9 @@ static bool send_page(MigVirtual *v, const MigOp *op, uint64_t page, bool named)
     r.payload = zero ? 0 : m->page_size;
     if (v->bytes) {
         size_t n = mig_record_encode(&r, v->encoded, MIG_ENCODED_MAX);
-        append(v, v->encoded, n);
+        mig_virtual_append(v, v->encoded, n);
         if (!zero) {
-            append(v, m->ops->read(m, block, page, v->scratch), m->page_size);
+            mig_virtual_append(v, m->ops->read(m, block, page, v->scratch), m->page_size);
         }
     }
     bool touched = mig_bitmap_test(v->touched[block], page);
@@ -229,7 +230,7 @@ static bool send_page(MigVirtual *v, const MigOp *op, uint64_t page, bool named)
     uint64_t out = mig_outbuf_put(&v->outbuf, named ? 9 : 8); /* the word, the name's length */
     out += named ? mig_outbuf_put_piece(&v->outbuf, r.ram.name.len) : 0;
     out += zero ? mig_outbuf_put(&v->outbuf, 1) : mig_outbuf_put_page(&v->outbuf, m->page_size);
-    flushed(v, out);
+    mig_virtual_flushed(v, out);
     return zero;
 }
 
@@ -246,13 +247,13 @@ static void do_page(MigVirtual *v, const MigOp *op)
     size_t n = mig_record_encode(r, v->encoded, MIG_ENCODED_MAX);
     uint64_t name = r->ram.cont ? 0 : r->ram.name.len;
     v->work += (uint64_t)(zero ? rc->receive_zero : normal ? rc->receive_page : rc->receive_delta);
-    append(v, v->encoded, n);
-    append(v, op->page.payload, r->payload);
+    mig_virtual_append(v, v->encoded, n);
+    mig_virtual_append(v, op->page.payload, r->payload);
     uint64_t out = mig_outbuf_put(&v->outbuf, r->ram.cont ? 8 : 9);
     out += name ? mig_outbuf_put_piece(&v->outbuf, name) : 0;
     out += mig_outbuf_put(&v->outbuf, n - (r->ram.cont ? 8 : 9) - name);
     out += r->payload ? mig_outbuf_put_piece(&v->outbuf, r->payload) : 0;
-    flushed(v, out);
+    mig_virtual_flushed(v, out);
 }
 
 static void do_pages(MigVirtual *v, const MigOp *op, MigOutcome *out)
@@ -260,8 +261,11 @@ static void do_pages(MigVirtual *v, const MigOp *op, MigOutcome *out)
     uint64_t queued = v->outbuf.queued, flushed_at = v->outbuf.flushed, written = v->written;
     bool named = op->pages.named;
     for (uint64_t left = op->pages.dirty; left && !v->cut; left &= left - 1) {
-        uint64_t bit = left & -left;
-        bool zero = send_page(v, op, op->pages.first + (unsigned)__builtin_ctzll(left), named);
+        uint64_t bit = left & -left, page = op->pages.first + (unsigned)__builtin_ctzll(left);
+        bool packs = op->pages.how == MIG_PAGES_COMPRESS;
+        bool packed = packs && mig_virtual_compress(v, op, page, named);
+        bool zero = !packed && send_page(v, op, page, named);
+        out->packed |= packed ? bit : 0;
         named = named && op->pages.how == MIG_PAGES_QUEUE_NORMAL && !zero;
         out->sent |= bit;
         out->zero |= zero ? bit : 0;
@@ -334,7 +338,7 @@ static void do_notify(MigVirtual *v, const MigOp *op)
 
 static void do_close(MigVirtual *v)
 {
-    flushed(v, mig_outbuf_flush(&v->outbuf));
+    mig_virtual_flushed(v, mig_outbuf_flush(&v->outbuf));
     mig_virtual_multifd_close(v);
     if (v->config.sink.end) {
         v->config.sink.end(v->config.sink.opaque, 0);
@@ -365,8 +369,11 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
     case MIG_OP_SEND_PAGE:
         do_page(v, op);
         break;
+    case MIG_OP_COMPRESS_FLUSH:
+        mig_virtual_compress_flush(v, op);
+        break;
     case MIG_OP_FLUSH:
-        flushed(v, mig_outbuf_flush(&v->outbuf));
+        mig_virtual_flushed(v, mig_outbuf_flush(&v->outbuf));
         break;
     case MIG_OP_LOG_START:
         spend(v, v->config.costs.setup);
@@ -416,7 +423,9 @@ MigOutcome mig_virtual_do(MigVirtual *v, const MigOp *op)
 {
     uint64_t queued = v->outbuf.queued, flushed_before = v->outbuf.flushed;
     MigOutcome out = { 0 };
+    v->compressed = (MigCompressCounts){ 0 };
     dispatch(v, op, &out);
+    out.compressed = v->compressed;
     out.now = v->config.clock->now;
     out.queued_bytes = v->outbuf.queued - queued;
     out.flushed = v->outbuf.flushed - flushed_before;

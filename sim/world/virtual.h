@@ -53,6 +53,7 @@ typedef struct MigVirtualConfig {
     MigMemory *memory; /* the source's */
     MigCosts costs;    /* the source's host */
     MigCosts receiver; /* the destination's */
+    uint64_t decompress_threads; /* the destination's */
     MigLinkConfig link;
     MigGuestHooks guest;  /* functions may be NULL */
     MigSink sink;         /* bytes NULL: accounting */
