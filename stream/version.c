@@ -122,6 +122,7 @@ const MigEraRow mig_era_rows[] = {
     BINARY(converge_strikes, V(2, 5), V(3, 0), 3),
     BINARY(converge_rated, V(2, 5), V(3, 0), 1),
     BINARY(converge_strikes, V(3, 0), FOREVER, 2),
+    BINARY(converge_waits, V(2, 11), V(9, 1), 1), /* 5.2 and 7.2 by their sources */
     BINARY(converge_timer, V(10, 0), FOREVER, 1), /* 7.2 has none; between: unknown */
     BINARY(avail_switchover, V(8, 2), FOREVER, 1),
     BINARY(phase_bytes, V(7, 0), FOREVER, 1),

@@ -131,6 +131,7 @@ typedef enum MigPeek {
     X(converge_strikes, "auto-converge: periods of too much dirt until a step; 0: none")          \
     X(converge_rated, "auto-converge: a period counts only when there was a rate before")         \
     X(converge_fixed, "auto-converge: the only step, in percent; 0: as the parameters say")       \
+    X(converge_waits, "auto-converge: it rests in the bulk stage of block migration")             \
     X(converge_timer, "auto-converge: a timer makes a sync every 5 s")                            \
     X(avail_switchover, "avail-switchover-bandwidth exists")                                      \
     X(phase_bytes, "ram.precopy-bytes and its kin exist")                                         \

@@ -8,6 +8,7 @@
 #include "sim/engine/blockers.h"
 #include "sim/engine/capabilities.h"
 #include "sim/engine/devices.h"
+#include "sim/engine/disks.h"
 #include "sim/engine/memory.h"
 #include "sim/engine/parameters.h"
 #include "stream/decoder.h"
@@ -17,6 +18,8 @@ typedef struct MigSourceConfig {
     MigEra era;
     const char *machine; /* as it stands in the configuration section */
     MigMemory *memory;
+    MigDisks *disks;       /* borrowed; NULL: none */
+    bool blk, inc;         /* of `migrate`: copy disks, and of those only what the top image has */
     MigBlockers *blockers; /* told by query-migrate; borrowed, may be NULL */
     MigCapabilitySet capabilities;
     MigParameters parameters;
@@ -34,6 +37,7 @@ typedef struct MigDestConfig {
     MigEra era;
     const char *machine;
     MigMemory *memory;
+    MigDisks *disks; /* borrowed; NULL: none */
     MigCapabilitySet capabilities;
     uint8_t uuid[16];
     bool has_uuid;

@@ -9,6 +9,7 @@
 #include <glib.h>
 
 #include "sim/engine/blocktime.h"
+#include "sim/engine/dest-disks.h"
 #include "sim/engine/dest-postcopy.h"
 #include "sim/engine/states.h"
 #include "stream/page-codec.h"
@@ -35,6 +36,7 @@ struct MigDest {
     MigDestCounts counts;
     MigDiagnosis error;
     MigDestMultifd *multifd; /* NULL: without */
+    MigDestDisks *disks;
     GArray *blocks;          /* MigDestBlock, by index in the stream's list */
     bool configured;         /* the configuration section was seen */
     bool capabilities_seen;

@@ -107,7 +107,7 @@ static bool on_section(MigDest *d, const MigRecord *r)
     if (d->is_globalstate && r->section.version != GLOBALSTATE_VERSION) {
         return refuse_number(d, "version", r->section.version, GLOBALSTATE_VERSION);
     }
-    return true;
+    return mig_dest_on_disk_section(d, r);
 }
 
 void mig_dest_reply_value(MigDest *d, uint16_t type, uint32_t value)
@@ -315,9 +315,9 @@ static const MigHandler handlers[MIG_REC_COUNT] = {
     [MIG_REC_RAM_HOOK] = mig_dest_on_unsupported,
     [MIG_REC_MAPPED_BITMAP] = mig_dest_on_unsupported,
     [MIG_REC_MAPPED_PAGES] = mig_dest_on_unsupported,
-    [MIG_REC_BLOCK] = mig_dest_on_unsupported,
+    [MIG_REC_BLOCK] = mig_dest_on_disk,
     [MIG_REC_ITERABLE] = mig_dest_on_unsupported,
-    [MIG_REC_DIRTY_BITMAP] = mig_dest_on_unsupported,
+    [MIG_REC_DIRTY_BITMAP] = mig_dest_on_bitmap,
     [MIG_REC_COLO] = mig_dest_on_unsupported,
 };
 
@@ -338,6 +338,8 @@ static bool payload_done(MigDest *d)
         return mig_dest_apply_delta(d);
     } else if (r->type == MIG_REC_RAM_COMPRESS) {
         return mig_dest_decompress(d);
+    } else if (r->type == MIG_REC_BLOCK || r->type == MIG_REC_DIRTY_BITMAP) {
+        return mig_dest_on_disk_payload(d);
     }
     return true;
 }
@@ -403,6 +405,7 @@ MigDest *mig_dest_new(const MigDestConfig *config)
     }
     d->blocks = g_array_new(FALSE, TRUE, sizeof(MigDestBlock));
     d->page = g_malloc(config->memory->page_size);
+    d->disks = mig_dest_disks_new();
     mig_dest_postcopy_init(d);
     g_strlcpy(d->run_state, "running", sizeof(d->run_state));
     return d;
@@ -412,6 +415,7 @@ void mig_dest_free(MigDest *d)
 {
     if (d) {
         mig_dest_multifd_free(d->multifd);
+        mig_dest_disks_free(d->disks);
         mig_dest_postcopy_free(d); /* the decoder, too */
         g_array_unref(d->blocks);
         g_free(d->machine);

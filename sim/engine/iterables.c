@@ -10,10 +10,13 @@
  */
 #include "sim/engine/iterables.h"
 
+#include "sim/engine/source-disks.h"
 #include "sim/engine/source-internal.h"
 
 const MigIterable *const mig_iterables[] = {
+    &mig_iterable_block,
     &mig_iterable_ram,
+    &mig_iterable_dirty_bitmap,
     NULL,
 };
 

@@ -35,6 +35,7 @@ typedef enum MigOpKind {
     MIG_OP_SLEEP,       /* until `until`, or an urgent request */
     MIG_OP_WAIT_RETURN, /* until a return-path message arrives or the channel fails */
     MIG_OP_CLOSE,
+    MIG_OP_DISK_READ,     /* read `chunks` MiB of disks; their bytes come with later SENDs */
     MIG_OP_NOTIFY,        /* something a monitor would be told: state, pass, stop, resume */
     MIG_OP_DONE,          /* the engine has ended; see its status */
     MIG_OP_WAIT_CONTINUE, /* pre-switchover: until migrate-continue, cancel or an error; may end for
@@ -132,7 +133,8 @@ typedef struct MigOp {
         MigCompress compress; /* COMPRESS_FLUSH */
         MigPacket packet;     /* MULTIFD_SEND; of MULTIFD_SYNC `allocated` */
         unsigned percent;
-        int64_t until; /* ns; an urgent request ends the sleep, a cancel does not */
+        unsigned chunks; /* DISK_READ */
+        int64_t until;   /* ns; an urgent request ends the sleep, a cancel does not */
         struct {
             const char *event;  /* QAPI: MIGRATION, MIGRATION_PASS, STOP, RESUME */
             const char *status; /* MIGRATION, else NULL */

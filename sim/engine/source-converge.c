@@ -53,6 +53,9 @@ void mig_source_converge(MigSource *s)
     if (!mig_source_has(s, MIG_CAP_AUTO_CONVERGE) || !era->converge_strikes) {
         return;
     }
+    if (era->converge_waits && mig_source_block_in_bulk(s)) {
+        return; /* the disks' bytes keep RAM's from going */
+    }
     if (rated && dirty > allowed && ++s->strikes >= era->converge_strikes) {
         s->strikes = 0;
         increase(s, dirty, allowed);

@@ -10,6 +10,7 @@
 #include <glib.h>
 
 #include "sim/engine/iterables.h"
+#include "sim/engine/source-disks.h"
 #include "sim/engine/source.h"
 #include "sim/engine/states.h"
 #include "stream/xbzrle-cache.h"
@@ -51,6 +52,9 @@ struct MigSource {
     char *error;
     bool ending;   /* failure, cancel or completion is under way: channel errors are old news */
     bool finished; /* DONE was said */
+
+    MigBlockCopy *block_copy;
+    MigBitmapCopy *bitmap_copy;
 
     /* RAM. */
     MigSourceBlock *blocks;
@@ -224,6 +228,7 @@ void mig_source_ram(MigSource *s, bool final, MigState next);
 uint64_t mig_source_transferred(const MigSource *s); /* what a window measures */
 uint64_t mig_source_shown(const MigSource *s);       /* ram.transferred */
 bool mig_source_quota_exceeded(const MigSource *s);
+uint64_t mig_source_quota(const MigSource *s); /* of a window, bytes; 0: no limit */
 uint64_t mig_source_quota_left(const MigSource *s); /* UINT64_MAX: no limit */
 
 #endif

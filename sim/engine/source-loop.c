@@ -17,23 +17,23 @@ static uint64_t counter(const MigSource *s)
                                                          : s->queued + s->multifd_queued;
 }
 
-static uint64_t quota(const MigSource *s)
+uint64_t mig_source_quota(const MigSource *s)
 {
     return s->unlimited ? 0 : s->parameters.max_bandwidth / (1000 / MIG_WINDOW_MS);
 }
 
 bool mig_source_quota_exceeded(const MigSource *s)
 {
-    return quota(s) && counter(s) - s->quota_base > quota(s);
+    return mig_source_quota(s) && counter(s) - s->quota_base > mig_source_quota(s);
 }
 
 uint64_t mig_source_quota_left(const MigSource *s)
 {
-    if (!quota(s)) {
+    if (!mig_source_quota(s)) {
         return UINT64_MAX;
     }
     uint64_t used = counter(s) - s->quota_base;
-    return used > quota(s) ? 0 : quota(s) - used;
+    return used > mig_source_quota(s) ? 0 : mig_source_quota(s) - used;
 }
 
 uint64_t mig_source_transferred(const MigSource *s)

@@ -72,6 +72,7 @@ void mig_source_query(const MigSource *s, int64_t now, MigStats *stats)
     stats->downtime = s->downtime;
     stats->expected_downtime = expected_downtime(s);
     fill_ram(s, &stats->ram);
+    stats->has_disk = stats->has_ram && mig_source_disk_stats(s, &stats->disk);
     stats->has_xbzrle = s->cache && stats->has_ram;
     stats->xbzrle = s->xbzrle;
     stats->has_compression =

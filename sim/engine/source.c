@@ -47,6 +47,8 @@ MigSource *mig_source_new(const MigSourceConfig *config)
         s->delta = g_malloc(config->memory->page_size);
         mig_source_xbzrle_resize(s);
     }
+    s->block_copy = mig_block_copy_new();
+    s->bitmap_copy = mig_bitmap_copy_new();
     s->status = MIG_STATUS_IS_NONE;
     s->last_sent = UINT32_MAX;
     s->passes = g_array_new(FALSE, TRUE, sizeof(MigPass));
@@ -64,6 +66,8 @@ void mig_source_free(MigSource *s)
         mig_bitmap_free(s->blocks[i].uncleared);
     }
     g_array_unref(s->passes);
+    mig_block_copy_free(s->block_copy);
+    mig_bitmap_copy_free(s->bitmap_copy);
     mig_xbzrle_cache_free(s->cache);
     g_free(s->packet);
     g_free(s->page);

@@ -42,6 +42,10 @@ typedef struct MigCompressionStats {
     double busy_rate, compression_rate; /* of the last period of the dirty rate */
 } MigCompressionStats;
 
+typedef struct MigDiskStats {
+    uint64_t transferred, remaining, total; /* B, as PROGRESS counts them */
+} MigDiskStats;
+
 typedef struct MigStats {
     const char *status;
     const char *error_desc;             /* NULL: none; the source's */
@@ -54,6 +58,8 @@ typedef struct MigStats {
     int64_t expected_downtime; /* ms */
     bool has_ram;
     MigRamStats ram;
+    bool has_disk;
+    MigDiskStats disk;
     bool has_xbzrle;
     MigXbzrleStats xbzrle;
     bool has_compression;

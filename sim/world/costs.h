@@ -36,6 +36,8 @@
     X(receive_delta, 500000, "ps, the receiver: an XBZRLE page")                                 \
     X(inflate_page, 15000000, "ps, the receiver: decompressing a page, on top of it")            \
     X(first_touch, 700000, "ps, the receiver: the first write to a page, on top of it")          \
+    X(disk_read, 500000, "ns, reading 1 MiB of a disk, and its copy into the socket")            \
+    X(disk_write, 500000, "ns, the receiver: writing 1 MiB of a disk")                           \
     X(load_devices, 1200000, "ns, the receiver: devices, until its guest runs")
 
 typedef struct MigCosts {

@@ -428,6 +428,8 @@ static void dispatch(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome 
             r->config.guest.throttle(r->config.guest.opaque, op->percent);
         }
         break;
+    case MIG_OP_DISK_READ: /* the engine has them at hand */
+        break;
     case MIG_OP_DEVICES:
         do_devices(r, out);
         break;

@@ -187,6 +187,9 @@ static void do_send(MigVirtual *v, const MigOp *op)
     if (r->type == MIG_REC_COMMAND) {
         note_command(v, &r->command);
     }
+    if (r->type == MIG_REC_BLOCK && r->disk.flags & MIG_BLOCK_DEVICE) {
+        v->work += (uint64_t)v->config.receiver.disk_write * 1000;
+    }
     mig_virtual_append(v, v->encoded, n);
     mig_virtual_append(v, op->send.payload, r->payload);
     mig_virtual_flushed(v, mig_outbuf_put(&v->outbuf, n));
@@ -392,6 +395,9 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
         if (v->config.guest.throttle) {
             v->config.guest.throttle(v->config.guest.opaque, op->percent);
         }
+        break;
+    case MIG_OP_DISK_READ:
+        spend(v, v->config.costs.disk_read * op->chunks);
         break;
     case MIG_OP_DEVICES:
         do_devices(v, out);
