@@ -83,9 +83,13 @@ char *mig_capabilities_check(MigCapabilitySet set, MigVersion binary, unsigned h
 /* "compress was removed in 9.1; this scenario follows 10.0", or NULL if it exists; g_free(). */
 char *mig_capability_absent(MigCapability cap, MigVersion binary);
 
+#define MIG_CAPS_OF_DISKS                                            \
+    (MIG_CAP_BIT(MIG_CAP_BLOCK) | MIG_CAP_BIT(MIG_CAP_ZERO_BLOCKS) | \
+     MIG_CAP_BIT(MIG_CAP_DIRTY_BITMAPS))
+
 /* The capabilities that this engine can do already; others must be refused by name. */
 #define MIG_CAPS_IMPLEMENTED                                                                   \
-    (MIG_CAP_BIT(MIG_CAP_EVENTS) | MIG_CAP_BIT(MIG_CAP_RETURN_PATH) |                          \
+    (MIG_CAPS_OF_DISKS | MIG_CAP_BIT(MIG_CAP_EVENTS) | MIG_CAP_BIT(MIG_CAP_RETURN_PATH) |      \
      MIG_CAP_BIT(MIG_CAP_X_IGNORE_SHARED) | MIG_CAP_BIT(MIG_CAP_VALIDATE_UUID) |               \
      MIG_CAP_BIT(MIG_CAP_LATE_BLOCK_ACTIVATE) | MIG_CAP_BIT(MIG_CAP_PAUSE_BEFORE_SWITCHOVER) | \
      MIG_CAP_BIT(MIG_CAP_XBZRLE) | MIG_CAP_BIT(MIG_CAP_AUTO_CONVERGE) |                        \
