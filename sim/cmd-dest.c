@@ -5,6 +5,7 @@
 #include "sim/command.h"
 #include "sim/commands.h"
 #include "sim/live-options.h"
+#include "sim/live-postcopy.h"
 #include "sim/result.h"
 #include "sim/world/units.h"
 
@@ -51,6 +52,9 @@ static json_object *counts_to_json(const MigLoad *l)
     put_uint(o, "devices", c->devices);
     put_uint(o, "pings", c->pings);
     json_object_object_add(o, "return-path", json_object_new_boolean(c->return_path));
+    if (l->postcopy) {
+        json_object_object_add(o, "postcopy", mig_live_postcopy_to_json(l->postcopy));
+    }
     const MigDestMultifdCounts *multifd = mig_dest_multifd(l->dest);
     if (multifd) {
         put_uint(o, "multifd-normal", multifd->normal);

@@ -8,7 +8,7 @@
 #include <poll.h>
 #include <string.h>
 
-#include "sim/live.h"
+#include "sim/live-postcopy.h"
 #include "sim/world/arrivals.h"
 #include "sim/world/receivers.h"
 #include "stream/encoder.h"
@@ -206,8 +206,10 @@ static void load_stream(Loading *in)
 static bool make_memory(const MigScenario *s, MigLoad *l, GError **error)
 {
     MigGuest *like = mig_scenario_guest(s, NULL);
-    l->memory = mig_buffer_new(mig_guest_memory(like), NULL, error);
-    if (l->memory) {
+    bool paged = s->capabilities & MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM);
+    l->memory = paged ? mig_buffer_new_paged(mig_guest_memory(like), error)
+                      : mig_buffer_new(mig_guest_memory(like), NULL, error);
+    if (l->memory && !paged) {
         mig_buffer_huge_pages(l->memory);
     }
     mig_guest_free(like);
@@ -301,22 +303,13 @@ static bool accept_channels(const Settings *set, Loading *in, MigArrivals *a, GE
     return fine;
 }
 
-/* The scenario alone says what comes. */
-static bool accept_source(const Settings *set, Loading *in, GError **error)
+static MigListener *listen_at(const MigLiveOptions *o, GError **error)
 {
-    const MigLiveOptions *o = in->options;
     MigListener *l = mig_listener_new(o->uri, error);
-    if (!l) {
-        return false;
-    }
-    if (o->listening) {
+    if (l && o->listening) {
         o->listening(o->opaque, mig_listener_address(l));
     }
-    MigArrivals *a = mig_arrivals_new(l);
-    bool fine = await_source(in, a, error) && accept_channels(set, in, a, error);
-    mig_arrivals_free(a);
-    mig_listener_free(l);
-    return fine;
+    return l;
 }
 
 static void close_transport(Loading *in)
@@ -349,6 +342,27 @@ static void load_all(Loading *in)
     g_free(in->buffer);
 }
 
+/* The engine, before the source's channels are taken in. */
+static bool prepare(const MigScenario *s, const Settings *set, Loading *in, GError **error)
+{
+    if (!(set->capabilities & MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM))) {
+        make_engine(s, set, in);
+        return true;
+    }
+    in->load->postcopy = mig_live_postcopy_new(s, set->capabilities, in->options, in->load, error);
+    return in->load->postcopy != NULL;
+}
+
+/* What the source sends, with all channels that it opens at |listener|. */
+static void load_from(Loading *in, MigListener *listener)
+{
+    if (in->load->postcopy) {
+        mig_live_postcopy_load(in->load->postcopy, listener, in->transport);
+    } else {
+        load_all(in);
+    }
+}
+
 static void tell(const Loading *in, const char *status)
 {
     const MigLoadSteering *steering = in->options->load_steering;
@@ -373,8 +387,7 @@ static void load_steered(const MigScenario *s, Loading *in)
         if (steering->parameters) {
             steering->parameters(steering->opaque, &set.parameters);
         }
-        make_engine(s, &set, in);
-        fine = accept_channels(&set, in, a, &error);
+        fine = prepare(s, &set, in, &error) && accept_channels(&set, in, a, &error);
     }
     mig_arrivals_free(a);
     if (!fine) {
@@ -383,9 +396,26 @@ static void load_steered(const MigScenario *s, Loading *in)
         return;
     }
     tell(in, "active");
-    load_all(in);
+    load_from(in, l);
     tell(in, in->load->completed ? "completed" : "failed");
     steering->stay(steering->opaque);
+}
+
+/* The next source that comes, at the URI. False and *error when none could. */
+static bool load_once(const MigScenario *s, Loading *in, GError **error)
+{
+    Settings set = settings_of(s);
+    MigListener *l = prepare(s, &set, in, error) ? listen_at(in->options, error) : NULL;
+    MigArrivals *a = l ? mig_arrivals_new(l) : NULL;
+    bool fine = l && await_source(in, a, error) && accept_channels(&set, in, a, error);
+    mig_arrivals_free(a);
+    if (fine) {
+        load_from(in, l);
+    } else {
+        close_transport(in);
+    }
+    mig_listener_free(l);
+    return fine;
 }
 
 MigLoad *mig_live_dest(const MigScenario *s, const MigLiveOptions *options, GError **error)
@@ -398,14 +428,8 @@ MigLoad *mig_live_dest(const MigScenario *s, const MigLiveOptions *options, GErr
     }
     if (options->load_steering) {
         load_steered(s, &in);
-    } else {
-        Settings set = settings_of(s);
-        make_engine(s, &set, &in);
-        if (!accept_source(&set, &in, error)) {
-            close_transport(&in);
-            return NULL;
-        }
-        load_all(&in);
+    } else if (!load_once(s, &in, error)) {
+        return NULL;
     }
     l->descriptors_after = mig_count_descriptors();
     return g_steal_pointer(&l);
@@ -415,6 +439,7 @@ void mig_load_free(MigLoad *l)
 {
     if (l) {
         mig_dest_free(l->dest);
+        mig_live_postcopy_free(l->postcopy);
         mig_buffer_free(l->memory);
         g_free(l->error);
         g_free(l);

@@ -78,7 +78,8 @@ static const MigCapabilitySet carried =
     MIG_CAP_BIT(MIG_CAP_X_IGNORE_SHARED) | MIG_CAP_BIT(MIG_CAP_VALIDATE_UUID) |
     MIG_CAP_BIT(MIG_CAP_LATE_BLOCK_ACTIVATE) | MIG_CAP_BIT(MIG_CAP_PAUSE_BEFORE_SWITCHOVER) |
     MIG_CAP_BIT(MIG_CAP_XBZRLE) | MIG_CAP_BIT(MIG_CAP_AUTO_CONVERGE) |
-    MIG_CAP_BIT(MIG_CAP_MULTIFD) | MIG_CAP_BIT(MIG_CAP_COMPRESS);
+    MIG_CAP_BIT(MIG_CAP_MULTIFD) | MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM) |
+    MIG_CAP_BIT(MIG_CAP_POSTCOPY_BLOCKTIME) | MIG_CAP_BIT(MIG_CAP_POSTCOPY_PREEMPT);
 
 /* Multifd opens the place it migrates to several times. */
 static bool has_channels(const MigScenario *s, const MigUri *uri, bool is_virtual, GError **error)

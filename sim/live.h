@@ -101,7 +101,8 @@ MigSimulation *mig_live_source_virtual(const MigScenario *s, const MigLiveOption
                                        MigLiveReport *report, GError **error);
 
 struct MigLoad {
-    MigDest *dest; /* NULL: it was steered, and no source came */
+    MigDest *dest;                    /* NULL: it was steered, and no source came */
+    struct MigLivePostcopy *postcopy; /* NULL: the capability postcopy-ram was off */
     MigBuffer *memory;
     bool completed;
     char *error;  /* why not */

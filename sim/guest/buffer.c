@@ -181,9 +181,7 @@ static bool map_block(BufferBlock *b, const char *path, GError **error)
 static bool map_pages(BufferBlock *b, GError **error)
 {
     if (b->memory.host_page <= 4096) {
-        return map_fd(b, -1, error) &&
-               (madvise(b->at, b->memory.used_length, MADV_NOHUGEPAGE) == 0 || errno == EINVAL ||
-                fail_errno(error, errno, "cannot keep huge pages out of block", b->name));
+        return map_fd(b, -1, error);
     }
     int fd = open_huge(b, error);
     if (fd < 0) {
@@ -247,6 +245,22 @@ void mig_buffer_huge_pages(MigBuffer *b)
     for (uint32_t i = 0; i < b->count; i++) {
         madvise(b->blocks[i].at, b->blocks[i].memory.used_length, MADV_HUGEPAGE); /* a wish */
     }
+}
+
+bool mig_buffer_no_huge_pages(MigBuffer *b, GError **error)
+{
+    for (uint32_t i = 0; i < b->count; i++) {
+        const MigMemoryBlock *m = &b->blocks[i].memory;
+        if (m->host_page > 4096 && !b->blocks[i].shared) {
+            return fail_errno(error, EINVAL, "its page-size is not what the host gave to block",
+                              m->name);
+        }
+        /* EINVAL: a kernel without transparent huge pages, or hugetlb */
+        if (madvise(b->blocks[i].at, m->used_length, MADV_NOHUGEPAGE) < 0 && errno != EINVAL) {
+            return fail_errno(error, errno, "cannot keep huge pages out of block", m->name);
+        }
+    }
+    return true;
 }
 
 uint8_t *mig_buffer_at(const MigBuffer *b, uint32_t block)

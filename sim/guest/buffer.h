@@ -19,9 +19,8 @@ typedef struct MigBuffer MigBuffer;
  */
 MigBuffer *mig_buffer_new(const MigMemory *like, const char *const *files, GError **error);
 /*
- * For postcopy: each block in pages of its host page, those larger than 4 KiB out of the host's
- * pool (hugetlb), and the others never made huge by the kernel: a page that nobody wrote is not
- * there.
+ * The same, each block in pages of its host page: those larger than 4 KiB out of the host's pool
+ * (hugetlb).
  */
 MigBuffer *mig_buffer_new_paged(const MigMemory *like, GError **error);
 void mig_buffer_free(MigBuffer *b); /* NULL is fine */
@@ -34,6 +33,12 @@ MigMemory *mig_buffer_memory(MigBuffer *b);
 
 /* Asks for huge pages in anonymous blocks, as QEMU does for a guest's RAM. */
 void mig_buffer_huge_pages(MigBuffer *b);
+
+/*
+ * For postcopy: the kernel is not to make pages huge by itself, so that a page that nobody wrote is
+ * not there. False and *error also where a block should have larger pages and hasn't.
+ */
+bool mig_buffer_no_huge_pages(MigBuffer *b, GError **error);
 
 /* The address of a block's first byte. */
 uint8_t *mig_buffer_at(const MigBuffer *b, uint32_t block);

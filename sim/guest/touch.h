@@ -3,7 +3,7 @@
  * A synthetic guest that runs at a destination: one thread (a "vCPU") for each workload really
  * touches the memory where the workload would write, so that the faults of postcopy are real.
  *
- *     touch of page p:   read its first word, then add 1 to it
+ *     touch of page p:   read its first word, then (unless the workload only reads) add 1 to it
  *
  * What a thread finds in a page must be what the page came with plus what all threads have added
  * to it since. A page that is lost, comes late over a written one, or falls back to an older state
@@ -57,10 +57,10 @@ uint32_t mig_touch_vcpu(const MigTouch *t, pid_t thread);
 #define MIG_TOUCH_BUCKETS 32
 
 typedef struct MigTouchCounts {
-    uint64_t touches;
+    uint64_t touches;  /* reads included */
     uint64_t pages;    /* touched at least once */
     uint64_t wrong;    /* touches that found something else than there should be */
-    uint64_t checksum; /* the sum of all words found, modulo 2^64, as the threads went along */
+    uint64_t checksum; /* the sum of the words that touched pages came with, modulo 2^64 */
     /* First touches of a page, those of pages that were there already included: ns. */
     int64_t longest, waited;
 } MigTouchCounts;
@@ -68,13 +68,10 @@ typedef struct MigTouchCounts {
 /* To be asked when no thread runs. */
 MigTouchCounts mig_touch_counts(const MigTouch *t);
 
-/*
- * Looks at every touched page again, and at the running checksum: how many pages are not as they
- * should be, 0 if all is well. A checksum that is wrong while all pages look right counts as one.
- */
+/* Looks at every touched page again: how many are not as they should be. */
 uint64_t mig_touch_check(const MigTouch *t);
 
-/* Takes everything back: memory is as it came. */
+/* Takes everything back: memory is as it came. No check is possible afterwards. */
 void mig_touch_undo(MigTouch *t);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigTouch, mig_touch_free)

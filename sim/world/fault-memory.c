@@ -133,16 +133,15 @@ static const MigMemoryOps memory_ops = {
     .unlisten = memory_unlisten,
 };
 
-MigFaultMemory *mig_fault_memory_new(const MigMemory *like, MigFaultsOf of, GError **error)
+MigFaultMemory *mig_fault_memory_new(MigBuffer *buffer, MigFaultsOf of, GError **error)
 {
-    MigFaults *faults = mig_faults_open(of, error);
-    MigBuffer *buffer = faults ? mig_buffer_new_paged(like, error) : NULL;
-    if (!buffer) {
-        mig_faults_free(faults);
+    MigFaults *faults = mig_buffer_no_huge_pages(buffer, error) ? mig_faults_open(of, error) : NULL;
+    if (!faults) {
         return NULL;
     }
     MigFaultMemory *m = g_new0(MigFaultMemory, 1);
-    m->memory = (MigMemory){ .ops = &memory_ops, .page_size = like->page_size };
+    m->memory =
+        (MigMemory){ .ops = &memory_ops, .page_size = mig_buffer_memory(buffer)->page_size };
     m->buffer = buffer;
     m->of = of;
     m->faults = faults;
@@ -153,7 +152,6 @@ void mig_fault_memory_free(MigFaultMemory *m)
 {
     if (m) {
         mig_faults_free(m->faults);
-        mig_buffer_free(m->buffer);
         g_free(m->error);
         g_free(m);
     }
@@ -162,11 +160,6 @@ void mig_fault_memory_free(MigFaultMemory *m)
 MigMemory *mig_fault_memory_memory(MigFaultMemory *m)
 {
     return &m->memory;
-}
-
-MigBuffer *mig_fault_memory_buffer(MigFaultMemory *m)
-{
-    return m->buffer;
 }
 
 MigFaults *mig_fault_memory_faults(MigFaultMemory *m)

@@ -15,14 +15,14 @@
 typedef struct MigFaultMemory MigFaultMemory;
 
 /*
- * Blocks as those of |like|, each in pages of its host page: 4 KiB, or hugetlb. NULL and *error
- * where userfaultfd or the memory can't be had: as early as that, not when postcopy begins.
+ * |buffer|'s memory, which must outlive it, comes from mig_buffer_new_paged(), or has no block with
+ * pages larger than 4 KiB. NULL and *error where that is not so or userfaultfd can't be had: as
+ * early as that, not when postcopy begins.
  */
-MigFaultMemory *mig_fault_memory_new(const MigMemory *like, MigFaultsOf of, GError **error);
+MigFaultMemory *mig_fault_memory_new(MigBuffer *buffer, MigFaultsOf of, GError **error);
 void mig_fault_memory_free(MigFaultMemory *m); /* NULL is fine */
 
 MigMemory *mig_fault_memory_memory(MigFaultMemory *m);
-MigBuffer *mig_fault_memory_buffer(MigFaultMemory *m);
 
 /* Between listen and unlisten, else NULL. */
 MigFaults *mig_fault_memory_faults(MigFaultMemory *m);

@@ -221,7 +221,7 @@ static const Range *range_of(const MigFaults *f, const void *at)
 
 /* Faults ----------------------------------------------------------------------------------- */
 
-int mig_faults_read(MigFaults *f, MigFault *faults, int max, GError **error)
+int mig_faults_read(MigFaults *f, MigPageFault *faults, int max, GError **error)
 {
     struct uffd_msg messages[READ_AT_ONCE];
     int count = 0;
@@ -235,7 +235,7 @@ int mig_faults_read(MigFaults *f, MigFault *faults, int max, GError **error)
         uint8_t *at = (uint8_t *)(uintptr_t)m->arg.pagefault.address;
         const Range *range = m->event == UFFD_EVENT_PAGEFAULT ? range_of(f, at) : NULL;
         if (range) { /* else unregistered meanwhile, which has woken the thread */
-            faults[count++] = (MigFault){
+            faults[count++] = (MigPageFault){
                 .at = range->at + (size_t)(at - range->at) / range->page * range->page,
                 .thread = f->threads ? (pid_t)m->arg.pagefault.feat.ptid : 0,
                 .write = m->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE,

@@ -44,14 +44,14 @@ bool mig_faults_has_threads(const MigFaults *f);
 bool mig_faults_register(MigFaults *f, void *at, size_t length, size_t page, GError **error);
 bool mig_faults_unregister(MigFaults *f, void *at, GError **error);
 
-typedef struct MigFault {
+typedef struct MigPageFault {
     void *at;     /* the page's first byte */
     pid_t thread; /* 0: unknown */
     bool write;
-} MigFault;
+} MigPageFault;
 
 /* The faults since the last call, at most |max|, without waiting; -1 and *error. */
-int mig_faults_read(MigFaults *f, MigFault *faults, int max, GError **error);
+int mig_faults_read(MigFaults *f, MigPageFault *faults, int max, GError **error);
 
 /*
  * Makes the page at |at| of a registered range out of |from|, or of zeros, and wakes who waits.

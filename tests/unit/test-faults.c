@@ -92,9 +92,9 @@ static void *look(void *opaque)
     return NULL;
 }
 
-static MigFault wait_fault(MigFaults *f)
+static MigPageFault wait_fault(MigFaults *f)
 {
-    MigFault fault = { 0 };
+    MigPageFault fault = { 0 };
     struct pollfd p = { mig_faults_fd(f), POLLIN, 0 };
     while (mig_faults_read(f, &fault, 1, NULL) == 0) {
         g_assert_cmpint(poll(&p, 1, 60000), ==, 1);
@@ -117,7 +117,7 @@ static void test_one_fault(gconstpointer data)
     for (int write = 0; write < 2; write++) {
         Looker l = { .at = a.at + (size_t)write * a.page + 77, .write = write };
         GThread *thread = g_thread_new("look", look, &l);
-        MigFault fault = wait_fault(f);
+        MigPageFault fault = wait_fault(f);
         g_assert_true(fault.at == a.at + (size_t)write * a.page);
         g_assert_cmpint(fault.write, ==, write);
         if (mig_faults_has_threads(f)) {
@@ -260,7 +260,7 @@ static void serve(MigFaults *f, const Area *a, uint64_t pages)
 {
     uint64_t page[PAGE / 8] = { 0 }, placed = 0;
     while (placed < pages) {
-        MigFault fault = wait_fault(f);
+        MigPageFault fault = wait_fault(f);
         uint64_t number = (uint64_t)((uint8_t *)fault.at - a->at) / PAGE;
         page[0] = came_with(number);
         MigPlace p =
@@ -319,7 +319,7 @@ static void test_touch_notices(void)
 
 /* Memory that listens ------------------------------------------------------------------------ */
 
-static MigFaultMemory *make_memory(uint32_t second_page, GError **error)
+static MigBuffer *make_buffer(uint32_t second_page, GError **error)
 {
     MigGuestBlock blocks[2] = {
         { .memory = { .name = "small", .used_length = 8 * PAGE, .host_page = PAGE } },
@@ -327,9 +327,9 @@ static MigFaultMemory *make_memory(uint32_t second_page, GError **error)
     };
     MigGuestConfig config = { .blocks = blocks, .block_count = 2 };
     MigGuest *like = mig_guest_new(&config);
-    MigFaultMemory *m = mig_fault_memory_new(mig_guest_memory(like), MIG_FAULTS_OF_USERS, error);
+    MigBuffer *b = mig_buffer_new_paged(mig_guest_memory(like), error);
     mig_guest_free(like);
-    return m;
+    return b;
 }
 
 /* Both blocks: loaded, partly discarded, listened to, placed, and given back. */
@@ -337,7 +337,9 @@ static void test_memory(gconstpointer data)
 {
     uint32_t host = GPOINTER_TO_UINT(data), block = 9;
     g_autoptr(GError) error = NULL;
-    g_autoptr(MigFaultMemory) fm = make_memory(host, &error);
+    g_autoptr(MigBuffer) buffer = make_buffer(host, &error);
+    g_autoptr(MigFaultMemory) fm =
+        buffer ? mig_fault_memory_new(buffer, MIG_FAULTS_OF_USERS, &error) : NULL;
     g_autofree uint8_t *bytes = g_malloc(host);
     uint64_t page = 9, step = host / PAGE;
     if (!fm) {
@@ -353,7 +355,7 @@ static void test_memory(gconstpointer data)
     g_assert_null(m->ops->listen(m));
     Looker l = { .at = m->ops->map(m, 1, 2 * step - 1) + 17 };
     GThread *thread = g_thread_new("look", look, &l);
-    MigFault fault = wait_fault(mig_fault_memory_faults(fm));
+    MigPageFault fault = wait_fault(mig_fault_memory_faults(fm));
     g_assert_true(mig_fault_memory_find(fm, fault.at, &block, &page));
     g_assert_cmpuint(block, ==, 1);
     g_assert_cmpuint(page, ==, step); /* the first of its host page */
