@@ -114,6 +114,7 @@ const MigEraRow mig_era_rows[] = {
     BINARY(failing_state, V(11, 0), FOREVER, 1),
     BINARY(rounds_stop, V(1, 4), V(8, 0), 1),
     BINARY(unsent_map, V(2, 5), V(4, 2), 1), /* from text */
+    BINARY(limit_in_pages, V(5, 0), V(6, 0), 1), /* 5.2 does, 7.2 does not; the bounds are from text */
     BINARY(preempt_thread, V(8, 0), FOREVER, 1),
     BINARY(preempt_hint, V(10, 2), FOREVER, 1), /* 11.1's effect was seen, 10.0's lack of it, too */
     BINARY(recover_setup, V(9, 1), FOREVER, 1),

@@ -112,6 +112,7 @@ typedef enum MigPeek {
     X(postcopy_prepare, "an empty PART stands before postcopy's switchover")                      \
     /* loop */                                                                                    \
     X(unsent_map, "postcopy: pages never sent are known apart; chunks are made whole twice")      \
+    X(limit_in_pages, "the rate limit sleeps inside RAM's PART, behind a page")                   \
     X(preempt_thread, "postcopy-preempt: the return path's thread sends what was asked for")      \
     X(preempt_hint, "postcopy-preempt: the push goes on behind a page that was asked for")        \
     X(recover_setup, "a resumed migration passes the status postcopy-recover-setup")              \

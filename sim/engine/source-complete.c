@@ -8,6 +8,7 @@
  * a scenario wants it to.
  */
 #include "sim/engine/source-internal.h"
+#include "sim/engine/source-postcopy-internal.h"
 
 static void finish(MigSource *s)
 {
@@ -34,6 +35,9 @@ static void state_completed(MigSource *s)
     s->times.ended = s->outcome.now;
     s->total_time = now - s->start_ms;
     s->downtime = now - s->times.began / 1000000;
+    if (s->postcopy->running && (s->postcopy->downtime || !mig_source_era(s)->device_state)) {
+        s->downtime = s->postcopy->downtime; /* 10.0 and 11.1 take 0 for "not known so far" */
+    }
     final_rate(s);
     mig_source_cleanup(s);
     s->ending = true;
@@ -42,18 +46,16 @@ static void state_completed(MigSource *s)
     finish(s);
 }
 
-static void state_verdict(MigSource *s)
+void mig_source_state_verdict(MigSource *s)
 {
-    const MigRecord *r = s->outcome.record;
-    if (r && r->type == MIG_REC_RP && r->rp.type == MIG_RP_SHUT) {
-        if (r->rp.value == 0) {
-            s->state = state_completed;
-        } else {
-            mig_source_fail(s, g_strdup_printf("Sibling indicated error %u", r->rp.value));
-        }
-        return;
+    const MigSourcePostcopy *p = s->postcopy;
+    if (!p->shut) {
+        mig_source_op(s, MIG_OP_WAIT_RETURN);
+    } else if (p->verdict == 0) {
+        s->state = state_completed;
+    } else {
+        mig_source_fail(s, g_strdup_printf("Sibling indicated error %u", p->verdict));
     }
-    mig_source_op(s, MIG_OP_WAIT_RETURN);
 }
 
 static void state_sent_all(MigSource *s)
@@ -62,9 +64,8 @@ static void state_sent_all(MigSource *s)
     if (mig_source_step_fails(s, MIG_STEP_FINAL_WRITE)) {
         return;
     }
-    if (mig_source_has(s, MIG_CAP_RETURN_PATH) && mig_source_era(s)->commands) {
-        mig_source_op(s, MIG_OP_WAIT_RETURN);
-        s->state = state_verdict;
+    if (mig_source_wants_return(s)) {
+        s->state = mig_source_state_verdict;
     } else {
         s->state = state_completed;
     }
@@ -113,6 +114,10 @@ static void state_stop_failed(MigSource *s)
 static void begin_switchover(MigSource *s)
 {
     const MigEra *era = mig_source_era(s);
+    if (s->postcopy->entered) {
+        mig_source_postcopy_stopped(s);
+        return;
+    }
     if (era->inactivate_first && mig_source_step_fails(s, MIG_STEP_INACTIVATE)) {
         return;
     }
@@ -128,7 +133,9 @@ static void state_paused(MigSource *s)
     if (mig_source_is_cancelled(s)) {
         s->state = mig_source_state_cancelled;
     } else if (s->continued) {
-        mig_source_change(s, MIG_STATUS_IS_PRE_SWITCHOVER, MIG_STATUS_IS_DEVICE);
+        bool at_once = s->postcopy->entered && !mig_source_era(s)->device_state;
+        mig_source_change(s, MIG_STATUS_IS_PRE_SWITCHOVER,
+                          at_once ? MIG_STATUS_IS_POSTCOPY_ACTIVE : MIG_STATUS_IS_DEVICE);
         begin_switchover(s);
     } else {
         mig_source_op(s, MIG_OP_WAIT_CONTINUE);
@@ -185,7 +192,7 @@ static void resume_guest(MigSource *s, MigState next)
     mig_source_cleanup(s);
     mig_source_throttle(s, 0);
     s->state = next;
-    if (s->guest_stopped && s->config.guest_running) {
+    if (s->guest_stopped && s->config.guest_running && !mig_source_in_postcopy(s)) {
         mig_source_op(s, MIG_OP_START_GUEST);
         s->guest_stopped = false;
         s->after_sync = next;

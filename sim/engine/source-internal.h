@@ -121,6 +121,8 @@ struct MigSource {
     const MigDevices *devices;
 
     GArray *passes; /* MigPass */
+
+    struct MigSourcePostcopy *postcopy; /* source-postcopy-internal.h */
 };
 
 static inline const MigEra *mig_source_era(const MigSource *s)
@@ -214,6 +216,7 @@ void mig_source_state_ram(MigSource *s);
 void mig_source_state_complete(MigSource *s);
 void mig_source_state_failed(MigSource *s);
 void mig_source_state_cancelled(MigSource *s);
+void mig_source_state_verdict(MigSource *s); /* of the destination, when all was sent */
 
 /* Ends in failure; takes |error|, which is g_free()d. */
 void mig_source_fail(MigSource *s, char *error);
@@ -228,6 +231,10 @@ void mig_source_ram(MigSource *s, bool final, MigState next);
 uint64_t mig_source_transferred(const MigSource *s); /* what a window measures */
 uint64_t mig_source_shown(const MigSource *s);       /* ram.transferred */
 bool mig_source_quota_exceeded(const MigSource *s);
+/* Sleeps until the window's end, or an urgent request; the state stays the caller's to set. */
+void mig_source_sleep_window(MigSource *s);
+void mig_source_close_due_window(MigSource *s);
+void mig_source_restart_window(MigSource *s); /* a new one begins now */
 uint64_t mig_source_quota(const MigSource *s); /* of a window, bytes; 0: no limit */
 uint64_t mig_source_quota_left(const MigSource *s); /* UINT64_MAX: no limit */
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "sim/engine/source-internal.h"
+#include "sim/engine/source-postcopy-internal.h"
 
 /* Quota. */
 
@@ -19,7 +20,9 @@ static uint64_t counter(const MigSource *s)
 
 uint64_t mig_source_quota(const MigSource *s)
 {
-    return s->unlimited ? 0 : s->parameters.max_bandwidth / (1000 / MIG_WINDOW_MS);
+    uint64_t rate = s->postcopy->pushing ? s->parameters.max_postcopy_bandwidth
+                                         : s->parameters.max_bandwidth;
+    return s->unlimited ? 0 : rate / (1000 / MIG_WINDOW_MS);
 }
 
 bool mig_source_quota_exceeded(const MigSource *s)
@@ -84,6 +87,27 @@ static void close_window(MigSource *s, int64_t now)
     s->window_pages = pages;
 }
 
+void mig_source_close_due_window(MigSource *s)
+{
+    if (mig_source_ms(s) >= s->window_ms + MIG_WINDOW_MS) {
+        close_window(s, mig_source_ms(s));
+    }
+}
+
+void mig_source_restart_window(MigSource *s)
+{
+    s->quota_base = counter(s);
+    s->window_ms = mig_source_ms(s);
+    s->window_bytes = mig_source_transferred(s);
+    s->window_pages = mig_source_pages_done(s);
+}
+
+void mig_source_sleep_window(MigSource *s)
+{
+    int64_t left = MAX(s->window_ms + MIG_WINDOW_MS - mig_source_ms(s), 0);
+    mig_source_op(s, MIG_OP_SLEEP)->until = s->outcome.now + left * 1000000;
+}
+
 static void state_slept(MigSource *s);
 
 /* Until the end of the window; the timer's tick may lie before it. */
@@ -141,8 +165,14 @@ static bool completes(const MigSource *s, uint64_t total)
 static void state_decided(MigSource *s)
 {
     MigPending pending = mig_source_pending(s);
-    if (completes(s, mig_pending_total(&pending))) {
+    bool postcopy = mig_source_starts_postcopy(s, &pending);
+    bool late = mig_source_era(s)->decide <= MIG_DECIDE_ESTIMATE; /* completion comes first */
+    if ((!postcopy || late) && completes(s, mig_pending_total(&pending))) {
         s->state = mig_source_state_complete;
+        return;
+    }
+    if (postcopy) {
+        s->state = mig_source_state_switchover;
         return;
     }
     mig_source_iterate(s, false, mig_source_state_rate);
@@ -166,7 +196,9 @@ static bool wants_exact(const MigSource *s)
 
 void mig_source_state_loop(MigSource *s)
 {
-    if (s->status != MIG_STATUS_IS_ACTIVE) {
+    if (s->postcopy->pushing) {
+        mig_source_state_postcopy_loop(s);
+    } else if (s->status != MIG_STATUS_IS_ACTIVE) {
         s->state = mig_source_state_cancelled;
     } else if (mig_source_quota_exceeded(s)) {
         s->state = mig_source_state_rate;

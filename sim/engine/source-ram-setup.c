@@ -5,7 +5,7 @@
  * ram_state_pending_exact() and ram_save_complete() (migration/ram.c, 10.0). Its pages are in
  * source-ram.c.
  */
-#include "sim/engine/source-internal.h"
+#include "sim/engine/source-postcopy-internal.h"
 
 /* Setup. */
 
@@ -15,10 +15,14 @@ static void send_blocks(MigSource *s)
         (MigRecordRam){ .offset = s->ram_total, .block = UINT32_MAX };
     for (uint32_t i = 0; i < s->block_count; i++) {
         const MigMemoryBlock *info = s->blocks[i].info;
+        bool huge = mig_source_has(s, MIG_CAP_POSTCOPY_RAM) && mig_source_host_pages(s, i) > 1 &&
+                    mig_source_era(s)->advise_all_sizes;
         mig_source_send(s, MIG_REC_RAM_BLOCK)->block = (MigRecordRamBlock){
             .name = mig_str(info->name),
             .index = i,
             .used_length = info->used_length,
+            .has_page_size = huge,
+            .page_size = huge ? info->host_page : 0,
             .has_address = mig_source_has(s, MIG_CAP_X_IGNORE_SHARED),
             .address = info->address,
         };
@@ -84,7 +88,11 @@ static void pending_exact(MigSource *s, MigState next)
 
 static void iterate(MigSource *s, MigState next)
 {
-    mig_source_ram(s, false, next);
+    if (s->postcopy->pushing) {
+        mig_source_push(s, false, next);
+    } else {
+        mig_source_ram(s, false, next);
+    }
 }
 
 static void state_final_synced(MigSource *s)
@@ -104,7 +112,7 @@ static void complete_precopy(MigSource *s, MigState next)
 /* The sync was made when the guest stopped; what is left is what was asked for or not pushed. */
 static void complete_postcopy(MigSource *s, MigState next)
 {
-    mig_source_ram(s, true, next);
+    mig_source_push(s, true, next);
 }
 
 static void cleanup(MigSource *s)
@@ -122,5 +130,6 @@ const MigIterable mig_iterable_ram = {
     .iterate = iterate,
     .complete_precopy = complete_precopy,
     .complete_postcopy = complete_postcopy,
+    .resume_prepare = mig_source_resume_ram,
     .cleanup = cleanup,
 };

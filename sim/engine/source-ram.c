@@ -9,6 +9,7 @@
  * 64th after it, so a run ends there, too.
  */
 #include "sim/engine/source-internal.h"
+#include "sim/engine/source-postcopy-internal.h"
 
 typedef enum Found { FOUND, NOTHING, ROUND_ENDS } Found;
 
@@ -119,6 +120,9 @@ static void clear_sent(MigSource *s, uint64_t sent)
     uint64_t word = s->position_page / 64;
     g_assert(sent != 0);
     mig_bitmap_clear_mask(b->dirty, word, sent);
+    if (s->postcopy->unsent) {
+        mig_bitmap_clear_mask(s->postcopy->unsent[s->position_block], word, sent);
+    }
     s->dirty_pages -= (unsigned)__builtin_popcountll(sent);
     /* Behind it: dirty again, it waits for the next round (ram_save_host_page() since 5.2). */
     s->position_page = word * 64 + 64 - (unsigned)__builtin_clzll(sent);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "sim/engine/source-internal.h"
+#include "sim/engine/source-postcopy-internal.h"
 
 static void state_active(MigSource *s)
 {
@@ -45,12 +46,23 @@ static void state_connected(MigSource *s)
     if (era->configuration) {
         send_configuration(s);
     }
-    if (mig_source_has(s, MIG_CAP_RETURN_PATH) && era->commands) {
+    if (mig_source_wants_return(s)) {
         mig_source_command(s, MIG_CMD_OPEN_RETURN_PATH, 0, 0);
         mig_source_command(s, MIG_CMD_PING, 4, MIG_PING_SETUP);
     }
+    mig_source_advise(s);
     mig_source_arm_sync(s);
     mig_source_setup(s, state_active);
+}
+
+static void state_channels(MigSource *s)
+{
+    uint32_t preempt = mig_source_preempt_channel(s);
+    s->state = state_connected;
+    if (preempt && mig_source_era(s)->preempt_early) {
+        mig_source_op(s, MIG_OP_CONNECT)->channel = preempt;
+        s->postcopy->preempt_open = true;
+    }
 }
 
 void mig_source_state_begin(MigSource *s)
@@ -59,5 +71,5 @@ void mig_source_state_begin(MigSource *s)
     mig_source_change(s, s->status, MIG_STATUS_IS_SETUP);
     mig_source_set_params(s);
     mig_source_op(s, MIG_OP_CONNECT);
-    mig_source_multifd_connect(s, state_connected);
+    mig_source_multifd_connect(s, state_channels);
 }

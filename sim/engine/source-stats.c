@@ -3,7 +3,7 @@
  * query-migrate of the source. Mirrors fill_source_migration_info() and populate_ram_info()
  * (migration/migration.c, 10.0); which field shows in which status stands in the table.
  */
-#include "sim/engine/source-internal.h"
+#include "sim/engine/source-postcopy-internal.h"
 
 /* What isn't named shows its status alone. */
 static const struct {
@@ -14,6 +14,11 @@ static const struct {
     [MIG_STATUS_IS_DEVICE] = { true, true, false, true },
     [MIG_STATUS_IS_CANCELLING] = { true, true, false, true },
     [MIG_STATUS_IS_COMPLETED] = { true, false, true, true },
+    [MIG_STATUS_IS_POSTCOPY_DEVICE] = { true, false, true, true },
+    [MIG_STATUS_IS_POSTCOPY_ACTIVE] = { true, false, true, true },
+    [MIG_STATUS_IS_POSTCOPY_PAUSED] = { true, false, true, true },
+    [MIG_STATUS_IS_POSTCOPY_RECOVER_SETUP] = { true, false, true, true },
+    [MIG_STATUS_IS_POSTCOPY_RECOVER] = { true, false, true, true },
 };
 
 static int64_t expected_downtime(const MigSource *s)
@@ -46,6 +51,7 @@ static void fill_ram(const MigSource *s, MigRamStats *ram)
     *ram = s->ram;
     ram->transferred = mig_source_shown(s);
     ram->total = s->ram_total;
+    ram->postcopy_requests = s->postcopy->counts.requests;
     ram->multifd_bytes = s->multifd_bytes;
     ram->normal_bytes = ram->normal * mig_source_page(s);
     ram->page_size = mig_source_page(s);
@@ -69,7 +75,12 @@ void mig_source_query(const MigSource *s, int64_t now, MigStats *stats)
     stats->has_ram = shown[i].ram;
     stats->setup_time = s->setup_time;
     stats->total_time = mig_source_completed(s) ? s->total_time : now / 1000000 - s->start_ms;
-    stats->downtime = s->downtime;
+    stats->downtime = s->postcopy->pushing && !s->downtime ? s->postcopy->downtime : s->downtime;
+    if (s->postcopy->running && shown[i].downtime && !mig_source_completed(s) &&
+        !mig_source_era(s)->device_state) {
+        stats->has_downtime = false; /* until 8.x it is only expected while postcopy lasts */
+        stats->has_expected_downtime = true;
+    }
     stats->expected_downtime = expected_downtime(s);
     fill_ram(s, &stats->ram);
     stats->has_disk = stats->has_ram && mig_source_disk_stats(s, &stats->disk);

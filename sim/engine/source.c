@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "sim/engine/source-internal.h"
+#include "sim/engine/source-postcopy-internal.h"
 
 static MigSourceBlock new_block(const MigSource *s, uint32_t i)
 {
@@ -41,6 +42,7 @@ MigSource *mig_source_new(const MigSourceConfig *config)
         s->ram_total += s->blocks[i].info->used_length;
     }
     mig_source_multifd_init(s);
+    mig_source_postcopy_init(s);
     mig_source_compress_init(s);
     if (mig_source_has(s, MIG_CAP_XBZRLE)) {
         s->page = g_malloc(config->memory->page_size);
@@ -66,6 +68,7 @@ void mig_source_free(MigSource *s)
         mig_bitmap_free(s->blocks[i].uncleared);
     }
     g_array_unref(s->passes);
+    mig_source_postcopy_free(s);
     mig_block_copy_free(s->block_copy);
     mig_bitmap_copy_free(s->bitmap_copy);
     mig_xbzrle_cache_free(s->cache);
@@ -203,6 +206,12 @@ static void note_stopped(MigSource *s)
     }
 }
 
+static const char *channel_error(const MigSource *s)
+{
+    const char *error = s->outcome.error ? s->outcome.error : "the channel failed";
+    return s->postcopy->said ? s->postcopy->said : error;
+}
+
 const MigOp *mig_source_next(MigSource *s, const MigOutcome *outcome)
 {
     s->outcome = *outcome;
@@ -213,8 +222,10 @@ const MigOp *mig_source_next(MigSource *s, const MigOutcome *outcome)
     s->ram.normal += outcome->multifd_normal;
     s->ram.duplicate += outcome->multifd_zero;
     mig_source_compress_count(s);
-    if (outcome->interrupt == MIG_INTERRUPT_ERROR && !s->ending) {
-        mig_source_fail(s, g_strdup(outcome->error ? outcome->error : "the channel failed"));
+    bool bad = outcome->record && mig_source_message(s, outcome->record, NULL) == MIG_MESSAGE_BAD;
+    if ((bad || outcome->interrupt == MIG_INTERRUPT_ERROR) && !s->ending &&
+        !mig_source_postcopy_breaks(s, channel_error(s))) {
+        mig_source_fail(s, g_strdup(channel_error(s)));
         note_stopped(s);
     }
     while (s->queue_head == s->queue_count) {

@@ -45,6 +45,7 @@ static const Transition transitions[] = {
     { S(COLO), S(COMPLETED), V(2, 8), FOREVER },
 
     { S(ACTIVE), S(POSTCOPY_ACTIVE), V(2, 5), V(9, 0) },
+    { S(PRE_SWITCHOVER), S(POSTCOPY_ACTIVE), V(2, 11), V(9, 0) },
     { S(DEVICE), S(POSTCOPY_ACTIVE), V(2, 11), FOREVER },
     { S(DEVICE), S(POSTCOPY_DEVICE), V(10, 2), FOREVER },
     { S(POSTCOPY_DEVICE), S(POSTCOPY_ACTIVE), V(10, 2), FOREVER },
@@ -62,6 +63,7 @@ static const Transition transitions[] = {
     { S(PRE_SWITCHOVER), S(FAILED), V(2, 11), V(11, 0) },
     { S(DEVICE), S(FAILED), V(2, 11), V(11, 0) },
     { S(POSTCOPY_ACTIVE), S(FAILED), V(2, 5), V(11, 0) },
+    { S(POSTCOPY_DEVICE), S(FAILED), V(10, 2), V(11, 0) },
     { S(SETUP), S(FAILING), V(11, 0), FOREVER },
     { S(ACTIVE), S(FAILING), V(11, 0), FOREVER },
     { S(PRE_SWITCHOVER), S(FAILING), V(11, 0), FOREVER },
