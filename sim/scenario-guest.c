@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "sim/scenario.h"
+#include "sim/trace-devices.h"
 #include "sim/trace-image.h"
 
 #define NAME_MAX_BYTES 255 /* one length byte on the wire */
@@ -380,10 +381,24 @@ static bool read_device(MigReader *r, json_object *v, void *dst)
            (d->length <= (16u << 20) || mig_read_fail(r, "a device's state has at most 16M"));
 }
 
+/* Those of a recorded stream. */
+static bool read_recorded(MigReader *r, json_object *v, MigScenario *s)
+{
+    g_autofree char *file = NULL;
+    g_autoptr(GError) error = NULL;
+    if (!mig_read_string(r, v, &file)) {
+        return false;
+    }
+    g_autofree char *path =
+        g_path_is_absolute(file) ? g_strdup(file) : g_build_filename(r->folder, file, NULL);
+    return mig_trace_devices(path, s, &error) || mig_read_fail(r, "%s", error->message);
+}
+
 static bool read_devices(MigReader *r, json_object *v, void *dst)
 {
     ((MigScenario *)dst)->has_devices = true;
-    return mig_read_each(r, v, read_device, dst);
+    return json_object_is_type(v, json_type_string) ? read_recorded(r, v, dst)
+                                                    : mig_read_each(r, v, read_device, dst);
 }
 
 /* Blockers --------------------------------------------------------------------------------- */

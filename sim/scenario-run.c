@@ -170,7 +170,10 @@ void mig_scenario_run_clear(MigScenarioRun *run)
 static void add_device(const MigScenarioRun *run, int64_t now, MigDevices *devices,
                        const MigScenarioDevice *d, uint32_t section_id)
 {
-    if (strcmp(d->idstr, "timer") == 0) {
+    if (d->body) {
+        mig_devices_add_opaque(devices, d->idstr, d->instance, d->version, section_id, d->body,
+                               d->length);
+    } else if (strcmp(d->idstr, "timer") == 0) {
         mig_devices_add_timer(devices, &run->era, section_id, now);
     } else if (strcmp(d->idstr, "globalstate") == 0) {
         mig_devices_add_globalstate(devices, &run->era, section_id, run->scenario->run_state);

@@ -36,7 +36,8 @@ typedef struct MigScenarioBlock {
 typedef struct MigScenarioDevice {
     char *idstr;
     uint32_t instance, version;
-    uint64_t length; /* of the body, bytes */
+    uint64_t length;     /* of the body, bytes */
+    const uint8_t *body; /* of |lent|; NULL: what the engine knows of it, or zeros */
     uint32_t section_id;
     bool has_section_id;
 } MigScenarioDevice;
