@@ -30,7 +30,8 @@ class Program:
     def __exit__(self, *_):
         if self.process.poll() is None:
             self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        self.process.stdout.close()
 
     def listening(self):
         """Waits until it listens; returns the address."""
@@ -128,7 +129,7 @@ class Wire:
             os.unlink(self.path)
 
 
-def scenario(version, machine, blocks, capabilities):
+def scenario(version, machine, blocks, capabilities, parameters=None):
     """Blocks: [(name, bytes)]. Half of each is random; a few pages are rewritten and blanked all
     the time, until enough passes have been made and the downtime is raised."""
     ram = [{"name": name, "size": size,
@@ -140,7 +141,7 @@ def scenario(version, machine, blocks, capabilities):
     return {"schema": "migbench-scenario-1", "qemu": version, "seed": 20,
             "guest": {"machine": machine, "ram": ram, "workload": workload},
             "capabilities": {name: True for name in capabilities},
-            "parameters": {"downtime-limit": 1, "max-bandwidth": 25000000},
+            "parameters": {"downtime-limit": 1, "max-bandwidth": 25000000} | (parameters or {}),
             "events": [{"after-pass": 6, "do": "migrate-set-parameters",
                         "arguments": {"downtime-limit": 300}}],
             "limit": "60s"}

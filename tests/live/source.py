@@ -29,12 +29,12 @@ def expect_worth_it(result, blocks, capabilities):
             f"{deltas or 0} deltas, downtime {result['query-migrate']['downtime']} ms")
 
 
-def migrate(version, machine, blocks, kind, capabilities, space):
+def migrate(version, machine, blocks, kind, capabilities, space, parameters=None):
     peer.path_of(version)
     file = os.path.join(space.files, "scenario.json")
     result = os.path.join(space.files, "result.json")
     dumps = {name: os.path.join(space.files, f"dump-{name}") for name, _ in blocks}
-    ends.save(file, ends.scenario(version, machine, blocks, capabilities))
+    ends.save(file, ends.scenario(version, machine, blocks, capabilities, parameters))
     arguments = ["source", "--scenario", file, "--result", result]
     for name, dump in dumps.items():
         arguments += ["--dump", f"{name}={dump}"]
@@ -44,7 +44,8 @@ def migrate(version, machine, blocks, kind, capabilities, space):
         incoming = wire.dest
         if kind == "file" and version in ("5.2", "7.2"):
             incoming = f"exec:cat {wire.path}"
-        qemu.set_capabilities(["events"])
+        qemu.set_capabilities(["events"] + ["multifd"] * ("multifd" in capabilities))
+        qemu.set_parameters(parameters)
         if kind != "file":
             qemu.qmp("migrate-incoming", uri=incoming)
         with ends.Program(*arguments, "--uri", wire.source, fds=wire.source_fds) as source:
