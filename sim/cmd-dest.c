@@ -4,6 +4,7 @@
 
 #include "sim/command.h"
 #include "sim/commands.h"
+#include "sim/live-monitor.h"
 #include "sim/live-options.h"
 #include "sim/live-postcopy.h"
 #include "sim/result.h"
@@ -17,13 +18,27 @@ static const MigLiveCommand command = {
         "not looked at. URIs are QEMU's: tcp:HOST:PORT (port 0: any, it is printed) unix:PATH\n"
         "vsock:CID:PORT fd:NUMBER exec:COMMAND file:PATH[,offset=N]. Device state is checked for\n"
         "its form and not used. Exit status: 0 loaded; 1 the migration failed; 2 bad scenario or\n"
-        "command line; 4 the environment failed.",
+        "command line; 4 the environment failed.\n"
+        "With --qmp a monitor says where to wait (with --uri: it waits there at once), and it "
+        "stays\n"
+        "until quit; without, it ends with its migration.",
 };
 
 static void show_listening(void *opaque, const char *address)
 {
     (void)opaque;
     fprintf(stderr, "listening on %s\n", address);
+}
+
+static void show_monitor(void *opaque, const char *address)
+{
+    (void)opaque;
+    fprintf(stderr, "migbench dest: QMP at %s\n", address);
+}
+
+static bool can_carry(MigCapabilitySet set, const MigUri *uri, GError **error)
+{
+    return mig_live_can_carry(set, uri, false, error);
 }
 
 static void put_uint(json_object *o, const char *key, uint64_t value)
@@ -72,7 +87,7 @@ static json_object *result_to_json(const MigLiveSetup *setup, const MigLoad *l)
                 *transport = json_object_new_object();
     put_text(query, "status", l->completed ? "completed" : "failed");
     put_text(query, "error-desc", l->error);
-    put_text(transport, "uri", setup->uri->text);
+    put_text(transport, "uri", setup->uri ? setup->uri->text : NULL);
     put_uint(transport, "reads", l->reads);
     put_uint(transport, "descriptors-before", l->descriptors_before);
     put_uint(transport, "descriptors-after", l->descriptors_after);
@@ -80,7 +95,9 @@ static json_object *result_to_json(const MigLiveSetup *setup, const MigLoad *l)
     put_text(o, "version", mig_program_version());
     put_text(o, "scenario", setup->scenario->name);
     json_object_object_add(o, "query-migrate", query);
-    json_object_object_add(o, "destination", counts_to_json(l));
+    if (l->dest) {
+        json_object_object_add(o, "destination", counts_to_json(l));
+    }
     json_object_object_add(o, "x-transport", transport);
     json_object_object_add(o, "end-ns", json_object_new_int64(l->time));
     return o;
@@ -88,6 +105,12 @@ static json_object *result_to_json(const MigLiveSetup *setup, const MigLoad *l)
 
 static int report(const MigLiveArguments *a, const MigLiveSetup *setup, const MigLoad *l)
 {
+    if (!l->dest) { /* quit before a source had come */
+        printf("status       none\n");
+        int saved = mig_live_save(&command, a, setup, result_to_json(setup, l),
+                                  mig_buffer_memory(l->memory));
+        return MAX(saved, MIG_EXIT_FINDING);
+    }
     const MigDestCounts *c = mig_dest_counts(l->dest);
     const MigDestMultifdCounts none = { 0 }, *multifd = mig_dest_multifd(l->dest);
     multifd = multifd ? multifd : &none;
@@ -113,7 +136,14 @@ static int run(const MigLiveArguments *a, const MigLiveSetup *setup)
         .wake = setup->wake,
         .listening = show_listening,
     };
-    g_autoptr(MigLoad) l = mig_live_dest(setup->scenario, &options, &error);
+    MigLiveMonitorOptions monitor = {
+        .address = a->qmp,
+        .listening = show_monitor,
+        .can_carry = can_carry,
+    };
+    g_autoptr(MigLoad) l =
+        a->qmp ? mig_live_dest_monitored(setup->scenario, &options, &monitor, &error)
+               : mig_live_dest(setup->scenario, &options, &error);
     return l ? report(a, setup, l)
              : mig_live_complain(&command, MIG_EXIT_ENVIRONMENT, error->message);
 }

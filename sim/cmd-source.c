@@ -4,6 +4,7 @@
 
 #include "sim/command.h"
 #include "sim/commands.h"
+#include "sim/live-monitor.h"
 #include "sim/live-options.h"
 #include "sim/progress.h"
 #include "sim/result.h"
@@ -16,7 +17,9 @@ static const MigLiveCommand command = {
         "URIs are QEMU's: tcp:HOST:PORT unix:PATH vsock:CID:PORT fd:NUMBER exec:COMMAND\n"
         "file:PATH[,offset=N]. The link of the scenario is not looked at: the real one counts.\n"
         "SIGINT cancels. Exit status: 0 completed; 1 failed, cancelled, or the limit was\n"
-        "reached; 2 bad scenario or command line; 4 the environment failed.",
+        "reached; 2 bad scenario or command line; 4 the environment failed.\n"
+        "With --qmp a monitor tells it when and where to migrate (with --uri: the first time at\n"
+        "once), until quit; the result and the exit status are the last migration's.",
     .is_source = true,
 };
 
@@ -42,7 +45,9 @@ static void put_uint(json_object *o, const char *key, uint64_t value)
 static json_object *transport_to_json(const MigLiveSetup *setup, const MigLiveReport *r)
 {
     json_object *o = json_object_new_object();
-    json_object_object_add(o, "uri", json_object_new_string(setup->uri->text));
+    if (setup->uri) {
+        json_object_object_add(o, "uri", json_object_new_string(setup->uri->text));
+    }
     json_object_object_add(o, "clock",
                            json_object_new_string(setup->is_virtual ? "virtual" : "real"));
     if (r->error) {
@@ -75,6 +80,32 @@ static int report(const MigLiveArguments *a, const MigLiveSetup *setup, const Mi
     return MAX(status, saved);
 }
 
+static void show_listening(void *opaque, const char *address)
+{
+    (void)opaque;
+    fprintf(stderr, "migbench source: QMP at %s\n", address);
+}
+
+static bool can_carry(MigCapabilitySet set, const MigUri *uri, GError **error)
+{
+    return mig_live_can_carry(set, uri, false, error);
+}
+
+static MigSimulation *run_live(const MigLiveArguments *a, const MigLiveSetup *setup,
+                               const MigLiveOptions *options, MigLiveReport *r, GError **error)
+{
+    MigLiveMonitorOptions monitor = {
+        .address = a->qmp,
+        .listening = show_listening,
+        .can_carry = can_carry,
+    };
+    if (a->qmp) {
+        return mig_live_source_monitored(setup->scenario, options, &monitor, r, error);
+    }
+    return (setup->is_virtual ? mig_live_source_virtual : mig_live_source)(setup->scenario, options,
+                                                                           r, error);
+}
+
 static int run(const MigLiveArguments *a, const MigLiveSetup *setup)
 {
     g_autoptr(GError) error = NULL;
@@ -86,8 +117,7 @@ static int run(const MigLiveArguments *a, const MigLiveSetup *setup)
         .progress = show_progress,
         .opaque = &progress,
     };
-    g_autoptr(MigSimulation) m = (setup->is_virtual ? mig_live_source_virtual : mig_live_source)(
-        setup->scenario, &options, &r, &error);
+    g_autoptr(MigSimulation) m = run_live(a, setup, &options, &r, &error);
     mig_progress_end(&progress);
     int status = MIG_EXIT_FINDING;
     if (m) {

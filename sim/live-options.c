@@ -24,6 +24,8 @@ static bool parse(const MigLiveCommand *c, int *argc, char ***argv, MigLiveArgum
           "the machine, its memory and settings", "FILE" },
         { "uri", 0, 0, G_OPTION_ARG_STRING, &a->uri,
           c->is_source ? "where to migrate to" : "where to wait for a source", "URI" },
+        { "qmp", 0, 0, G_OPTION_ARG_STRING, &a->qmp,
+          "serve QMP at unix:PATH or tcp:HOST:PORT, until quit", "ADDRESS" },
         { "set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &a->sets, "change one value of the scenario",
           "PATH=VALUE" },
         { "seed", 0, 0, G_OPTION_ARG_STRING, &a->seed, "the same as --set seed=N", "N" },
@@ -57,8 +59,8 @@ static bool check(const MigLiveCommand *c, int argc, const MigLiveArguments *a, 
     if (argc > 1) {
         return fail(error, "unexpected argument; everything has an option, see --help");
     }
-    if (!a->scenario || !a->uri) {
-        return fail(error, "expected --scenario FILE and --uri URI; see --help");
+    if (!a->scenario || (!a->uri && !a->qmp)) {
+        return fail(error, "expected --scenario FILE and --uri URI (or --qmp ADDRESS); see --help");
     }
     if (a->backend && strcmp(a->backend, "synthetic") != 0) {
         return fail(error, "--backend: expected synthetic");
@@ -68,8 +70,11 @@ static bool check(const MigLiveCommand *c, int argc, const MigLiveArguments *a, 
         return fail(error,
                     c->is_source ? "--clock: expected real or virtual" : "--clock: expected real");
     }
-    setup->uri = mig_uri_parse(a->uri, error);
-    return setup->uri != NULL;
+    if (setup->is_virtual && a->qmp) {
+        return fail(error, "--qmp needs --clock real; on the virtual clock: migbench sim --qmp");
+    }
+    setup->uri = a->uri ? mig_uri_parse(a->uri, error) : NULL;
+    return setup->uri || !a->uri;
 }
 
 /* What the real world can do; the simulator may know more. */
@@ -82,9 +87,9 @@ static const MigCapabilitySet carried =
     MIG_CAP_BIT(MIG_CAP_POSTCOPY_BLOCKTIME) | MIG_CAP_BIT(MIG_CAP_POSTCOPY_PREEMPT);
 
 /* Multifd opens the place it migrates to several times. */
-static bool has_channels(const MigScenario *s, const MigUri *uri, bool is_virtual, GError **error)
+static bool has_channels(MigCapabilitySet set, const MigUri *uri, bool is_virtual, GError **error)
 {
-    if (!(s->capabilities & MIG_CAP_BIT(MIG_CAP_MULTIFD))) {
+    if (!(set & MIG_CAP_BIT(MIG_CAP_MULTIFD))) {
         return true;
     }
     if (is_virtual) {
@@ -93,7 +98,7 @@ static bool has_channels(const MigScenario *s, const MigUri *uri, bool is_virtua
                             "(--set capabilities.multifd=false), or use --clock real");
         return false;
     }
-    if (!mig_uri_is_multi_channel(uri)) {
+    if (uri && !mig_uri_is_multi_channel(uri)) {
         g_set_error(error, MIG_READER_ERROR, 0,
                     "capability multifd: '%s' can be opened only once; expected tcp:, unix: or "
                     "vsock:",
@@ -103,10 +108,10 @@ static bool has_channels(const MigScenario *s, const MigUri *uri, bool is_virtua
     return true;
 }
 
-bool mig_live_can_carry(const MigScenario *s, const MigUri *uri, bool is_virtual, GError **error)
+bool mig_live_can_carry(MigCapabilitySet set, const MigUri *uri, bool is_virtual, GError **error)
 {
     for (MigCapability cap = 0; cap < MIG_CAP_COUNT; cap++) {
-        if (s->capabilities & ~carried & MIG_CAP_BIT(cap)) {
+        if (set & ~carried & MIG_CAP_BIT(cap)) {
             g_set_error(error, MIG_READER_ERROR, 0,
                         "capability %s: only migbench sim has it so far; turn it off (--set "
                         "capabilities.%s=false)",
@@ -114,7 +119,7 @@ bool mig_live_can_carry(const MigScenario *s, const MigUri *uri, bool is_virtual
             return false;
         }
     }
-    return has_channels(s, uri, is_virtual, error);
+    return has_channels(set, uri, is_virtual, error);
 }
 
 static bool load(const MigLiveArguments *a, MigLiveSetup *setup, GError **error)
@@ -129,7 +134,8 @@ static bool load(const MigLiveArguments *a, MigLiveSetup *setup, GError **error)
     g_ptr_array_add(sets, NULL);
     setup->scenario = mig_scenario_load(a->scenario, (const char *const *)sets->pdata, error);
     return setup->scenario &&
-           mig_live_can_carry(setup->scenario, setup->uri, setup->is_virtual, error) &&
+           mig_live_can_carry(setup->scenario->capabilities, setup->uri, setup->is_virtual,
+                              error) &&
            mig_dump_check(setup->scenario, a->dumps, error);
 }
 
@@ -156,6 +162,7 @@ void mig_live_clear(MigLiveArguments *a, MigLiveSetup *setup)
     g_strfreev(a->dumps);
     g_free(a->scenario);
     g_free(a->uri);
+    g_free(a->qmp);
     g_free(a->clock);
     g_free(a->backend);
     g_free(a->seed);

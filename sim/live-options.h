@@ -8,7 +8,7 @@
 #include "sim/live.h"
 
 typedef struct MigLiveArguments {
-    char *scenario, *uri, *clock, *backend, *seed, *result;
+    char *scenario, *uri, *qmp, *clock, *backend, *seed, *result;
     char **sets, **dumps;
 } MigLiveArguments;
 
@@ -21,7 +21,7 @@ typedef struct MigLiveCommand {
 /* What the arguments come to. */
 typedef struct MigLiveSetup {
     MigScenario *scenario;
-    MigUri *uri;
+    MigUri *uri; /* NULL: the monitor says where */
     bool is_virtual;
     int wake;
 } MigLiveSetup;
@@ -31,8 +31,8 @@ int mig_live_setup(const MigLiveCommand *c, int argc, char **argv, MigLiveArgume
                    MigLiveSetup *setup);
 void mig_live_clear(MigLiveArguments *a, MigLiveSetup *setup);
 
-/* Whether the real world knows the scenario's capabilities, and |uri| can carry them. */
-bool mig_live_can_carry(const MigScenario *s, const MigUri *uri, bool is_virtual, GError **error);
+/* Whether the real world knows the capabilities, and |uri| (NULL: not known yet) can carry them. */
+bool mig_live_can_carry(MigCapabilitySet set, const MigUri *uri, bool is_virtual, GError **error);
 
 /* Prints "NAME: message" to standard error; returns |status|. */
 int mig_live_complain(const MigLiveCommand *c, int status, const char *message);

@@ -8,7 +8,6 @@
 #ifndef MIG_SIM_GUEST_WRITE_COUNTER_H
 #define MIG_SIM_GUEST_WRITE_COUNTER_H
 
-#include "sim/engine/bitmap.h"
 #include "sim/engine/memory.h"
 
 typedef struct MigWriteCounter MigWriteCounter;

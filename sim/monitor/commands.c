@@ -346,9 +346,20 @@ static json_object *do_recover(MigMonitor *m, json_object *arguments, GError **e
     return done(m->target.recover(m->target.opaque, mig_argument_string(arguments, "uri"), error));
 }
 
+/* Before the guest has come: what becomes of it then. */
+static bool set_autostart(const MigMonitor *m, bool on)
+{
+    bool waits = m->target.autostart && run_state_is(m, "inmigrate");
+    if (waits) {
+        m->target.autostart(m->target.opaque, on);
+    }
+    return waits;
+}
+
 static json_object *do_stop(MigMonitor *m, json_object *arguments, GError **error)
 {
     (void)arguments;
+    set_autostart(m, false);
     if (!run_state_is(m, "running")) {
         return mig_monitor_empty();
     }
@@ -361,7 +372,7 @@ static json_object *do_cont(MigMonitor *m, json_object *arguments, GError **erro
     if (run_state_is(m, "finish-migrate")) {
         return mig_monitor_fail(error, "the migration is not over yet");
     }
-    if (run_state_is(m, "running")) {
+    if (set_autostart(m, true) || run_state_is(m, "running")) {
         return mig_monitor_empty();
     }
     return m->target.cont ? done(m->target.cont(m->target.opaque, error)) : not_here(error, "cont");

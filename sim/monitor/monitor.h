@@ -30,6 +30,7 @@
 #include "sim/engine/capabilities.h"
 #include "sim/engine/parameters.h"
 #include "sim/guest/dirty-rate.h"
+#include "sim/world/uri.h"
 #include "stream/version.h"
 
 /* A GError of this domain has one of these codes: QAPI's QapiErrorClass. */
@@ -42,10 +43,13 @@ typedef enum MigMonitorError {
 /* What `migrate` or `migrate-incoming` was asked for. Borrowed for the call. */
 typedef struct MigMonitorMigrate {
     const char *uri;       /* NULL: by channels */
-    json_object *channels; /* NULL: by uri; else an array of MigrationChannel, shape checked */
+    json_object *channels; /* NULL: by uri; else an array of one MigrationChannel */
     bool resume;
     bool exit_on_error; /* migrate-incoming */
 } MigMonitorMigrate;
+
+/* The URI, or the one that says what the channel says. NULL and *error. */
+MigUri *mig_monitor_where(const MigMonitorMigrate *how, GError **error);
 
 /* What calc-dirty-rate was asked for; checked. */
 typedef struct MigMonitorMeasure {
@@ -86,6 +90,8 @@ typedef struct MigMonitorTarget {
     bool (*start_postcopy)(void *opaque, GError **error);
     bool (*pause)(void *opaque, GError **error);
     bool (*recover)(void *opaque, const char *uri, GError **error);
+    /* stop and cont before the migration has come: is the guest to run then? */
+    void (*autostart)(void *opaque, bool on);
     bool (*stop)(void *opaque, GError **error);
     bool (*cont)(void *opaque, GError **error);
     bool (*quit)(void *opaque, GError **error);

@@ -41,8 +41,8 @@ static int64_t now(void *opaque)
 static bool migrate(void *opaque, const MigMonitorMigrate *how, GError **error)
 {
     Session *s = opaque;
-    g_autoptr(MigUri) uri = how->uri ? mig_uri_parse(how->uri, error) : NULL;
-    if (how->uri && !uri) {
+    g_autoptr(MigUri) uri = mig_monitor_where(how, error);
+    if (!uri) {
         return false;
     }
     if (s->engine_runs) {
