@@ -28,6 +28,7 @@
  *     stream/vmdesc-write.h  writing such a description
  *     stream/vmstate.h       device state by descriptor tables: save and load
  *     stream/vmstate-devices.h  the tables of timer, globalstate, cpu_common, configuration
+ *     stream/vmstate-x86.h   the tables of an x86 vCPU: cpu, apic, kvm-tpr-opt
  *     stream/version.h       which QEMU release does what, as data
  *
  * Decoding
@@ -117,6 +118,7 @@ extern "C" {
 #include "stream/vmdesc-write.h"
 #include "stream/vmdesc.h"
 #include "stream/vmstate-devices.h"
+#include "stream/vmstate-x86.h"
 #include "stream/vmstate.h"
 #include "stream/xbzrle-cache.h"
 #include "stream/xbzrle.h"

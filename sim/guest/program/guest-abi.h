@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What the test guest and those who start it agree on. Little-endian, no pointers, no padding but
- * what is named; usable from the guest (32 bits, freestanding) and from any program.
+ * what is named; usable from the guest (32 or 64 bits, freestanding) and from any program.
  *
  *   ROM, 64 KiB, mapped so that it ends at 4 GiB and again at 1 MiB
  *   +0x0000  struct mig_guest_parameters      patched before the start
@@ -13,9 +13,19 @@
  *   0x1000   struct mig_guest_counters, then all other state and the stack: one page, always dirty
  *   0x2000   never touched, up to the regions that the parameters name
  *
+ * There are two ROMs of one program. migbench-guest.rom runs in 32 bits without paging.
+ * migbench-guest64.rom runs in long mode at privilege level 3, on up to 16 processors, each with
+ * its number in %esi at the reset vector. A processor is a guest of its own: what it sees as page 1
+ * and as the parameters' page is its own memory, so n processors are n programs that share only
+ * regions.
+ *
+ *   0x1000 * (n + 1)       page 1 of processor n
+ *   0x20000 + 0x7000 * n   its page tables, written once
+ *   0xe0000 + 0x1000 * n   its parameters, for n > 0
+ *
  * Regions and fills are given by guest physical address; they must be page-aligned, lie in RAM, end
- * below 4 GiB minus 64 KiB (the guest runs without paging), and stay clear of page 1 and of 640 KiB
- * to 1 MiB.
+ * below 4 GiB minus 64 KiB, and stay clear of page 1 and of 640 KiB to 1 MiB; with the 64 bit ROM
+ * of the whole first MiB.
  */
 #ifndef MIG_GUEST_ABI_H
 #define MIG_GUEST_ABI_H
@@ -31,6 +41,13 @@ enum {
     MIG_GUEST_MAX_FILLS = 16,
     MIG_GUEST_PAGE_BYTES = 4096,
     MIG_GUEST_SERIAL_PORT = 0x3f8,
+    /* Of the 64 bit ROM: */
+    MIG_GUEST_MAX_PROCESSORS = 16,
+    MIG_GUEST_TABLES_ADDRESS = 0x20000,
+    MIG_GUEST_TABLES_BYTES = 0x7000,
+    MIG_GUEST_PARAMETERS_ADDRESS = 0xe0000, /* of processor n > 0: n pages behind it */
+    MIG_GUEST_ROM_ADDRESS = 0xf0000,
+    MIG_GUEST_FIRST_FREE = 0x100000,
 };
 
 /* "migGUEST" and "migCOUNT" as little-endian words. */
@@ -99,7 +116,11 @@ struct mig_guest_parameters {
     struct mig_guest_region region[MIG_GUEST_MAX_REGIONS];
 };
 
-/* Kept up to date after every write. `lost` counts writes that were due and never made. */
+/*
+ * Kept up to date after every write. `lost` counts writes that were due and never made; `wrong`,
+ * for regions whose counters are written in turn, pages that did not hold the number that the
+ * processor had left there.
+ */
 struct mig_guest_counters {
     uint64_t magic; /* MIG_GUEST_COUNTERS_MAGIC once the guest is ready */
     uint64_t tsc_hz;
@@ -109,6 +130,7 @@ struct mig_guest_counters {
     uint64_t stalls;
     uint64_t written[MIG_GUEST_MAX_REGIONS];
     uint64_t lost[MIG_GUEST_MAX_REGIONS];
+    uint64_t wrong[MIG_GUEST_MAX_REGIONS];
 };
 
 _Static_assert(sizeof(struct mig_guest_fill) == 24, "layout");

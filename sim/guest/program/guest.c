@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The dirtying guest: one processor, no paging, no interrupts, no devices but a serial port to say
- * "ready" on. It fills memory, then writes pages of its regions when they are due.
+ * The dirtying guest: one processor, no interrupts, no devices but a serial port to say "ready" on.
+ * It fills memory, then writes pages of its regions when they are due.
  *
  * Model. Every region has a due time, in time stamp counter ticks since "ready"; a write moves it
  * by 1/rate seconds. The guest looks at the clock before every write. A gap longer than stall_us
@@ -163,6 +163,16 @@ static void write_page(const struct mig_guest_region *r, uint32_t page, uint64_t
     }
 }
 
+/* What write number n, to be made next, should find: what the round before left. */
+static int is_wrong(const struct mig_guest_region *r, uint32_t page, uint64_t n)
+{
+    uint32_t pages = (uint32_t)(r->length / MIG_GUEST_PAGE_BYTES);
+    uint64_t at = r->offset + (uint64_t)page * MIG_GUEST_PAGE_BYTES;
+    int in_turn = r->pattern != MIG_GUEST_RANDOM && r->pattern != MIG_GUEST_HOT_COLD;
+    return in_turn && r->write == MIG_GUEST_COUNTER && n >= pages &&
+           *(volatile uint64_t *)(uintptr_t)at != n + 1 - pages;
+}
+
 /* Looks at the clock; returns the time since "ready" and books a stall if it was long ago. */
 static uint64_t look(void)
 {
@@ -221,7 +231,9 @@ static void step(uint32_t i)
     }
     uint64_t n = counters.written[i];
     s->due = s->interval ? s->due + s->interval : now;
-    write_page(r, mig_guest_page_of(r, n, s->turn), n + 1);
+    uint32_t page = mig_guest_page_of(r, n, s->turn);
+    counters.wrong[i] += (uint64_t)is_wrong(r, page, n);
+    write_page(r, page, n + 1);
     counters.written[i] = n + 1;
     after_write(r, s);
 }
@@ -235,6 +247,8 @@ static void beat(uint64_t now)
         put_number(counters.written[i]);
         put_text(" lost=");
         put_number(counters.lost[i]);
+        put_text(" wrong=");
+        put_number(counters.wrong[i]);
     }
     put_text(" stalls=");
     put_number(counters.stalls);
