@@ -30,7 +30,10 @@ typedef struct Loading {
     MigReceivers *receivers; /* of multifd's; NULL: none */
     GByteArray *replies;     /* encoded, not sent */
     uint8_t *buffer;
-    int64_t looked; /* us: at the steerer, last */
+    int64_t looked;     /* us: at the steerer, last */
+    const GArray *acks; /* of the scenario: when devices acknowledge the switchover */
+    uint64_t acked;     /* bits: those that have */
+    int64_t began;      /* us: when the source had come */
 } Loading;
 
 static void reply(void *opaque, const MigRecord *message)
@@ -51,12 +54,39 @@ static bool fail(Loading *in, const char *error)
     return false;
 }
 
+static bool send_replies(Loading *in);
+
 /* Somebody wants something; false: that it ends. */
 static bool look(Loading *in)
 {
     const MigLoadSteering *steering = in->options->load_steering;
     in->looked = g_get_monotonic_time();
     return (steering && steering->woken(steering->opaque)) || fail(in, "interrupted");
+}
+
+/* Has devices acknowledge whose time has come; returns the ns until the next one's, or -1. */
+static int64_t run_acks(Loading *in)
+{
+    int64_t now = (g_get_monotonic_time() - in->began) * MIG_NS_PER_US, next = -1;
+    for (guint i = 0; i < in->acks->len; i++) {
+        int64_t at = g_array_index(in->acks, int64_t, i);
+        if (at < 0 || in->acked >> i & 1) {
+            continue;
+        }
+        if (at <= now) {
+            in->acked |= 1ull << i;
+            mig_dest_acknowledge(in->load->dest);
+        } else {
+            next = next < 0 ? at - now : MIN(next, at - now);
+        }
+    }
+    return next;
+}
+
+/* For poll(): not before |ns| have passed. */
+static int in_ms(int64_t ns)
+{
+    return ns < 0 ? -1 : (int)MIN((ns + MIG_NS_PER_MS - 1) / MIG_NS_PER_MS, 1000);
 }
 
 /* The threads have said something. */
@@ -70,13 +100,17 @@ static bool hear_receivers(Loading *in)
 /* Waits for |what| (0: for the threads alone). True also when it has to be asked for again. */
 static bool await(Loading *in, unsigned what)
 {
+    int64_t next = in->acks->len ? run_acks(in) : -1;
+    if (what == MIG_WAIT_READ && in->replies->len > 0) {
+        return send_replies(in);
+    }
     struct pollfd p[] = {
         { .fd = what ? mig_transport_fd(in->transport, what) : -1,
           .events = what == MIG_WAIT_READ ? POLLIN : POLLOUT },
         { .fd = in->options->wake, .events = POLLIN },
         { .fd = in->receivers ? mig_receivers_fd(in->receivers) : -1, .events = POLLIN },
     };
-    if (poll(p, G_N_ELEMENTS(p), -1) <= 0) {
+    if (poll(p, G_N_ELEMENTS(p), in_ms(next)) <= 0) {
         return true;
     }
     return (!p[1].revents || look(in)) && (!p[2].revents || hear_receivers(in));
@@ -85,6 +119,9 @@ static bool await(Loading *in, unsigned what)
 /* Between two reads, where there may be nothing to wait for. */
 static bool keep_going(Loading *in)
 {
+    if (in->acks->len) {
+        run_acks(in);
+    }
     bool due = in->options->load_steering && g_get_monotonic_time() - in->looked >= STEERER_US;
     return !due || look(in);
 }
@@ -231,12 +268,14 @@ static void make_engine(const MigScenario *s, const Settings *set, Loading *in)
         .era = set->era,
         .machine = s->machine,
         .capabilities = set->capabilities,
+        .acks = s->acks->len,
         .memory = mig_buffer_memory(in->load->memory),
         .multifd_channels = (uint32_t)set->parameters.multifd_channels,
         .sync_channels = sync_channels,
         .reply = reply,
         .opaque = in,
     };
+    in->acks = s->acks;
     in->load->dest = mig_dest_new(&config);
 }
 
@@ -332,12 +371,12 @@ static void close_transport(Loading *in)
 /* From the connection to the end of the transport. */
 static void load_all(Loading *in)
 {
-    int64_t began = g_get_monotonic_time();
+    in->began = g_get_monotonic_time();
     in->replies = g_byte_array_new();
     in->buffer = g_malloc(READ_BYTES);
     load_stream(in);
     close_transport(in);
-    in->load->time = (g_get_monotonic_time() - began) * MIG_NS_PER_US;
+    in->load->time = (g_get_monotonic_time() - in->began) * MIG_NS_PER_US;
     g_byte_array_unref(in->replies);
     g_free(in->buffer);
 }

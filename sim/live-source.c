@@ -100,6 +100,13 @@ static void woken(void *opaque)
     mig_scenario_run_cancel(&live->run, live->clock.now);
 }
 
+static void acknowledged(void *opaque)
+{
+    Live *live = opaque;
+    mig_scenario_run_note(&live->run, live->clock.now, "x-switchover-ack", NULL, 0);
+    mig_source_acknowledge(live->m->source);
+}
+
 static void cancelled(void *world)
 {
     mig_real_shutdown(world, "the migration was cancelled");
@@ -139,6 +146,7 @@ static void make_world(Live *live)
         .answers = wants_answers(live->capabilities, &live->run.era),
         .wake = live->options->wake,
         .woken = woken,
+        .acknowledged = acknowledged,
         .guest = { .opaque = live, .run = run_guest, .throttle = throttle_guest },
         .observer = { .opaque = live, .event = take_event },
         .devices = save_devices,
@@ -330,6 +338,12 @@ static bool send_bytes(void *opaque, const void *data, size_t n, GError **error)
     return true;
 }
 
+/* The simulated destination has said it long ago. */
+static void ignore_ack(void *opaque)
+{
+    (void)opaque;
+}
+
 /* Everything was sent: what does the destination say? Returns its complaint, or NULL. */
 static char *hear_verdict(Sending *out)
 {
@@ -338,6 +352,7 @@ static char *hear_verdict(Sending *out)
     MigRecord r = { 0 };
     g_autoptr(GError) error = NULL;
     MigAnswers *a = mig_answers_new();
+    mig_answers_on_ack(a, ignore_ack, NULL);
     mig_answers_pinged(a, MIG_PING_SETUP);
     mig_answers_ended(a);
     while (!mig_answers_done(a) && !error && await(out, MIG_WAIT_READ)) {

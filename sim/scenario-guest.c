@@ -442,6 +442,30 @@ static bool read_only_migratable(MigReader *r, json_object *v, void *dst)
            (!only || take_refusal(r, mig_blockers_only_migratable(((MigScenario *)dst)->blockers)));
 }
 
+/* Acknowledgements ------------------------------------------------------------------------- */
+
+#define ACKS_MAX 64u
+
+static const MigField ack_fields[] = {
+    { "device", mig_read_ignore, 0, true }, /* for people */
+    { "at", mig_read_time, 0 },
+    { NULL },
+};
+
+static bool read_ack(MigReader *r, json_object *v, void *dst)
+{
+    GArray *acks = ((MigScenario *)dst)->acks;
+    int64_t at = -1;
+    bool fine = mig_read_object(r, v, ack_fields, &at);
+    g_array_append_val(acks, at);
+    return fine && (acks->len <= ACKS_MAX || mig_read_fail(r, "at most %u devices", ACKS_MAX));
+}
+
+static bool read_acks(MigReader *r, json_object *v, void *dst)
+{
+    return mig_read_each(r, v, read_ack, dst);
+}
+
 /* The guest -------------------------------------------------------------------------------- */
 
 static bool read_tracking(MigReader *r, json_object *v, void *dst)
@@ -476,6 +500,7 @@ static const MigField guest_fields[] = {
     { "dirty-tracking", read_tracking, offsetof(MigScenario, tracking) },
     { "ram", read_ram, 0, true },
     { "devices", read_devices, 0 },
+    { "switchover-acks", read_acks, 0 },
     { "blockers", read_blockers, 0 },
     { "unmigratable", read_unmigratable, 0 },
     { "only-migratable", read_only_migratable, 0 },

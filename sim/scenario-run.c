@@ -225,6 +225,7 @@ void mig_scenario_run_source(MigScenarioRun *run, MigMemory *memory, unsigned ma
         .machine = s->machine,
         .memory = memory,
         .blockers = s->blockers,
+        .acks = s->acks->len,
         .capabilities = s->capabilities,
         .parameters = mig_parameters_default(&run->era),
         .guest_running = mig_guest_running(run->guest),

@@ -111,6 +111,7 @@ static MigScenario *scenario_new(const char *name)
     s->workloads = g_array_new(FALSE, TRUE, sizeof(MigWorkload));
     s->events = g_array_new(FALSE, TRUE, sizeof(MigScenarioEvent));
     s->blockers = mig_blockers_new();
+    s->acks = g_array_new(FALSE, FALSE, sizeof(int64_t));
     s->lent = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
     s->link = (MigLinkConfig){ .bandwidth = 1000000000, .latency = 100000 };
     s->host = s->destination_host = mig_costs_default();
@@ -136,6 +137,7 @@ void mig_scenario_free(MigScenario *s)
     g_array_unref(s->events);
     g_ptr_array_unref(s->lent);
     mig_blockers_free(s->blockers);
+    g_array_unref(s->acks);
     g_free(s);
 }
 

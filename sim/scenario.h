@@ -92,6 +92,7 @@ typedef struct MigScenario {
     GArray *devices;   /* MigScenarioDevice; empty: timer, device-state, globalstate */
     bool has_devices;
     MigBlockers *blockers;
+    GArray *acks; /* int64_t: when a device of the destination acknowledges, ns; -1: never */
 
     MigLinkConfig link;
     MigCosts host, destination_host;

@@ -24,6 +24,7 @@ struct MigSteered {
     MigScenarioRun run;
     const MigOp *op; /* the engine's next; NULL: it has not begun */
     bool quit;
+    uint32_t acks; /* of devices, that have not come; accounting only */
     bool stream_failed;
     GError *error;
 };
@@ -100,6 +101,56 @@ static MigDevices *save_devices(void *opaque)
     return mig_scenario_run_devices(&run->run, run->clock.now);
 }
 
+/* Switchover-ack ----------------------------------------------------------------------------- */
+
+/* It has come to the source. */
+static void acknowledged(void *opaque, int64_t at)
+{
+    Run *run = opaque;
+    mig_scenario_run_note(&run->run, at, "x-switchover-ack", NULL, 0);
+    mig_source_acknowledge(run->m->source);
+}
+
+static void send_ack(Run *run)
+{
+    mig_events_add(run->run.events, run->clock.now + run->s->link.latency, acknowledged, run);
+}
+
+static void take_reply(void *opaque, const MigRecord *message)
+{
+    if (message->rp.type == MIG_RP_SWITCHOVER_ACK) {
+        send_ack(opaque);
+    }
+}
+
+/* A device of the destination; without a destination its last one speaks for it. */
+static void device_acks(void *opaque, int64_t at)
+{
+    Run *run = opaque;
+    (void)at;
+    if (run->m->dest) {
+        mig_dest_acknowledge(run->m->dest);
+    } else if (--run->acks == 0 || run->run.era.switchover_ack == 2) {
+        send_ack(run);
+    }
+}
+
+static void plan_acks(Run *run)
+{
+    const GArray *acks = run->s->acks;
+    bool wanted = run->s->capabilities & MIG_CAP_BIT(MIG_CAP_SWITCHOVER_ACK);
+    run->acks = acks->len;
+    for (guint i = 0; wanted && i < acks->len; i++) {
+        int64_t at = g_array_index(acks, int64_t, i);
+        if (at >= 0) {
+            mig_events_add(run->run.events, at, device_acks, run);
+        }
+    }
+    if (wanted && acks->len == 0 && run->options->accounting && run->run.era.switchover_ack == 1) {
+        send_ack(run);
+    }
+}
+
 /* Making and running it -------------------------------------------------------------------- */
 
 /* A machine knows its own devices, and without footers nothing else tells where they end. */
@@ -116,6 +167,8 @@ static bool make_destination(Run *run, MigCapabilitySet capabilities, GError **e
     MigDestConfig config = {
         .machine = run->s->machine,
         .capabilities = capabilities,
+        .acks = run->s->acks->len,
+        .reply = take_reply,
         .body_size = body_size,
         .opaque = run,
     };
@@ -311,6 +364,7 @@ MigSimulation *mig_simulate(const MigScenario *s, const MigSimulateOptions *opti
         mig_scenario_run_refused(&run.run, s->capabilities, mig_source_parameters(m->source));
     make_world(&run);
     mig_scenario_run_plan(&run.run);
+    plan_acks(&run);
     if (options->steering) {
         run_steered(&run);
     } else if (!m->refused) {

@@ -90,6 +90,7 @@ const MigEraRow mig_era_rows[] = {
     BINARY(postcopy_prepare, V(10, 2), FOREVER, 1), /* 10.0 has none, 11.1 has it */
     BINARY(mapped_ram, V(9, 0), FOREVER, 1),
     BINARY(switchover_ack, V(8, 1), FOREVER, 1),
+    MACHINE(switchover_ack, V(11, 1), FOREVER, 2), /* x-switchover-ack-legacy is off */
 
     /* Loop. */
     BINARY(loop, V(1, 4), V(1, 6), MIG_LOOP_BUFFERED), /* 2.5 has the thread; the release between

@@ -25,6 +25,8 @@ typedef struct MigSourceConfig {
     MigParameters parameters;
     uint8_t uuid[16]; /* sent with validate-uuid when has_uuid */
     bool has_uuid;
+    uint32_t acks;              /* switchover-ack: devices whose acknowledgement is waited for;
+                                   counted only where the era does */
     bool guest_running;         /* its vCPUs run when the migration starts */
     uint64_t clear_chunk_pages; /* lazy clearing of the dirty log (KVM, manual protect): pages a
                                    chunk, a multiple of 64 (QEMU: 2^18); 0: none */
@@ -48,6 +50,7 @@ typedef struct MigDestConfig {
      * there.
      */
     bool (*sync_channels)(void *opaque, MigDestMultifd *channels, MigDiagnosis *error);
+    uint32_t acks; /* switchover-ack: devices that acknowledge, see mig_dest_acknowledge() */
     /*
      * The length of device (idstr, instance)'s section, MIG_BODY_SIZE_UNKNOWN if it has no such
      * device: a machine knows its own devices, and without footers nothing else tells. May be NULL.

@@ -40,8 +40,10 @@ struct MigDest {
     GArray *blocks;          /* MigDestBlock, by index in the stream's list */
     bool configured;         /* the configuration section was seen */
     bool capabilities_seen;
-    bool ended;     /* END_OF_STREAM was seen */
-    bool described; /* the VMDESCRIPTION's record was seen */
+    bool ended;        /* END_OF_STREAM was seen */
+    bool acknowledged; /* SWITCHOVER_ACK was sent, where one is enough */
+    uint32_t acks;     /* of devices, that were not sent yet */
+    bool described;    /* the VMDESCRIPTION's record was seen */
 
     /* The payload under way. */
     MigRecord record;

@@ -121,6 +121,42 @@ void mig_dest_reply_value(MigDest *d, uint16_t type, uint32_t value)
     }
 }
 
+static void send_ack(MigDest *d)
+{
+    MigRecord r = { .type = MIG_REC_RP, .rp.type = MIG_RP_SWITCHOVER_ACK };
+    if (d->config.reply) {
+        d->config.reply(d->config.opaque, &r);
+    }
+}
+
+/*
+ * What may be said by now: one message for all when none is left (loadvm_process_command() and
+ * qemu_loadvm_approve_switchover(), 10.0), or one of each.
+ */
+static void acknowledge(MigDest *d)
+{
+    uint32_t form = d->config.era.switchover_ack;
+    if (!form || !d->counts.return_path ||
+        !(d->config.capabilities & MIG_CAP_BIT(MIG_CAP_SWITCHOVER_ACK))) {
+        return;
+    }
+    if (form == 1 && d->config.acks == 0 && !d->acknowledged) {
+        d->acknowledged = true;
+        send_ack(d);
+    }
+    for (; form == 2 && d->acks > 0; d->acks--) {
+        send_ack(d);
+    }
+}
+
+void mig_dest_acknowledge(MigDest *d)
+{
+    g_assert(d->config.acks > 0);
+    d->config.acks--;
+    d->acks++;
+    acknowledge(d);
+}
+
 static bool on_command(MigDest *d, const MigRecord *r)
 {
     if (r->command.number > d->config.era.commands) {
@@ -131,6 +167,7 @@ static bool on_command(MigDest *d, const MigRecord *r)
     d->counts.pings += r->command.number == MIG_CMD_PING;
     if (r->command.number == MIG_CMD_OPEN_RETURN_PATH) {
         d->counts.return_path = true;
+        acknowledge(d);
     } else if (r->command.number == MIG_CMD_PING && !d->counts.return_path) {
         return mig_dest_refuse(d, MIG_FAULT_NONE, "ping", "an open return path before a ping");
     } else if (r->command.number == MIG_CMD_PING) {

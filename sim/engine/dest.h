@@ -49,6 +49,13 @@ const MigDestMultifdCounts *mig_dest_multifd(const MigDest *d); /* NULL: without
 /* For threads that feed the channels themselves; NULL likewise. */
 MigDestMultifd *mig_dest_channels(MigDest *d);
 
+/*
+ * One of config.acks devices is ready for the switchover. When the last is, and the return path is
+ * open, the source is told, at once where there are none; from the machine types of 11.1 on it is
+ * told of each.
+ */
+void mig_dest_acknowledge(MigDest *d);
+
 /* No more bytes will come. False when that is too early. */
 bool mig_dest_end(MigDest *d);
 

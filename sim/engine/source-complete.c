@@ -166,6 +166,20 @@ static void state_stopped(MigSource *s)
     }
 }
 
+void mig_source_acknowledge(MigSource *s)
+{
+    s->acks++;
+}
+
+/* A guest that stands still has nothing to wait for. */
+bool mig_source_can_switchover(const MigSource *s)
+{
+    bool counts = mig_source_era(s)->switchover_ack == 2;
+    uint32_t wanted = counts ? s->config.acks : 1;
+    return s->acks >= wanted || !s->config.guest_running ||
+           !mig_source_has(s, MIG_CAP_SWITCHOVER_ACK);
+}
+
 void mig_source_state_complete(MigSource *s)
 {
     s->times.began = s->outcome.now;

@@ -48,6 +48,7 @@ struct MigSource {
     MigWalk walk;       /* over the iterables */
     MigStatusName status;
     bool continued;      /* migrate-continue came */
+    uint32_t acks;       /* SWITCHOVER_ACK that have come */
     unsigned fail_steps; /* bits of MigStep */
     char *error;
     bool ending;   /* failure, cancel or completion is under way: channel errors are old news */
@@ -207,6 +208,9 @@ static inline bool mig_source_is_cancelled(const MigSource *s)
 {
     return s->status == MIG_STATUS_IS_CANCELLING || s->status == MIG_STATUS_IS_CANCELLED;
 }
+
+/* Nobody wants the switchover to wait (migration_can_switchover()). */
+bool mig_source_can_switchover(const MigSource *s);
 
 /* States. */
 void mig_source_state_begin(MigSource *s);

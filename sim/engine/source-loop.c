@@ -165,9 +165,10 @@ static bool completes(const MigSource *s, uint64_t total)
 static void state_decided(MigSource *s)
 {
     MigPending pending = mig_source_pending(s);
-    bool postcopy = mig_source_starts_postcopy(s, &pending);
+    bool may = mig_source_can_switchover(s);
+    bool postcopy = may && mig_source_starts_postcopy(s, &pending);
     bool late = mig_source_era(s)->decide <= MIG_DECIDE_ESTIMATE; /* completion comes first */
-    if ((!postcopy || late) && completes(s, mig_pending_total(&pending))) {
+    if (may && (!postcopy || late) && completes(s, mig_pending_total(&pending))) {
         s->state = mig_source_state_complete;
         return;
     }

@@ -291,9 +291,9 @@ static MigMessageEffect on_resume_ack(MigSource *s, const MigRecordRp *m, const 
     return MIG_MESSAGE_TAKEN;
 }
 
-static MigMessageEffect on_other(MigSource *s, const MigRecordRp *m, const void *payload)
+static MigMessageEffect on_switchover_ack(MigSource *s, const MigRecordRp *m, const void *payload)
 {
-    (void)s;
+    mig_source_acknowledge(s);
     (void)m;
     (void)payload;
     return MIG_MESSAGE_TAKEN;
@@ -308,7 +308,7 @@ MigMessageEffect mig_source_message(MigSource *s, const MigRecord *message, cons
         [MIG_RP_REQ_PAGES] = on_request,
         [MIG_RP_RECV_BITMAP] = on_bitmap,
         [MIG_RP_RESUME_ACK] = on_resume_ack,
-        [MIG_RP_SWITCHOVER_ACK] = on_other,
+        [MIG_RP_SWITCHOVER_ACK] = on_switchover_ack,
     };
     uint16_t type = message->rp.type;
     if (message->type != MIG_REC_RP || type >= G_N_ELEMENTS(handlers) || !handlers[type]) {

@@ -55,6 +55,13 @@ bool mig_source_cancel(MigSource *s);
 /* migrate-continue: NULL, or why not; g_free(). The caller ends MIG_OP_WAIT_CONTINUE. */
 char *mig_source_continue(MigSource *s, const char *state);
 
+/*
+ * SWITCHOVER_ACK came on the return path: with switchover-ack the source stops its guest, or starts
+ * postcopy, only behind it (from the machine types of 11.1 on: behind those of config.acks). May be
+ * called while an operation is under way.
+ */
+void mig_source_acknowledge(MigSource *s);
+
 /* Steps of the switchover that can be made to fail. X(symbol, name, what it is) */
 #define MIG_STEPS(X)                                              \
     X(GLOBAL_STATE, "global-state", "storing the run state")      \

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The return path of a precopy migration, see real-answers.h. Legal are a PONG for each PING, in
- * any order, and one SHUT: with a verdict of 0 only when everything was sent.
+ * any order, SWITCHOVER_ACK where somebody waits for it, and one SHUT: with a verdict of 0 only
+ * when everything was sent.
  *
  * Limits: postcopy's requests, bitmaps and acknowledgements are refused as unexpected.
  */
@@ -15,6 +16,8 @@ struct MigAnswers {
     GQueue messages; /* MigRecord *, owned */
     uint64_t count;
     bool ended, shut;
+    void (*acknowledged)(void *opaque); /* or NULL */
+    void *opaque;
     char *error;
 };
 
@@ -95,9 +98,19 @@ static bool check(MigAnswers *a, const MigRecordRp *rp)
                                    mig_rp_name(rp->type)));
 }
 
+void mig_answers_on_ack(MigAnswers *a, void (*acknowledged)(void *opaque), void *opaque)
+{
+    a->acknowledged = acknowledged;
+    a->opaque = opaque;
+}
+
 static bool add(MigAnswers *a, const MigRecord *r)
 {
     a->count++;
+    if (r->rp.type == MIG_RP_SWITCHOVER_ACK && a->acknowledged) {
+        a->acknowledged(a->opaque); /* as often as it comes: 11.1 may have one per device */
+        return true;
+    }
     if (!check(a, &r->rp)) {
         return false;
     }

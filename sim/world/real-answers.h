@@ -19,6 +19,9 @@ void mig_answers_free(MigAnswers *a); /* NULL is fine */
 void mig_answers_pinged(MigAnswers *a, uint32_t value);
 void mig_answers_ended(MigAnswers *a);
 
+/* Calls acknowledged() from inside mig_answers_feed() when SWITCHOVER_ACK comes. */
+void mig_answers_on_ack(MigAnswers *a, void (*acknowledged)(void *opaque), void *opaque);
+
 /* Bytes that came. False: see mig_answers_error(), now and for ever. */
 bool mig_answers_feed(MigAnswers *a, const void *data, size_t n);
 /* No more will come. False when that is too early. */

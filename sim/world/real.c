@@ -51,6 +51,9 @@ MigReal *mig_real_new(const MigRealConfig *config)
     r->encoded = g_malloc(MIG_ENCODED_MAX);
     r->channels = g_ptr_array_new_with_free_func((GDestroyNotify)mig_real_channel_free);
     r->answers = config->answers ? mig_answers_new() : NULL;
+    if (r->answers) {
+        mig_answers_on_ack(r->answers, config->acknowledged, config->opaque);
+    }
     return r;
 }
 

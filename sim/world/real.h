@@ -22,10 +22,11 @@ typedef struct MigRealConfig {
     bool answers; /* there will be a return path */
     int wake;     /* when it is readable, woken() is called, which empties it; -1: none */
     void (*woken)(void *opaque);
+    void (*acknowledged)(void *opaque); /* SWITCHOVER_ACK came; NULL: it may not */
     MigGuestHooks guest;
     MigObserver observer;
     MigDevices *(*devices)(void *opaque); /* as in MigVirtualConfig */
-    void *opaque;                         /* of woken and devices */
+    void *opaque;                         /* of woken, acknowledged and devices */
 } MigRealConfig;
 
 typedef struct MigReal MigReal;
