@@ -9,6 +9,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "sim/engine/dest-disks.h"
 #include "sim/world/units.h"
 
 const char *mig_program_version(void)
@@ -61,6 +62,16 @@ static json_object *ram_to_json(const MigRamStats *ram)
         put_uint(o, "downtime-bytes", ram->downtime_bytes);
         put_uint(o, "postcopy-bytes", ram->postcopy_bytes);
     }
+    return o;
+}
+
+/* The fields of the RAM that nobody counts for disks are not said. */
+static json_object *disk_to_json(const MigDiskStats *disk)
+{
+    json_object *o = json_object_new_object();
+    put_uint(o, "transferred", disk->transferred);
+    put_uint(o, "remaining", disk->remaining);
+    put_uint(o, "total", disk->total);
     return o;
 }
 
@@ -119,6 +130,9 @@ json_object *mig_stats_to_json(const MigStats *stats)
     }
     if (stats->has_ram) {
         json_object_object_add(o, "ram", ram_to_json(&stats->ram));
+    }
+    if (stats->has_disk) {
+        json_object_object_add(o, "disk", disk_to_json(&stats->disk));
     }
     if (stats->has_xbzrle) {
         json_object_object_add(o, "xbzrle-cache", xbzrle_to_json(&stats->xbzrle));
@@ -240,6 +254,12 @@ static json_object *destination_to_json(const MigSimulation *m)
         put_uint(o, "different-pages", m->difference.pages);
         put_text(o, "first-block", different_block(m));
         put_uint(o, "first-page", m->difference.page);
+    }
+    if (m->disks_compared) {
+        put_text(o, "disks", m->disk_difference ? m->disk_difference : "equal");
+    }
+    if (m->dest) {
+        put_text(o, "bitmaps-given-up", mig_dest_bitmaps_cancelled(m->dest));
     }
     put_text(o, "error-desc", m->dest_error);
     if (m->dest) {

@@ -128,7 +128,7 @@ static bool add_content(MigReader *r, const ContentText *t, MigScenario *s)
     return true;
 }
 
-static bool read_content(MigReader *r, json_object *v, void *dst)
+bool mig_scenario_read_content(MigReader *r, json_object *v, void *dst)
 {
     ContentText t = { .length = LENGTH_REST };
     bool fine = mig_read_object(r, v, content_fields, &t) && add_content(r, &t, dst);
@@ -157,7 +157,7 @@ static const MigField block_fields[] = {
     { NULL },
 };
 
-static bool check_block(MigReader *r, const MigScenario *s, MigScenarioBlock *b)
+bool mig_scenario_check_block(MigReader *r, const MigScenario *s, MigScenarioBlock *b)
 {
     size_t length = strlen(b->name);
     uint64_t page = b->page_size;
@@ -191,14 +191,14 @@ static bool read_block(MigReader *r, json_object *v, void *dst)
                                .content = g_array_new(FALSE, TRUE, sizeof(MigContent)) };
     g_array_append_val(s->blocks, fresh);
     MigScenarioBlock *b = last_block(s);
-    if (!mig_read_object(r, v, block_fields, b) || !check_block(r, s, b)) {
+    if (!mig_read_object(r, v, block_fields, b) || !mig_scenario_check_block(r, s, b)) {
         return false;
     }
     if (!json_object_object_get_ex(v, "content", &content)) {
         return true;
     }
     size_t mark = mig_read_enter(r, "content");
-    bool fine = mig_read_each(r, content, read_content, s);
+    bool fine = mig_read_each(r, content, mig_scenario_read_content, s);
     if (fine) {
         mig_read_leave(r, mark);
     }
@@ -333,7 +333,7 @@ static bool check_workload(MigReader *r, const MigScenario *s, const WorkloadTex
     return parse_write(r, t->write ? t->write : "counter", w);
 }
 
-static bool read_workload(MigReader *r, json_object *v, void *dst)
+bool mig_scenario_read_workload(MigReader *r, json_object *v, void *dst)
 {
     MigScenario *s = dst;
     WorkloadText t = { .length = LENGTH_REST,
@@ -520,7 +520,7 @@ bool mig_scenario_read_guest(MigReader *r, json_object *v, void *dst)
     }
     if (json_object_object_get_ex(v, "workload", &workload)) {
         size_t mark = mig_read_enter(r, "workload");
-        if (!mig_read_each(r, workload, read_workload, s)) {
+        if (!mig_read_each(r, workload, mig_scenario_read_workload, s)) {
             return false;
         }
         mig_read_leave(r, mark);

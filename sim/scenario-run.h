@@ -27,6 +27,7 @@ typedef struct MigScenarioRun {
     const MigScenario *scenario;
     MigEra era;
     MigGuest *guest;
+    MigDisks *disks;   /* of the source; NULL: none */
     MigSource *source; /* not owned */
     GArray *log;       /* MigSimulationEvent; not owned */
     MigEvents *events; /* the world's */

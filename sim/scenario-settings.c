@@ -175,8 +175,25 @@ bool mig_scenario_read_parameter_set(MigReader *r, const MigScenario *s, json_ob
 
 bool mig_scenario_read_parameters(MigReader *r, json_object *v, void *dst)
 {
+    static const char mapping[] = "block-bitmap-mapping";
     MigScenario *s = dst;
-    return mig_scenario_read_parameter_set(r, s, v, &s->parameters);
+    json_object *list, *rest = NULL;
+    if (!json_object_object_get_ex(v, mapping, &list)) {
+        return mig_scenario_read_parameter_set(r, s, v, &s->parameters);
+    }
+    size_t mark = mig_read_enter(r, mapping);
+    char *refused = mig_parameter_absent(mig_parameter_find(mapping), s->version);
+    if (refused || !mig_scenario_read_bitmap_mapping(r, list, s)) {
+        return refused && fail_with(r, refused);
+    }
+    mig_read_leave(r, mark);
+    if (json_object_deep_copy(v, &rest, NULL) != 0) {
+        g_error("out of memory");
+    }
+    json_object_object_del(rest, mapping);
+    bool fine = mig_scenario_read_parameter_set(r, s, rest, &s->parameters);
+    json_object_put(rest);
+    return fine;
 }
 
 void mig_parameters_apply(MigParameters *p, const MigParameterSet *set)

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "sim/world/prng.h"
+
 static bool read_schema(MigReader *r, json_object *v, void *dst)
 {
     static const char *const names[] = { MIG_SCENARIO_SCHEMA, NULL };
@@ -63,6 +65,16 @@ static bool read_host(MigReader *r, json_object *v, void *dst)
     return mig_scenario_read_host(r, v, &((MigScenario *)dst)->host);
 }
 
+static bool read_migrate(MigReader *r, json_object *v, void *dst)
+{
+    static const MigField arguments[] = {
+        { "blk", mig_read_bool, offsetof(MigScenario, blk) },
+        { "inc", mig_read_bool, offsetof(MigScenario, inc) },
+        { NULL },
+    };
+    return mig_read_object(r, v, arguments, dst);
+}
+
 static const MigField fields[] = {
     { "schema", read_schema, 0, true },
     { "license", mig_read_ignore, 0 },
@@ -71,6 +83,8 @@ static const MigField fields[] = {
     { "destination-qemu", read_destination_qemu, 0 },
     { "seed", mig_read_u64, offsetof(MigScenario, seed) },
     { "guest", mig_scenario_read_guest, 0, true },
+    { "disks", mig_scenario_read_disks, 0 },
+    { "migrate", read_migrate, 0 },
     { "link", mig_scenario_read_link, 0 },
     { "host", read_host, 0 },
     { "destination-host", read_destination_host, 0 },
@@ -94,6 +108,26 @@ static void clear_device(gpointer p)
     g_free(((MigScenarioDevice *)p)->idstr);
 }
 
+/* What the disks need of a scenario: blocks, and workloads that write to them. */
+static MigScenario *disks_new(void)
+{
+    MigScenario *s = g_new0(MigScenario, 1);
+    s->blocks = g_array_new(FALSE, TRUE, sizeof(MigScenarioBlock));
+    g_array_set_clear_func(s->blocks, clear_block);
+    s->workloads = g_array_new(FALSE, TRUE, sizeof(MigWorkload));
+    s->lent = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+    return s;
+}
+
+static void disks_free(MigScenario *s)
+{
+    g_free(s->run_state);
+    g_array_unref(s->blocks);
+    g_array_unref(s->workloads);
+    g_ptr_array_unref(s->lent);
+    g_free(s);
+}
+
 static MigScenario *scenario_new(const char *name)
 {
     MigScenario *s = g_new0(MigScenario, 1);
@@ -113,6 +147,8 @@ static MigScenario *scenario_new(const char *name)
     s->blockers = mig_blockers_new();
     s->acks = g_array_new(FALSE, FALSE, sizeof(int64_t));
     s->lent = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
+    s->disks = disks_new();
+    mig_scenario_disks_begin(s);
     s->link = (MigLinkConfig){ .bandwidth = 1000000000, .latency = 100000 };
     s->host = s->destination_host = mig_costs_default();
     s->poll = 20000000;
@@ -136,6 +172,8 @@ void mig_scenario_free(MigScenario *s)
     g_array_unref(s->workloads);
     g_array_unref(s->events);
     g_ptr_array_unref(s->lent);
+    disks_free(s->disks);
+    mig_scenario_disks_end(s);
     mig_blockers_free(s->blockers);
     g_array_unref(s->acks);
     g_free(s);
@@ -168,6 +206,25 @@ static bool check_machine(MigReader *r, const MigScenario *s, MigVersion version
     return true;
 }
 
+/* The arguments of `migrate`, which went to make room for the capability. */
+static bool check_migrate(MigReader *r, const MigScenario *s)
+{
+    size_t mark = mig_read_enter(r, "migrate");
+    if (!s->blk && !s->inc) {
+        mig_read_leave(r, mark);
+        return true;
+    }
+    if (s->version >= MIG_VERSION_OF(9, 1)) {
+        return mig_read_fail(r, "blk and inc were removed in 9.1; this scenario follows %s",
+                             s->qemu);
+    }
+    if (s->capabilities & MIG_CAP_BIT(MIG_CAP_BLOCK)) {
+        return mig_read_fail(r, "blk and inc don't go with the capability block");
+    }
+    mig_read_leave(r, mark);
+    return true;
+}
+
 /* What depends on the version and the guest, in this order. */
 static bool read_late(MigReader *r, json_object *root, MigScenario *s)
 {
@@ -192,11 +249,13 @@ static bool read_top(MigReader *r, json_object *v, MigScenario *s)
     if (!mig_read_object(r, v, fields, s)) {
         return false;
     }
+    s->disks->seed = mig_prng_key(s->seed, "disks", 0);
+    s->disks->run_state = g_strdup(s->run_state);
     if (!s->destination_version) {
         s->destination_version = s->version;
     }
     return check_machine(r, s, s->version) && check_machine(r, s, s->destination_version) &&
-           read_late(r, v, s);
+           read_late(r, v, s) && check_migrate(r, s);
 }
 
 MigScenario *mig_scenario_read(json_object *v, const char *name, const char *folder, GError **error)

@@ -42,6 +42,25 @@ typedef struct MigScenarioDevice {
     bool has_section_id;
 } MigScenarioDevice;
 
+typedef struct MigScenarioRange {
+    uint64_t offset, length; /* bytes */
+} MigScenarioRange;
+
+typedef struct MigScenarioBitmap {
+    uint32_t disk;
+    char *name;
+    uint64_t granularity; /* bytes */
+    bool persistent, enabled;
+    GArray *dirty; /* MigScenarioRange: when the guest begins */
+} MigScenarioBitmap;
+
+/* Its size, contents and writers are those of a block of `disks`. */
+typedef struct MigScenarioDisk {
+    char *name, *node;
+    uint64_t size; /* bytes */
+    bool read_only;
+} MigScenarioDisk;
+
 typedef enum MigAction {
     MIG_ACTION_SET_PARAMETERS, /* migrate-set-parameters */
     MIG_ACTION_CANCEL,         /* migrate_cancel */
@@ -94,6 +113,13 @@ typedef struct MigScenario {
     MigBlockers *blockers;
     GArray *acks; /* int64_t: when a device of the destination acknowledges, ns; -1: never */
 
+    struct MigScenario *disks; /* blocks and workloads of the disks, and nothing else */
+    GArray *disk_list;         /* MigScenarioDisk */
+    GArray *bitmaps;           /* MigScenarioBitmap, in the order in which they were made */
+    GArray *bitmap_aliases;    /* MigBitmapAlias; of block-bitmap-mapping */
+    bool has_bitmap_aliases;
+    bool blk, inc; /* of `migrate` */
+
     MigLinkConfig link;
     MigCosts host, destination_host;
     MigCapabilitySet capabilities;
@@ -140,6 +166,17 @@ MigReadFn mig_scenario_read_host;
 MigReadFn mig_scenario_read_capabilities;
 MigReadFn mig_scenario_read_parameters;
 MigReadFn mig_scenario_read_events;
+MigReadFn mig_scenario_read_disks;
+MigReadFn mig_scenario_read_bitmap_mapping;
+/* One element of those lists: of the last block, of any. */
+MigReadFn mig_scenario_read_content;
+MigReadFn mig_scenario_read_workload;
+bool mig_scenario_check_block(MigReader *r, const MigScenario *s, MigScenarioBlock *b);
+
+/* Makes and frees what scenario-disks.c reads into. */
+void mig_scenario_disks_begin(MigScenario *s);
+void mig_scenario_disks_end(MigScenario *s);
+
 bool mig_scenario_read_parameter_set(MigReader *r, const MigScenario *s, json_object *v,
                                      MigParameterSet *set);
 

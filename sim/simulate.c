@@ -56,12 +56,14 @@ static void run_guest(void *opaque, bool running)
         return;
     }
     (running ? mig_guest_start : mig_guest_stop)(run->m->guest, run->clock.now);
+    mig_scenario_disks_run(run->m->disks, running, run->clock.now);
 }
 
 static void throttle_guest(void *opaque, unsigned percent)
 {
     Run *run = opaque;
     mig_guest_throttle(run->m->guest, run->clock.now, percent);
+    mig_scenario_disks_throttle(run->m->disks, percent, run->clock.now);
 }
 
 static bool take_bytes(void *opaque, uint32_t channel, const void *data, size_t n, int64_t arrival)
@@ -177,6 +179,12 @@ static bool make_destination(Run *run, MigCapabilitySet capabilities, GError **e
     if (!m->memory) {
         return false;
     }
+    mig_scenario_disks_free(m->dest_disks);
+    m->dest_disks = mig_scenario_disks_destination(run->s, error);
+    if (m->disks && !m->dest_disks) {
+        return false;
+    }
+    config.disks = mig_scenario_disks_of(m->dest_disks);
     config.memory = mig_buffer_memory(m->memory);
     m->dest = mig_dest_new(&config);
     return true;
@@ -239,6 +247,21 @@ static void compare_memory(MigSimulation *m)
     }
 }
 
+/* Of disks that were to be copied; which are, the engine that has ended knows. */
+static void compare_disks(Run *run)
+{
+    MigSimulation *m = run->m;
+    bool contents = false, bitmaps = false;
+    mig_source_copies(m->source, &contents, &bitmaps);
+    g_clear_pointer(&m->disk_difference, g_free);
+    m->disks_compared =
+        m->disks && m->dest_disks && mig_source_completed(m->source) && (contents || bitmaps);
+    if (m->disks_compared) {
+        m->disk_difference =
+            mig_scenario_disks_difference(m->disks, m->dest_disks, contents, bitmaps);
+    }
+}
+
 static void run_engine(Run *run)
 {
     MigOutcome outcome;
@@ -254,6 +277,7 @@ static void run_engine(Run *run)
         }
     }
     compare_memory(run->m);
+    compare_disks(run);
 }
 
 /* Steering --------------------------------------------------------------------------------- */
@@ -353,7 +377,9 @@ MigSimulation *mig_simulate(const MigScenario *s, const MigSimulateOptions *opti
     m->scenario = s;
     m->events = g_array_new(FALSE, FALSE, sizeof(MigSimulationEvent));
     m->guest = mig_scenario_guest(s, &run.clock.now);
+    m->disks = mig_scenario_disks_source(s, &run.clock.now);
     run.run = (MigScenarioRun){ .scenario = s, .guest = m->guest, .log = m->events };
+    run.run.disks = mig_scenario_disks_of(m->disks);
     mig_era_resolve(s->version, s->machine, &run.run.era);
     if (!options->accounting && !make_destination(&run, s->capabilities, error)) {
         return NULL;
@@ -375,6 +401,7 @@ MigSimulation *mig_simulate(const MigScenario *s, const MigSimulateOptions *opti
     mig_virtual_free(run.world);
     mig_scenario_run_clear(&run.run);
     mig_guest_detach(m->guest);
+    mig_scenario_disks_detach(m->disks);
     if (run.error) {
         g_propagate_error(error, run.error);
         return NULL;
@@ -391,6 +418,9 @@ void mig_simulation_free(MigSimulation *m)
     mig_dest_free(m->dest);
     mig_mapped_free(m->mapped);
     mig_guest_free(m->guest);
+    mig_scenario_disks_free(m->disks);
+    mig_scenario_disks_free(m->dest_disks);
+    g_free(m->disk_difference);
     mig_buffer_free(m->memory);
     g_array_unref(m->events);
     g_free(m->refused);
@@ -403,6 +433,6 @@ void mig_simulation_free(MigSimulation *m)
 bool mig_simulation_fine(const MigSimulation *m)
 {
     return !m->outcome && mig_source_completed(m->source) && !m->dest_error &&
-           m->verdict != MIG_MEMORY_DIFFERS &&
+           m->verdict != MIG_MEMORY_DIFFERS && !m->disk_difference &&
            (!m->dest || mig_dest_state(m->dest) == MIG_DEST_COMPLETED);
 }

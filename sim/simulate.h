@@ -15,6 +15,7 @@
 #include "sim/engine/dest.h"
 #include "sim/engine/source.h"
 #include "sim/guest/mapped.h"
+#include "sim/scenario-disks.h"
 #include "sim/scenario-run.h"
 
 /*
@@ -71,6 +72,9 @@ typedef struct MigSimulation {
     const char *outcome; /* x-outcome: "limit", "interrupted", or NULL */
     char *refused;       /* why `migrate` was refused: nothing has happened; or NULL. Unsteered */
     GArray *events;      /* MigSimulationEvent */
+    MigScenarioDisks *disks, *dest_disks; /* NULL: none */
+    char *disk_difference;                /* what the destination's disks lack, or NULL */
+    bool disks_compared;
     MigMemoryVerdict verdict;
     MigMemoryDifference difference;
     char *dest_error;                   /* why the destination failed, or NULL */

@@ -382,6 +382,12 @@ bool mig_source_block_in_bulk(const MigSource *s)
     return b->devices->len > 0 && !b->bulk_done;
 }
 
+void mig_source_copies(const MigSource *s, bool *contents, bool *bitmaps)
+{
+    *contents = exists(mig_source_era(s)) && is_active(s);
+    *bitmaps = mig_source_era(s)->dirty_bitmaps && mig_source_has(s, MIG_CAP_DIRTY_BITMAPS);
+}
+
 bool mig_source_disk_stats(const MigSource *s, MigDiskStats *disk)
 {
     const MigBlockCopy *b = s->block_copy;

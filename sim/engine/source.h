@@ -95,6 +95,9 @@ bool mig_source_completed(const MigSource *s);
 uint64_t mig_source_sync_count(const MigSource *s);
 uint64_t mig_source_remaining(const MigSource *s); /* bytes, the estimate */
 
+/* What travels beside RAM: contents of disks, dirty bitmaps. */
+void mig_source_copies(const MigSource *s, bool *contents, bool *bitmaps);
+
 /* One row per sync so far. */
 const MigPass *mig_source_passes(const MigSource *s, size_t *count);
 
