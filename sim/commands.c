@@ -11,5 +11,6 @@ const MigCommandEntry mig_sim_commands[] = {
     { "sweep", "simulate many: grids, samples, shares of a cluster", mig_cmd_sweep },
     { "source", "migrate a synthetic guest to a real destination", mig_cmd_source },
     { "dest", "load what a real source sends", mig_cmd_dest },
+    { "record", "stand between two ends and keep what goes by", mig_cmd_record },
     { NULL },
 };

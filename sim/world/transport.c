@@ -344,6 +344,15 @@ int mig_transport_fd(const MigTransport *t, unsigned what)
     return what == MIG_WAIT_READ ? t->in : t->out;
 }
 
+void mig_transport_end(MigTransport *t)
+{
+    if (t->socket) {
+        shutdown(t->out, SHUT_WR);
+    } else {
+        close_fd(&t->out);
+    }
+}
+
 void mig_transport_shutdown(MigTransport *t)
 {
     t->shut = true;

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* migbench record: stand between two ends and keep what goes by. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "sim/command.h"
+#include "sim/commands.h"
+#include "sim/record/relay.h"
+#include "sim/wake.h"
+#include "sim/world/capture-writer.h"
+#include "sim/world/units.h"
+
+typedef struct Options {
+    char *listen, *connect, *again, *out;
+    char *rate, *delay, *jitter, *cut_after, *stall_at, *stall_for, *seed;
+    char **cuts;
+    int breaks; /* -1: as many as there are cuts */
+} Options;
+
+typedef struct Recording {
+    FILE *file;
+    char *temporary;
+    guint64 bytes;
+} Recording;
+
+static int complain(int status, const char *message)
+{
+    fprintf(stderr, "migbench record: %s\n", message);
+    return status;
+}
+
+static void options_clear(Options *o)
+{
+    char **texts[] = { &o->listen, &o->connect,   &o->again,    &o->out,       &o->rate, &o->delay,
+                       &o->jitter, &o->cut_after, &o->stall_at, &o->stall_for, &o->seed };
+    for (gsize i = 0; i < G_N_ELEMENTS(texts); i++) {
+        g_clear_pointer(texts[i], g_free);
+    }
+    g_strfreev(o->cuts);
+}
+
+static bool parse(int *argc, char ***argv, Options *o, GError **error)
+{
+    const GOptionEntry entries[] = {
+        { "listen", 0, 0, G_OPTION_ARG_STRING, &o->listen, "where the source connects to", "URI" },
+        { "connect", 0, 0, G_OPTION_ARG_STRING, &o->connect, "where the destination listens",
+          "URI" },
+        { "connect-again", 0, 0, G_OPTION_ARG_STRING, &o->again,
+          "where it listens after a break (default: the same)", "URI" },
+        { "output", 'o', 0, G_OPTION_ARG_FILENAME, &o->out, "the recording (pcapng)", "FILE" },
+        { "rate", 0, 0, G_OPTION_ARG_STRING, &o->rate, "of what the source sends (100Mbit/s)",
+          "RATE" },
+        { "delay", 0, 0, G_OPTION_ARG_STRING, &o->delay, "one way, each direction (10ms)", "TIME" },
+        { "jitter", 0, 0, G_OPTION_ARG_STRING, &o->jitter, "up to this much more delay", "TIME" },
+        { "seed", 0, 0, G_OPTION_ARG_STRING, &o->seed, "of the jitter", "N" },
+        { "cut-at", 0, 0, G_OPTION_ARG_STRING_ARRAY, &o->cuts,
+          "break the line behind this many bytes from the source; may be given several times",
+          "BYTES" },
+        { "cut-after", 0, 0, G_OPTION_ARG_STRING, &o->cut_after,
+          "break it this long after the first connection", "TIME" },
+        { "stall-at", 0, 0, G_OPTION_ARG_STRING, &o->stall_at,
+          "behind this many bytes nothing goes on for a while", "BYTES" },
+        { "stall-for", 0, 0, G_OPTION_ARG_STRING, &o->stall_for, "how long that is", "TIME" },
+        { "breaks", 0, 0, G_OPTION_ARG_INT, &o->breaks,
+          "how often the ends may come back after all connections broke (default: once for each "
+          "cut)",
+          "N" },
+        { NULL },
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    g_option_context_set_summary(
+        context,
+        "Stands between two ends of a migration (QEMU or migbench), passes every channel on "
+        "and keeps it.");
+    g_option_context_set_description(
+        context,
+        "The source migrates to --listen, the destination listens at --connect; both are URIs as\n"
+        "QEMU has them: tcp:HOST:PORT unix:PATH vsock:CID:PORT fd:NUMBER. The recording holds all\n"
+        "channels, both directions, with times; inspect, check, diff, extract and replay read it.\n"
+        "It ends with the last connection, or with SIGINT. Exit status: 0 recorded; 2 bad command\n"
+        "line; 4 an end could not be reached, or the recording not be written.");
+    g_option_context_add_main_entries(context, entries, NULL);
+    return g_option_context_parse(context, argc, argv, error);
+}
+
+/* Values ----------------------------------------------------------------------------------- */
+
+static bool read_time(const char *text, int64_t *ns, GError **error)
+{
+    return !text || mig_parse_time(text, ns, error);
+}
+
+static bool read_cuts(char **cuts, MigRelayShape *s, GError **error)
+{
+    for (; cuts && *cuts; cuts++) {
+        if (s->cut_count == MIG_RELAY_CUTS) {
+            g_set_error(error, MIG_UNITS_ERROR, MIG_UNITS_ERROR_RANGE, "--cut-at: at most %u cuts",
+                        MIG_RELAY_CUTS);
+            return false;
+        }
+        uint64_t *at = &s->cuts[s->cut_count];
+        if (!mig_parse_size(*cuts, at, error)) {
+            return false;
+        }
+        if (*at == 0 || (s->cut_count && *at <= at[-1])) {
+            g_set_error(error, MIG_UNITS_ERROR, MIG_UNITS_ERROR_RANGE,
+                        "--cut-at %s: expected more bytes than the cut before", *cuts);
+            return false;
+        }
+        s->cut_count++;
+    }
+    return true;
+}
+
+static bool read_shape(const Options *o, MigRelayShape *s, GError **error)
+{
+    uint64_t bits = 0;
+    if (!!o->stall_at != !!o->stall_for) {
+        g_set_error_literal(error, MIG_UNITS_ERROR, MIG_UNITS_ERROR_FORM,
+                            "--stall-at and --stall-for belong together");
+        return false;
+    }
+    if ((o->rate && !mig_parse_rate(o->rate, &bits, error)) ||
+        !read_time(o->delay, &s->delay, error) || !read_time(o->jitter, &s->jitter, error) ||
+        !read_time(o->cut_after, &s->cut_after, error) ||
+        !read_time(o->stall_for, &s->stall_for, error) ||
+        (o->stall_at && !mig_parse_size(o->stall_at, &s->stall_at, error)) ||
+        (o->seed && !g_ascii_string_to_unsigned(o->seed, 10, 0, G_MAXUINT64, &s->seed, error))) {
+        return false;
+    }
+    s->rate = bits / 8;
+    return read_cuts(o->cuts, s, error);
+}
+
+/* The file --------------------------------------------------------------------------------- */
+
+static bool put_channel(void *opaque, unsigned channel, const char *name)
+{
+    Recording *rec = opaque;
+    (void)channel;
+    return mig_capture_write_channel(rec->file, name);
+}
+
+static bool put_chunk(void *opaque, unsigned channel, uint64_t ns, const void *data, size_t n)
+{
+    Recording *rec = opaque;
+    rec->bytes += n;
+    return mig_capture_write_chunk(rec->file, channel, ns, data, n);
+}
+
+static int open_file(Recording *rec, const char *out)
+{
+    rec->temporary = g_strconcat(out, ".part", NULL);
+    rec->file = fopen(rec->temporary, "wbe");
+    if (!rec->file || !mig_capture_write_head(rec->file)) {
+        g_autofree char *text = g_strdup_printf("%s: %s", rec->temporary, g_strerror(errno));
+        return complain(MIG_EXIT_ENVIRONMENT, text);
+    }
+    return MIG_EXIT_OK;
+}
+
+/* Also after an error: what was recorded so far is a recording. */
+static int close_file(Recording *rec, const char *out)
+{
+    int status = MIG_EXIT_OK;
+    if (rec->file && (fclose(rec->file) != 0 || rename(rec->temporary, out) != 0)) {
+        g_autofree char *text = g_strdup_printf("%s: %s", out, g_strerror(errno));
+        status = complain(MIG_EXIT_ENVIRONMENT, text);
+    }
+    g_free(rec->temporary);
+    return status;
+}
+
+static void summarize(const MigRelay *r, const Options *o)
+{
+    const MigRelayCounts *c = mig_relay_counts(r);
+    g_autofree char *forward = mig_format_size(c->forward), *back = mig_format_size(c->back);
+    printf("recorded     %s from the source, %s back, %u connection%s, %u break%s\n", forward, back,
+           c->connections, c->connections == 1 ? "" : "s", c->breaks, c->breaks == 1 ? "" : "s");
+    printf("to           %s\n", o->out);
+}
+
+static int relay(const Options *o, MigRelayConfig *config, int wake)
+{
+    g_autoptr(GError) error = NULL;
+    Recording rec = { 0 };
+    config->tap = (MigRelayTap){ &rec, put_channel, put_chunk };
+    MigRelay *r = mig_relay_new(config, &error);
+    int status = r ? open_file(&rec, o->out) : complain(MIG_EXIT_ENVIRONMENT, error->message);
+    if (status == MIG_EXIT_OK) {
+        fprintf(stderr, "listening on %s\n", mig_relay_address(r));
+        if (!mig_relay_run(r, wake, &error)) {
+            status = complain(MIG_EXIT_ENVIRONMENT, error->message);
+        }
+    }
+    int closed = close_file(&rec, o->out);
+    status = MAX(status, closed);
+    if (r && status == MIG_EXIT_OK) {
+        summarize(r, o);
+    }
+    mig_relay_free(r);
+    return status;
+}
+
+int mig_cmd_record(int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigUri) listen = NULL, connect = NULL, again = NULL;
+    MigRelayConfig config = { 0 };
+    Options o = { .breaks = -1 };
+    bool fine = parse(&argc, &argv, &o, &error);
+    int status = MIG_EXIT_USAGE;
+    if (fine && (argc > 1 || !o.listen || !o.connect || !o.out)) {
+        complain(status, "expected --listen URI --connect URI -o FILE; see --help");
+    } else if (!fine || !(listen = mig_uri_parse(o.listen, &error)) ||
+               !(connect = mig_uri_parse(o.connect, &error)) ||
+               (o.again && !(again = mig_uri_parse(o.again, &error))) ||
+               !read_shape(&o, &config.shape, &error)) {
+        complain(status, error->message);
+    } else {
+        int wake = mig_wake_on_signals();
+        config.listen = listen;
+        config.connect = connect;
+        config.connect_again = again;
+        config.breaks = o.breaks >= 0 ? (unsigned)o.breaks
+                                      : config.shape.cut_count + (config.shape.cut_after > 0);
+        status = relay(&o, &config, wake);
+    }
+    options_clear(&o);
+    return status;
+}
