@@ -6,11 +6,13 @@
  */
 #include <unistd.h>
 
+#include "sim/engine/source-postcopy.h"
 #include "sim/live.h"
 #include "sim/world/real-answers.h"
 
 #define PROGRESS_OPS 64u           /* operations between two looks at the progress */
 #define STEERER_NS   MIG_NS_PER_MS /* between two looks at what the steerer wants, while busy */
+#define RESUME_NS    (100 * MIG_NS_PER_MS) /* between two attempts to resume, where nobody steers */
 
 struct MigLive {
     MigSimulation *m;
@@ -22,6 +24,7 @@ struct MigLive {
     MigReal *world;
     const MigOp *op; /* the engine's next; NULL: it has not begun */
     int64_t looked;  /* ns: at the steerer, last */
+    int64_t resumed; /* ns: the last attempt */
 };
 
 typedef MigLive Live;
@@ -139,11 +142,14 @@ static bool wants_answers(MigCapabilitySet capabilities, const MigEra *era)
 
 static void make_world(Live *live)
 {
+    bool postcopy = live->capabilities & MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM);
     MigRealConfig config = {
         .clock = &live->clock,
         .memory = mig_mapped_memory(live->m->mapped),
         .uri = live->uri,
-        .answers = wants_answers(live->capabilities, &live->run.era),
+        .answers = postcopy ? mig_source_wants_return(live->m->source)
+                            : wants_answers(live->capabilities, &live->run.era),
+        .postcopy = postcopy ? live->m->source : NULL,
         .wake = live->options->wake,
         .woken = woken,
         .acknowledged = acknowledged,
@@ -169,6 +175,16 @@ static void begin_engine(Live *live)
     }
 }
 
+/* A paused migration: a monitor would say when and where to resume it, else it is tried there. */
+static void resume(Live *live)
+{
+    int64_t now = live->clock.now;
+    if (!live->options->steering && now - live->resumed >= RESUME_NS) {
+        live->resumed = now;
+        g_free(mig_source_recover(live->m->source));
+    }
+}
+
 static void run_engine(Live *live)
 {
     const MigLiveOptions *o = live->options;
@@ -176,6 +192,9 @@ static void run_engine(Live *live)
     uint64_t ops = 0;
     for (; live->op->kind != MIG_OP_DONE; live->op = mig_source_next(live->m->source, &outcome)) {
         outcome = mig_real_do(live->world, live->op);
+        if (live->op->kind == MIG_OP_WAIT_RECOVER) {
+            resume(live);
+        }
         if (o->steering && live->clock.now - live->looked >= STEERER_NS) {
             woken(live);
         }

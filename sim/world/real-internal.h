@@ -5,6 +5,7 @@
 
 #include "sim/world/real-answers.h"
 #include "sim/world/real-channel.h"
+#include "sim/world/real-postcopy.h"
 #include "sim/world/real.h"
 #include "sim/world/senders.h"
 
@@ -15,7 +16,9 @@ struct MigReal {
     int64_t epoch; /* CLOCK_MONOTONIC, ns, of clock 0 */
     MigEvents events;
     GPtrArray *channels;          /* MigRealChannel, by number; NULL: not opened */
-    MigAnswers *answers;          /* of the main channel; NULL: nobody listens */
+    MigAnswers *answers;          /* of the main channel; NULL: nobody listens, or postcopy */
+    MigRealPostcopy *postcopy;    /* listens instead; NULL: a migration without it */
+    MigRealCounts gone;           /* of channels that were dropped */
     MigSenders *senders;          /* which have the multifd channels; NULL: none */
     MigSendersCounts told;        /* of theirs, in outcomes */
     MigCompressors *compressors;  /* NULL: not used so far */
@@ -29,6 +32,9 @@ struct MigReal {
     char *close_error; /* or NULL */
 };
 
+/* Does an operation in the middle of another. */
+MigOutcome mig_real_perform(MigReal *r, const MigOp *op);
+
 /* NULL: it was not opened. */
 MigRealChannel *mig_real_channel_of(const MigReal *r, uint32_t number);
 
@@ -38,10 +44,19 @@ int64_t mig_real_look(MigReal *r);
 /* The world has failed: whatever is waited for ends. Keeps the first error. */
 void mig_real_die(MigReal *r, const char *error);
 
+/* There is somebody to hear, and somebody who wants to. */
+bool mig_real_is_heard(const MigReal *r);
+
+/* Operations that end with a message of the return path. */
+void mig_real_sleep(MigReal *r, const MigOp *op, MigOutcome *out);
+void mig_real_wait_return(MigReal *r, MigOutcome *out);
+
 /* Reads what the destination says, without waiting. True when it said something. */
 bool mig_real_hear(MigReal *r);
 
-#define MIG_WAIT_SENDERS 8u /* a thread of multifd has done something */
+#define MIG_WAIT_SENDERS 8u  /* a thread of multifd has done something */
+#define MIG_WAIT_MESSAGE 16u /* postcopy: the engine has heard a message */
+#define MIG_WAIT_URGENT  32u /* that asks for a page */
 
 /*
  * Waits until one of |what| is possible on |c| (NULL: just waits) or |until| (ns of the clock) has

@@ -50,7 +50,8 @@ MigReal *mig_real_new(const MigRealConfig *config)
     r->epoch = monotonic() - config->clock->now;
     r->encoded = g_malloc(MIG_ENCODED_MAX);
     r->channels = g_ptr_array_new_with_free_func((GDestroyNotify)mig_real_channel_free);
-    r->answers = config->answers ? mig_answers_new() : NULL;
+    r->answers = config->answers && !config->postcopy ? mig_answers_new() : NULL;
+    r->postcopy = config->postcopy ? mig_real_postcopy_new(config->postcopy) : NULL;
     if (r->answers) {
         mig_answers_on_ack(r->answers, config->acknowledged, config->opaque);
     }
@@ -65,6 +66,7 @@ void mig_real_free(MigReal *r)
         g_ptr_array_unref(r->channels);
         mig_events_clear(&r->events);
         mig_answers_free(r->answers);
+        mig_real_postcopy_free(r->postcopy);
         mig_devices_free(r->devices);
         g_free(r->encoded);
         g_free(r->error);
@@ -101,37 +103,6 @@ void mig_real_shutdown(MigReal *r, const char *error)
     }
 }
 
-static bool is_heard(const MigReal *r)
-{
-    const MigRealChannel *c = mig_real_channel_of(r, 0);
-    return r->answers && c && c->transport && mig_transport_has_return(c->transport);
-}
-
-bool mig_real_hear(MigReal *r)
-{
-    uint8_t bytes[1024];
-    struct iovec v = { bytes, sizeof(bytes) };
-    g_autoptr(GError) error = NULL;
-    bool said = false;
-    int64_t n = 1;
-    while (n > 0 && is_heard(r) && !mig_answers_done(r->answers)) {
-        n = mig_transport_read(mig_real_channel_of(r, 0)->transport, &v, 1, &error);
-        said = said || n > 0;
-        if (n == MIG_IO_ERROR) {
-            mig_real_die(r, error->message);
-        } else if (n == 0) {
-            mig_answers_eof(r->answers);
-        } else if (n > 0) {
-            mig_answers_feed(r->answers, bytes, (size_t)n);
-        }
-    }
-    if (r->answers && mig_answers_error(r->answers)) {
-        mig_real_die(r, mig_answers_error(r->answers));
-    }
-    r->counts.answers = r->answers ? mig_answers_count(r->answers) : 0;
-    return said;
-}
-
 /* Sleeps until one of |p| is ready or |ns| have passed (negative: for ever). */
 static void sleep_for(struct pollfd *p, nfds_t count, int64_t ns)
 {
@@ -148,10 +119,18 @@ static int fd_for(MigRealChannel *c, unsigned what)
     return what && c && c->transport ? mig_transport_fd(c->transport, what) : -1;
 }
 
+/* What postcopy's return path has said. */
+static unsigned messages(const MigReal *r)
+{
+    unsigned heard = r->postcopy && mig_real_postcopy_heard(r->postcopy) ? MIG_WAIT_MESSAGE : 0;
+    unsigned urgent = r->postcopy && mig_real_postcopy_urgent(r->postcopy) ? MIG_WAIT_URGENT : 0;
+    return heard | urgent;
+}
+
 unsigned mig_real_wait(MigReal *r, MigRealChannel *c, unsigned what, int64_t until)
 {
     MigRealChannel *main = mig_real_channel_of(r, 0);
-    bool listen = is_heard(r) && !(c == main && what & MIG_WAIT_READ);
+    bool listen = mig_real_is_heard(r) && !(c == main && what & MIG_WAIT_READ);
     for (;;) {
         run_events(r);
         int64_t end = MIN(until, mig_events_next(&r->events)), now = mig_real_look(r);
@@ -177,7 +156,7 @@ unsigned mig_real_wait(MigReal *r, MigRealChannel *c, unsigned what, int64_t unt
             mig_real_multifd_hear(r);
         }
         unsigned ready = (p[0].revents ? MIG_WAIT_READ : 0) | (p[1].revents ? MIG_WAIT_WRITE : 0) |
-                         (p[4].revents ? MIG_WAIT_SENDERS : 0);
+                         (p[4].revents ? MIG_WAIT_SENDERS : 0) | messages(r);
         if (ready & what) {
             mig_real_look(r);
             return ready & what;
@@ -324,12 +303,29 @@ static uint64_t counted(MigReal *r, const MigRealChannel *c, const MigOp *op)
     return c->outbuf.flushed + (r->senders ? mig_senders_counts(r->senders).bytes : 0);
 }
 
+/* Whoever asks for a page by now comes first; on the preempt channel a page is sent already. */
+static MigClaim claim_page(MigReal *r, const MigOp *op, uint64_t page)
+{
+    if (!op->pages.claim) {
+        return MIG_CLAIM_TAKE;
+    }
+    mig_real_hear(r);
+    return op->pages.claim(op->pages.engine, op->pages.block, page);
+}
+
 static void do_pages(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome *out)
 {
     bool named = op->pages.named, limited = op->pages.quota != UINT64_MAX;
     uint64_t before = limited ? counted(r, c, op) : 0;
     for (uint64_t left = op->pages.dirty; left && !c->error; left &= left - 1) {
         uint64_t bit = left & -left, page = op->pages.first + (unsigned)__builtin_ctzll(left);
+        MigClaim claim = claim_page(r, op, page);
+        if (claim == MIG_CLAIM_STOP) {
+            break;
+        }
+        if (claim == MIG_CLAIM_SKIP) {
+            continue;
+        }
         bool packed =
             op->pages.how == MIG_PAGES_COMPRESS && mig_real_compress(r, c, op, page, named);
         bool zero = !packed && send_page(r, c, op, page, named);
@@ -362,17 +358,6 @@ static void do_devices(MigReal *r, MigOutcome *out)
         r->devices = r->config.devices(r->config.opaque);
     }
     out->devices = r->devices;
-}
-
-static void do_wait_return(MigReal *r, MigOutcome *out)
-{
-    while (!mig_answers_take(r->answers, &r->message)) {
-        if (!mig_real_wait(r, mig_real_channel_of(r, 0), MIG_WAIT_READ, MIG_FOREVER)) {
-            return; /* dead */
-        }
-        mig_real_hear(r);
-    }
-    out->record = &r->message;
 }
 
 static void do_notify(MigReal *r, const MigOp *op)
@@ -437,10 +422,10 @@ static void dispatch(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome 
         do_devices(r, out);
         break;
     case MIG_OP_SLEEP:
-        mig_real_wait(r, NULL, 0, op->until);
+        mig_real_sleep(r, op, out);
         break;
     case MIG_OP_WAIT_RETURN:
-        do_wait_return(r, out);
+        mig_real_wait_return(r, out);
         break;
     case MIG_OP_CLOSE:
         do_close(r);
@@ -457,11 +442,13 @@ static void dispatch(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome 
     case MIG_OP_LOG_START: /* the engine asks memory itself when these have ended */
     case MIG_OP_SYNC:
     case MIG_OP_CLEAR:
-    case MIG_OP_DROP: /* postcopy */
-    case MIG_OP_WAIT_RECOVER:
     case MIG_OP_DONE:
         break;
-    case MIG_OP_WAIT_CONTINUE: /* may end for nothing */
+    case MIG_OP_DROP:
+        mig_real_postcopy_drop(r);
+        break;
+    case MIG_OP_WAIT_RECOVER: /* these may end for nothing */
+    case MIG_OP_WAIT_CONTINUE:
         mig_real_wait(r, NULL, 0, mig_real_look(r) + MONITOR_NS);
         break;
     default: /* its capability should have been refused */
@@ -472,7 +459,8 @@ static void dispatch(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome 
 
 static void count(MigReal *r)
 {
-    r->counts.writes = r->counts.bytes = 0;
+    r->counts.writes = r->gone.writes;
+    r->counts.bytes = r->gone.bytes;
     for (guint i = 0; i < r->channels->len; i++) {
         const MigRealChannel *c = g_ptr_array_index(r->channels, i);
         r->counts.writes += c ? c->writes : 0;
@@ -480,23 +468,21 @@ static void count(MigReal *r)
     }
 }
 
-MigOutcome mig_real_do(MigReal *r, const MigOp *op)
+MigOutcome mig_real_perform(MigReal *r, const MigOp *op)
 {
-    MigRealChannel *c = mig_real_channel_of(r, op->channel);
-    uint64_t queued = c ? c->outbuf.queued : 0, flushed = c ? c->outbuf.flushed : 0;
+    MigRealChannel *before = mig_real_channel_of(r, op->channel);
+    uint64_t queued = before ? before->outbuf.queued : 0;
+    uint64_t flushed = before ? before->outbuf.flushed : 0;
     MigOutcome out = { 0 };
     r->compressed = (MigCompressCounts){ 0 };
-    run_events(r);
-    dispatch(r, c, op, &out);
+    dispatch(r, before, op, &out);
     out.compressed = r->compressed;
+    MigRealChannel *c = mig_real_channel_of(r, op->channel);
     out.now = mig_real_look(r);
-    if (c && !c->lent) { /* what threads do they count themselves */
+    if (c && c == before && !c->lent) { /* what threads do they count themselves */
         out.queued_bytes = c->outbuf.queued - queued;
         out.flushed = c->outbuf.flushed - flushed;
     }
-    mig_real_multifd_count(r, &out);
-    out.interrupt = r->pending;
-    r->pending = MIG_UNINTERRUPTED;
     if (c && !c->lent && c->error) {
         mig_real_die(r, c->error);
     }
@@ -504,10 +490,27 @@ MigOutcome mig_real_do(MigReal *r, const MigOp *op)
         out.interrupt = MIG_INTERRUPT_ERROR;
         out.error = r->error;
     }
+    return out;
+}
+
+MigOutcome mig_real_do(MigReal *r, const MigOp *op)
+{
+    run_events(r);
+    MigOutcome out = mig_real_perform(r, op);
+    mig_real_multifd_count(r, &out);
+    if (out.interrupt != MIG_INTERRUPT_ERROR && r->pending != MIG_UNINTERRUPTED) {
+        out.interrupt = r->pending;
+    }
+    r->pending = MIG_UNINTERRUPTED;
     if (r->config.observer.op) {
         r->config.observer.op(r->config.observer.opaque, op, &out);
     }
     return out;
+}
+
+void mig_real_set_uri(MigReal *r, const MigUri *uri)
+{
+    r->config.uri = uri;
 }
 
 MigEvents *mig_real_events(MigReal *r)

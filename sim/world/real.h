@@ -12,6 +12,7 @@
 #ifndef MIG_SIM_WORLD_REAL_H
 #define MIG_SIM_WORLD_REAL_H
 
+#include "sim/engine/source.h"
 #include "sim/world/transport.h"
 #include "sim/world/virtual.h"
 
@@ -19,8 +20,9 @@ typedef struct MigRealConfig {
     MigClock *clock;   /* set to the real one, ns since mig_real_new(): the guest follows it */
     MigMemory *memory; /* the source's: read() gives addresses that last */
     const MigUri *uri;
-    bool answers; /* there will be a return path */
-    int wake;     /* when it is readable, woken() is called, which empties it; -1: none */
+    bool answers;        /* there will be a return path */
+    MigSource *postcopy; /* it may come to postcopy: this engine hears all answers; or NULL */
+    int wake;            /* when it is readable, woken() is called, which empties it; -1: none */
     void (*woken)(void *opaque);
     void (*acknowledged)(void *opaque); /* SWITCHOVER_ACK came; NULL: it may not */
     MigGuestHooks guest;
@@ -38,6 +40,9 @@ MigOutcome mig_real_do(MigReal *r, const MigOp *op);
 
 /* For events: asked for here, run when their time has come, inside operations. */
 MigEvents *mig_real_events(MigReal *r);
+
+/* Where CONNECT leads from now on. */
+void mig_real_set_uri(MigReal *r, const MigUri *uri);
 
 /* The outcome of the operation under way, or of the next one, says this. */
 void mig_real_interrupt(MigReal *r, MigInterrupt why);
