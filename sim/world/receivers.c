@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -28,8 +29,8 @@ struct MigReceivers {
     int fd;
     Receiver *list;
     uint32_t count;
-    GMutex lock; /* of what follows, and of `ended` */
-    GCond released;
+    pthread_mutex_t lock; /* of what follows, and of `ended` */
+    pthread_cond_t released;
     bool ending;
     char *error;
 };
@@ -47,11 +48,11 @@ static void tell(MigReceivers *all)
 static bool fail(Receiver *r, char *text)
 {
     MigReceivers *all = r->all;
-    g_mutex_lock(&all->lock);
+    pthread_mutex_lock(&all->lock);
     if (!all->error && !all->ending) {
         all->error = g_strdup_printf("multifd channel %u: %s", r->number, text);
     }
-    g_mutex_unlock(&all->lock);
+    pthread_mutex_unlock(&all->lock);
     g_free(text);
     tell(all);
     return false;
@@ -68,12 +69,12 @@ static bool wait_released(Receiver *r)
 {
     MigReceivers *all = r->all;
     tell(all);
-    g_mutex_lock(&all->lock);
+    pthread_mutex_lock(&all->lock);
     while (!all->ending && mig_dest_multifd_ahead(all->multifd, r->number)) {
-        g_cond_wait(&all->released, &all->lock);
+        pthread_cond_wait(&all->released, &all->lock);
     }
     bool fine = !all->ending;
-    g_mutex_unlock(&all->lock);
+    pthread_mutex_unlock(&all->lock);
     return fine;
 }
 
@@ -89,9 +90,9 @@ static bool end_of_channel(Receiver *r)
     if (!mig_dest_multifd_may_end(r->all->multifd, r->number)) {
         return fail(r, g_strdup("it ended inside a packet"));
     }
-    g_mutex_lock(&r->all->lock);
+    pthread_mutex_lock(&r->all->lock);
     r->ended = true;
-    g_mutex_unlock(&r->all->lock);
+    pthread_mutex_unlock(&r->all->lock);
     tell(r->all);
     return false;
 }
@@ -152,8 +153,8 @@ MigReceivers *mig_receivers_new(MigDestMultifd *m, MigTransport *const *list, ui
     all->fd = fd;
     all->count = count;
     all->list = g_new0(Receiver, count);
-    g_mutex_init(&all->lock);
-    g_cond_init(&all->released);
+    pthread_mutex_init(&all->lock, NULL);
+    pthread_cond_init(&all->released, NULL);
     mig_dest_multifd_open(m, count);
     for (uint32_t i = 0; i < count; i++) {
         Receiver *r = &all->list[i];
@@ -166,10 +167,10 @@ MigReceivers *mig_receivers_new(MigDestMultifd *m, MigTransport *const *list, ui
 uint64_t mig_receivers_stop(MigReceivers *all)
 {
     uint64_t reads = 0;
-    g_mutex_lock(&all->lock);
+    pthread_mutex_lock(&all->lock);
     all->ending = true;
-    g_cond_broadcast(&all->released);
-    g_mutex_unlock(&all->lock);
+    pthread_cond_broadcast(&all->released);
+    pthread_mutex_unlock(&all->lock);
     for (uint32_t i = 0; i < all->count; i++) {
         mig_transport_shutdown(all->list[i].transport);
     }
@@ -186,8 +187,8 @@ void mig_receivers_free(MigReceivers *all)
 {
     if (all) {
         mig_receivers_stop(all);
-        g_mutex_clear(&all->lock);
-        g_cond_clear(&all->released);
+        pthread_mutex_destroy(&all->lock);
+        pthread_cond_destroy(&all->released);
         close(all->fd);
         g_free(all->list);
         g_free(all->error);
@@ -223,22 +224,22 @@ static void look_for_ended(MigReceivers *all)
 bool mig_receivers_sync(MigReceivers *all)
 {
     MigDiagnosis unused;
-    g_mutex_lock(&all->lock);
+    pthread_mutex_lock(&all->lock);
     bool ready = mig_dest_multifd_ready(all->multifd);
     if (ready) {
         mig_dest_multifd_sync(all->multifd, &unused);
-        g_cond_broadcast(&all->released);
+        pthread_cond_broadcast(&all->released);
     } else {
         look_for_ended(all);
     }
-    g_mutex_unlock(&all->lock);
+    pthread_mutex_unlock(&all->lock);
     return ready;
 }
 
 const char *mig_receivers_error(MigReceivers *all)
 {
-    g_mutex_lock(&all->lock);
+    pthread_mutex_lock(&all->lock);
     const char *error = all->error;
-    g_mutex_unlock(&all->lock);
+    pthread_mutex_unlock(&all->lock);
     return error;
 }

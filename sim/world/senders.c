@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -36,7 +37,7 @@ typedef struct Sender {
     MigSenders *all;
     MigRealChannel *channel;
     GThread *thread;
-    GCond wake;
+    pthread_cond_t wake;
     bool busy, synced;
     Job job;
 
@@ -55,7 +56,7 @@ struct MigSenders {
     GPtrArray *list; /* Sender */
     guint last;      /* the one that was given something last */
     uint64_t packets;
-    GMutex lock; /* of what follows, and of `busy` */
+    pthread_mutex_t lock; /* of what follows, and of `busy` */
     bool ending;
     char *error;
     MigSendersCounts counts;
@@ -159,7 +160,7 @@ static bool work(Sender *s)
         mig_real_channel_die(c, "multifd: the pages can't be compressed (no memory?)");
     }
     bool fine = mig_real_channel_write(c, s->vectors, count) && !c->error;
-    g_mutex_lock(&all->lock);
+    pthread_mutex_lock(&all->lock);
     all->counts.bytes += c->bytes - bytes;
     all->counts.writes += c->writes - writes;
     if (s->job.packet.look && fine) {
@@ -170,7 +171,7 @@ static bool work(Sender *s)
         all->error = g_strdup(c->error);
     }
     s->busy = !fine; /* for ever */
-    g_mutex_unlock(&all->lock);
+    pthread_mutex_unlock(&all->lock);
     tell(all);
     return fine;
 }
@@ -180,12 +181,12 @@ static gpointer run(gpointer opaque)
     Sender *s = opaque;
     MigSenders *all = s->all;
     for (bool fine = true; fine;) {
-        g_mutex_lock(&all->lock);
+        pthread_mutex_lock(&all->lock);
         while (!s->busy && !all->ending) {
-            g_cond_wait(&s->wake, &all->lock);
+            pthread_cond_wait(&s->wake, &all->lock);
         }
         bool busy = s->busy;
-        g_mutex_unlock(&all->lock);
+        pthread_mutex_unlock(&all->lock);
         fine = busy && work(s);
     }
     return NULL;
@@ -196,7 +197,7 @@ static gpointer run(gpointer opaque)
 static void free_sender(gpointer p)
 {
     Sender *s = p;
-    g_cond_clear(&s->wake);
+    pthread_cond_destroy(&s->wake);
     mig_multifd_codec_free(s->codec);
     g_free(s->job.pages);
     g_free(s->job.bytes);
@@ -220,7 +221,7 @@ MigSenders *mig_senders_new(MigMemory *memory, GError **error)
     s->memory = memory;
     s->fd = fd;
     s->list = g_ptr_array_new_with_free_func(free_sender);
-    g_mutex_init(&s->lock);
+    pthread_mutex_init(&s->lock, NULL);
     return s;
 }
 
@@ -230,7 +231,7 @@ void mig_senders_free(MigSenders *s)
         mig_senders_shutdown(s);
         mig_senders_stop(s);
         g_ptr_array_unref(s->list);
-        g_mutex_clear(&s->lock);
+        pthread_mutex_destroy(&s->lock);
         close(s->fd);
         g_free(s->error);
         g_free(s);
@@ -245,16 +246,16 @@ void mig_senders_add(MigSenders *all, MigRealChannel *c)
     s->channel = c;
     c->full = wait_writable;
     c->broken = NULL;
-    g_cond_init(&s->wake);
+    pthread_cond_init(&s->wake, NULL);
     s->order = g_new(uint32_t, room);
     s->offsets = g_new(uint64_t, room);
     s->job.pages = g_new(uint64_t, room);
     s->job.bytes = g_new(const uint8_t *, room);
     s->vectors = g_new(struct iovec, room + 1);
-    g_mutex_lock(&all->lock);
+    pthread_mutex_lock(&all->lock);
     all->counts.bytes += c->bytes; /* its initial packet */
     all->counts.writes += c->writes;
-    g_mutex_unlock(&all->lock);
+    pthread_mutex_unlock(&all->lock);
     all->last = all->list->len; /* so that the first is next */
     g_ptr_array_add(all->list, s);
     s->thread = g_thread_new("multifd-send", run, s);
@@ -274,9 +275,9 @@ void mig_senders_heard(MigSenders *s)
 
 static bool is_idle(const Sender *s)
 {
-    g_mutex_lock(&s->all->lock);
+    pthread_mutex_lock(&s->all->lock);
     bool idle = !s->busy;
-    g_mutex_unlock(&s->all->lock);
+    pthread_mutex_unlock(&s->all->lock);
     return idle;
 }
 
@@ -286,10 +287,10 @@ static void begin(Sender *s, const MigPacket *p, bool sync)
     s->job.packet.pages = s->job.pages;
     s->job.number = s->all->packets++;
     s->job.sync = sync;
-    g_mutex_lock(&s->all->lock);
+    pthread_mutex_lock(&s->all->lock);
     s->busy = true;
-    g_cond_signal(&s->wake);
-    g_mutex_unlock(&s->all->lock);
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->all->lock);
 }
 
 bool mig_senders_send(MigSenders *all, const MigPacket *p)
@@ -350,13 +351,13 @@ void mig_senders_shutdown(MigSenders *all)
 
 void mig_senders_stop(MigSenders *all)
 {
-    g_mutex_lock(&all->lock);
+    pthread_mutex_lock(&all->lock);
     all->ending = true;
-    g_mutex_unlock(&all->lock);
+    pthread_mutex_unlock(&all->lock);
     for (guint i = 0; i < all->list->len; i++) {
         Sender *s = g_ptr_array_index(all->list, i);
         if (s->thread) {
-            g_cond_signal(&s->wake);
+            pthread_cond_signal(&s->wake);
             g_thread_join(g_steal_pointer(&s->thread));
         }
     }
@@ -365,16 +366,16 @@ void mig_senders_stop(MigSenders *all)
 
 const char *mig_senders_error(MigSenders *s)
 {
-    g_mutex_lock(&s->lock);
+    pthread_mutex_lock(&s->lock);
     const char *error = s->error;
-    g_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&s->lock);
     return error;
 }
 
 MigSendersCounts mig_senders_counts(MigSenders *s)
 {
-    g_mutex_lock(&s->lock);
+    pthread_mutex_lock(&s->lock);
     MigSendersCounts counts = s->counts;
-    g_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&s->lock);
     return counts;
 }
