@@ -135,8 +135,10 @@ static bool read_do(MigReader *r, json_object *v, void *dst)
         [MIG_ACTION_WRITE] = "x-write",
         [MIG_ACTION_CONTINUE] = "migrate-continue",
         [MIG_ACTION_FAIL] = "x-fail",
-        "migrate-start-postcopy",
-        "migrate-pause",
+        [MIG_ACTION_START_POSTCOPY] = "migrate-start-postcopy",
+        [MIG_ACTION_PAUSE] = "migrate-pause",
+        [MIG_ACTION_RECOVER] = "migrate-recover",
+        [MIG_ACTION_KILL] = "x-kill-destination",
         NULL,
     };
     unsigned index = 0;
@@ -144,8 +146,7 @@ static bool read_do(MigReader *r, json_object *v, void *dst)
         return false;
     }
     ((MigScenarioEvent *)dst)->action = (MigAction)index;
-    return index <= MIG_ACTION_FAIL ||
-           mig_read_fail(r, "\"%s\" is known to QEMU, but not simulated yet", names[index]);
+    return true;
 }
 
 static const MigField event_fields[] = {
@@ -227,6 +228,9 @@ static bool read_continue(MigReader *r, json_object *v, MigScenarioEvent *e)
 static bool read_arguments(MigReader *r, const MigScenario *s, json_object *v, MigScenarioEvent *e)
 {
     static const MigField none[] = { { NULL } };
+    static const MigField recover_fields[] = {
+        { "x-link-back", mig_read_time, offsetof(MigScenarioEvent, link_back) }, { NULL }
+    };
     static const MigField step_fields[] = { { "step", read_step, 0, true }, { NULL } };
     switch (e->action) {
     case MIG_ACTION_SET_PARAMETERS:
@@ -237,6 +241,8 @@ static bool read_arguments(MigReader *r, const MigScenario *s, json_object *v, M
         return read_continue(r, v, e);
     case MIG_ACTION_FAIL:
         return mig_read_object(r, v, step_fields, e);
+    case MIG_ACTION_RECOVER:
+        return mig_read_object(r, v, recover_fields, e);
     default:
         return mig_read_object(r, v, none, NULL);
     }
@@ -254,8 +260,9 @@ static bool read_event(MigReader *r, json_object *v, void *dst)
         return mig_read_fail(r, "an event needs \"at\", \"after-pass\" or \"when\"");
     }
     bool given = json_object_object_get_ex(v, "arguments", &arguments);
-    if (!given && e.action != MIG_ACTION_CANCEL && e.action != MIG_ACTION_CUT_LINK &&
-        e.action != MIG_ACTION_CONTINUE) {
+    bool needs = e.action == MIG_ACTION_SET_PARAMETERS || e.action == MIG_ACTION_WRITE ||
+                 e.action == MIG_ACTION_FAIL;
+    if (!given && needs) {
         return mig_read_fail(r, "the key \"arguments\" is missing");
     }
     size_t mark = mig_read_enter(r, "arguments");

@@ -5,6 +5,8 @@
  */
 #include "sim/scenario-run.h"
 
+#include "sim/engine/source-postcopy.h"
+
 #include <string.h>
 
 typedef struct MigTimedEvent {
@@ -78,6 +80,41 @@ static void make_fail(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at
     mig_source_make_fail(run->source, e->step);
 }
 
+/* In a wrong state these do nothing either. */
+static void start_postcopy(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
+{
+    (void)e;
+    mig_scenario_run_note(run, at, "migrate-start-postcopy", NULL, 0);
+    g_free(mig_source_start_postcopy(run->source));
+}
+
+static void pause_postcopy(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
+{
+    (void)e;
+    g_autofree char *refused = mig_source_pause(run->source);
+    mig_scenario_run_note(run, at, "migrate-pause", NULL, 0);
+    if (!refused && run->paused) {
+        run->paused(run->postcopy);
+    }
+}
+
+static void recover(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
+{
+    mig_scenario_run_note(run, at, "migrate-recover", NULL, 0);
+    if (run->recover) {
+        run->recover(run->postcopy, at, e->link_back);
+    }
+}
+
+static void kill_destination(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
+{
+    (void)e;
+    mig_scenario_run_note(run, at, "x-kill-destination", NULL, 0);
+    if (run->kill) {
+        run->kill(run->postcopy);
+    }
+}
+
 static void write_pages(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
 {
     const MigScenarioWrite *w = &e->write;
@@ -95,6 +132,10 @@ static void fire(MigScenarioRun *run, uint32_t index, int64_t at)
         [MIG_ACTION_WRITE] = write_pages,
         [MIG_ACTION_CONTINUE] = go_on,
         [MIG_ACTION_FAIL] = make_fail,
+        [MIG_ACTION_START_POSTCOPY] = start_postcopy,
+        [MIG_ACTION_PAUSE] = pause_postcopy,
+        [MIG_ACTION_RECOVER] = recover,
+        [MIG_ACTION_KILL] = kill_destination,
     };
     const MigScenarioEvent *e = &g_array_index(run->scenario->events, MigScenarioEvent, index);
     if (!run->fired[index]) {

@@ -35,6 +35,11 @@ typedef struct MigScenarioRun {
     void (*cancelled)(void *world); /* the source's status became cancelling */
     void (*cut)(void *world);       /* x-cut-link */
     void (*continued)(void *world); /* migrate-continue; NULL: the world looks by itself */
+    /* Postcopy; NULL where it can't be. |postcopy| is theirs. */
+    void (*paused)(void *postcopy); /* migrate-pause was taken: shut the channels */
+    void (*recover)(void *postcopy, int64_t at, int64_t link_back);
+    void (*kill)(void *postcopy); /* the destination dies */
+    void *postcopy;
     /* Instead of the scenario's, for the next source; NULL: those. */
     const MigCapabilitySet *capabilities;
     const MigParameters *parameters;

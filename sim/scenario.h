@@ -68,6 +68,10 @@ typedef enum MigAction {
     MIG_ACTION_WRITE,          /* x-write */
     MIG_ACTION_CONTINUE,       /* migrate-continue */
     MIG_ACTION_FAIL,           /* x-fail: a step of the switchover */
+    MIG_ACTION_START_POSTCOPY, /* migrate-start-postcopy */
+    MIG_ACTION_PAUSE,          /* migrate-pause, at the source */
+    MIG_ACTION_RECOVER,        /* migrate-recover there, then migrate with resume here */
+    MIG_ACTION_KILL,           /* x-kill-destination: its process is gone */
 } MigAction;
 
 typedef struct MigScenarioWrite {
@@ -92,6 +96,7 @@ typedef struct MigScenarioEvent {
     MigParameterSet parameters;
     MigScenarioWrite write;
     const char *state; /* CONTINUE */
+    int64_t link_back; /* RECOVER: ns until a cut link is back, and `migrate` comes */
     MigStep step;      /* FAIL */
 } MigScenarioEvent;
 

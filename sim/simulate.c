@@ -24,6 +24,7 @@ struct MigSteered {
     MigScenarioRun run;
     const MigOp *op; /* the engine's next; NULL: it has not begun */
     bool quit;
+    MigSimulatedIncoming *incoming; /* NULL: without postcopy */
     uint32_t acks; /* of devices, that have not come; accounting only */
     bool stream_failed;
     GError *error;
@@ -43,7 +44,62 @@ static void continued(void *world)
 
 static void cut(void *world)
 {
+    mig_virtual_take_down(world);
     mig_virtual_cut(world, "Connection reset by peer");
+}
+
+/* Postcopy's commands and accidents -------------------------------------------------------- */
+
+static void paused(void *opaque)
+{
+    Run *run = opaque;
+    mig_virtual_cut(run->world, "the channel was shut down");
+}
+
+static void link_is_back(void *opaque, int64_t at)
+{
+    Run *run = opaque;
+    mig_virtual_restore(run->world);
+    g_autofree char *refused = mig_source_recover(run->m->source);
+    mig_scenario_run_note(&run->run, at, "migrate", "resume", 0);
+    if (!refused) {
+        mig_virtual_interrupt(run->world, MIG_INTERRUPT_CONTINUE);
+    }
+}
+
+static void recover(void *opaque, int64_t at, int64_t link_back)
+{
+    Run *run = opaque;
+    mig_events_add(run->run.events, at + link_back, link_is_back, run);
+}
+
+static void kill_destination(void *opaque)
+{
+    Run *run = opaque;
+    if (run->incoming) {
+        mig_incoming_die(run->incoming);
+    }
+    cut(run->world);
+}
+
+static void line_broken(void *opaque)
+{
+    Run *run = opaque;
+    if (run->incoming) {
+        mig_incoming_broken(run->incoming);
+    }
+}
+
+static bool line_connected(void *opaque)
+{
+    Run *run = opaque;
+    return run->incoming && mig_incoming_connected(run->incoming);
+}
+
+static void note_destination(void *opaque, int64_t at, const char *status)
+{
+    Run *run = opaque;
+    mig_scenario_run_note(&run->run, at, "x-destination", status, 0);
 }
 
 /* What the world asks for ------------------------------------------------------------------ */
@@ -56,6 +112,9 @@ static void run_guest(void *opaque, bool running)
         return;
     }
     (running ? mig_guest_start : mig_guest_stop)(run->m->guest, run->clock.now);
+    if (!running && run->incoming) {
+        mig_incoming_stopped(run->incoming, run->clock.now);
+    }
     mig_scenario_disks_run(run->m->disks, running, run->clock.now);
 }
 
@@ -76,6 +135,10 @@ static bool take_bytes(void *opaque, uint32_t channel, const void *data, size_t 
     } else if (channel == 0 && o->stream && !run->stream_failed) {
         run->stream_failed = !o->stream(o->opaque, data, n, &run->error);
     }
+    if (run->incoming) {
+        bool preempt = channel && channel == mig_source_preempt_channel(run->m->source);
+        return mig_incoming_feed(run->incoming, channel, preempt, data, n);
+    }
     return channel ? mig_dest_feed_channel(run->m->dest, channel, data, n)
                    : mig_dest_feed(run->m->dest, data, n);
 }
@@ -83,6 +146,9 @@ static bool take_bytes(void *opaque, uint32_t channel, const void *data, size_t 
 static bool take_end(void *opaque, uint32_t channel)
 {
     Run *run = opaque;
+    if (run->incoming && channel == 0) {
+        return mig_incoming_end(run->incoming);
+    }
     return channel != 0 || mig_dest_end(run->m->dest);
 }
 
@@ -120,8 +186,11 @@ static void send_ack(Run *run)
 
 static void take_reply(void *opaque, const MigRecord *message)
 {
+    Run *run = opaque;
     if (message->rp.type == MIG_RP_SWITCHOVER_ACK) {
-        send_ack(opaque);
+        send_ack(run);
+    } else if (run->incoming) {
+        mig_incoming_reply(run->incoming, message);
     }
 }
 
@@ -163,6 +232,11 @@ static uint64_t body_size(void *opaque, MigStr idstr, uint32_t instance, uint32_
     return mig_scenario_body_size(run->s, idstr, instance);
 }
 
+static bool has_postcopy(MigCapabilitySet capabilities)
+{
+    return capabilities & (MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM) | MIG_CAP_BIT(MIG_CAP_DIRTY_BITMAPS));
+}
+
 static bool make_destination(Run *run, MigCapabilitySet capabilities, GError **error)
 {
     MigSimulation *m = run->m;
@@ -187,6 +261,17 @@ static bool make_destination(Run *run, MigCapabilitySet capabilities, GError **e
     config.disks = mig_scenario_disks_of(m->dest_disks);
     config.memory = mig_buffer_memory(m->memory);
     m->dest = mig_dest_new(&config);
+    m->postcopy = has_postcopy(capabilities);
+    if (m->postcopy) {
+        MigIncomingConfig incoming = {
+            .clock = &run->clock,
+            .costs = run->s->destination_host,
+            .guest = m->guest,
+            .status = note_destination,
+            .opaque = run,
+        };
+        run->incoming = mig_incoming_new(&incoming);
+    }
     return true;
 }
 
@@ -207,7 +292,17 @@ static void make_world(Run *run)
     if (run->m->dest) {
         config.sink = (MigSink){ .opaque = run, .bytes = take_bytes, .end = take_end };
     }
+    config.sink.broken = line_broken;
+    config.sink.connected = line_connected;
+    config.source = run->incoming ? run->m->source : NULL;
     run->world = mig_virtual_new(&config);
+    if (run->incoming) {
+        mig_incoming_attach(run->incoming, run->m->dest, run->world);
+    }
+    run->run.paused = paused;
+    run->run.recover = recover;
+    run->run.kill = kill_destination;
+    run->run.postcopy = run;
     run->run.world = run->world;
     run->run.events = mig_virtual_events(run->world);
     run->run.cancelled = cancelled;
@@ -318,6 +413,7 @@ bool mig_steered_begin(MigSteered *s, MigCapabilitySet capabilities, const MigPa
 {
     MigSimulation *m = s->m;
     mig_source_free(g_steal_pointer(&m->source));
+    g_clear_pointer(&s->incoming, mig_incoming_free);
     mig_dest_free(g_steal_pointer(&m->dest));
     mig_buffer_free(g_steal_pointer(&m->memory));
     s->run.capabilities = &capabilities;
@@ -367,6 +463,9 @@ static void conclude(Run *run)
     m->events_digest = g_strdup(mig_virtual_events_digest(run->world));
     m->bytes_digest = m->dest ? g_strdup(mig_virtual_bytes_digest(run->world)) : NULL;
     m->guest_stats = mig_guest_stats(m->guest);
+    if (run->incoming) {
+        m->incoming = mig_incoming_result(run->incoming);
+    }
     describe_failure(m);
 }
 
@@ -398,6 +497,7 @@ MigSimulation *mig_simulate(const MigScenario *s, const MigSimulateOptions *opti
         run_engine(&run);
     }
     conclude(&run);
+    mig_incoming_free(run.incoming);
     mig_virtual_free(run.world);
     mig_scenario_run_clear(&run.run);
     mig_guest_detach(m->guest);

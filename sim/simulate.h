@@ -17,6 +17,7 @@
 #include "sim/guest/mapped.h"
 #include "sim/scenario-disks.h"
 #include "sim/scenario-run.h"
+#include "sim/simulate-incoming.h"
 
 /*
  * A simulation that is steered from outside, by a monitor: it migrates when it is told to, and may
@@ -81,6 +82,8 @@ typedef struct MigSimulation {
     char *events_digest, *bytes_digest; /* hexadecimal; the latter NULL in accounting mode */
     int64_t dest_done;                  /* ns, when the destination had worked on everything */
     MigGuestStats guest_stats;
+    bool postcopy; /* the capability was on: |incoming| says what became of it */
+    MigIncomingResult incoming;
 } MigSimulation;
 
 /*

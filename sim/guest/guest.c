@@ -219,6 +219,12 @@ MigGuestStats mig_guest_stats(const MigGuest *g)
     return s;
 }
 
+const MigWorkloadRun *mig_guest_workloads(const MigGuest *g, uint32_t *count)
+{
+    *count = g->run_count;
+    return g->runs;
+}
+
 /* MigMemory -------------------------------------------------------------------------------- */
 
 static uint32_t memory_count(const MigMemory *m)

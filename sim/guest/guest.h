@@ -91,4 +91,7 @@ typedef struct MigGuestStats {
 
 MigGuestStats mig_guest_stats(const MigGuest *g);
 
+/* Its workloads as they stand: for who lets them go on elsewhere. |count| of them. */
+const MigWorkloadRun *mig_guest_workloads(const MigGuest *g, uint32_t *count);
+
 #endif

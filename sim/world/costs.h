@@ -38,6 +38,8 @@
     X(first_touch, 700000, "ps, the receiver: the first write to a page, on top of it")          \
     X(disk_read, 500000, "ns, reading 1 MiB of a disk, and its copy into the socket")            \
     X(disk_write, 500000, "ns, the receiver: writing 1 MiB of a disk")                           \
+    X(place_page, 1000000, "ps, the receiver: placing a host page in postcopy, on top of it") \
+    X(fault, 15000, "ns, the receiver: from a vCPU's fault to the request on its way")       \
     X(load_devices, 1200000, "ns, the receiver: devices, until its guest runs")
 
 typedef struct MigCosts {

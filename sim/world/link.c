@@ -106,6 +106,17 @@ static int64_t receiver_has_room(MigLink *l, int64_t now, uint64_t n)
     return at;
 }
 
+int64_t mig_link_overtake(MigLink *l, int64_t now, uint64_t n)
+{
+    uint64_t queued = mig_link_queued(l, now);
+    if (queued == 0) {
+        l->busy_since = now;
+        l->busy_bytes = 0;
+    }
+    l->busy_bytes += n;
+    return now + mig_link_span(&l->config, n + (queued < n ? queued : n)) + l->config.latency;
+}
+
 MigLinkWrite mig_link_write(MigLink *l, int64_t now, uint64_t n, int64_t work)
 {
     int64_t start = receiver_has_room(l, now, n);

@@ -61,6 +61,12 @@ typedef struct MigLinkWrite {
  */
 MigLinkWrite mig_link_write(MigLink *l, int64_t now, uint64_t n, int64_t work);
 
+/*
+ * |n| bytes of another stream, whose buffer is its own: when they have arrived. They share the wire
+ * with what is in this one's buffer, half and half; what is written later comes later by them.
+ */
+int64_t mig_link_overtake(MigLink *l, int64_t now, uint64_t n);
+
 /* Bytes in the buffer at |now|. */
 uint64_t mig_link_queued(const MigLink *l, int64_t now);
 

@@ -25,6 +25,7 @@ typedef struct MigVirtualChannel {
 } MigVirtualChannel;
 
 typedef struct MigVirtualCompressor MigVirtualCompressor;
+typedef struct MigVirtualPostcopy MigVirtualPostcopy;
 
 struct MigVirtual {
     MigVirtualConfig config;
@@ -49,6 +50,9 @@ struct MigVirtual {
     MigDevices *devices;
     GChecksum *events_sum, *bytes_sum;
 
+    MigVirtualPostcopy *postcopy;
+    bool heard; /* a message of the return path arrived since somebody waited */
+
     MigVirtualCompressor *compressor; /* NULL: not used so far */
     MigCompressCounts compressed;     /* by the operation under way */
 
@@ -66,6 +70,7 @@ struct MigVirtual {
 #define MIG_BY_CUT        1u /* a channel that was cut, or shut down by a cancel */
 #define MIG_BY_URGENT     2u
 #define MIG_BY_ANY_SIGNAL 4u
+#define MIG_BY_ANSWER     8u
 
 void mig_virtual_advance(MigVirtual *v, int64_t until, unsigned by);
 void mig_virtual_spend_ps(MigVirtual *v, int64_t ps);
@@ -93,5 +98,22 @@ void mig_virtual_multifd_send(MigVirtual *v, const MigOp *op);
 void mig_virtual_multifd_sync(MigVirtual *v, const MigOp *op);
 void mig_virtual_multifd_close(MigVirtual *v);
 void mig_virtual_multifd_free(MigVirtual *v);
+
+/* Postcopy. */
+void mig_virtual_postcopy_init(MigVirtual *v);
+void mig_virtual_postcopy_free(MigVirtual *v);
+void mig_virtual_postcopy_close(MigVirtual *v);
+void mig_virtual_packaged(MigVirtual *v); /* the package goes out */
+bool mig_virtual_is_late(const MigVirtual *v);
+/* Bytes of the main channel that were written as |w| says; they reach the sink in time. */
+void mig_virtual_late(MigVirtual *v, const uint8_t *data, uint64_t n, const MigLinkWrite *w);
+bool mig_virtual_is_preempt(const MigVirtual *v, uint32_t channel);
+void mig_virtual_preempt(MigVirtual *v, const MigOp *op, MigOutcome *out);
+uint64_t mig_virtual_place_cost(const MigVirtual *v, uint32_t block, uint64_t page); /* ps */
+void mig_virtual_line_breaks(MigVirtual *v);
+void mig_virtual_drop(MigVirtual *v);
+void mig_virtual_connected(MigVirtual *v); /* the main channel is, unless it can't be */
+void mig_virtual_wait_answer(MigVirtual *v);
+void mig_virtual_wait_recover(MigVirtual *v);
 
 #endif

@@ -9,7 +9,8 @@
  *   when they are flushed, up to 31 pages later: a write in between is sent twice by both.)
  * - The receiver works on what was flushed at once, one flush after the other.
  *
- * - Multifd: see virtual-multifd.c. Compress threads: see virtual-compress.c.
+ * - Multifd: see virtual-multifd.c. Compress threads: see virtual-compress.c. Postcopy: see
+ *   virtual-postcopy.c.
  *
  * Limits: the return path answers when the receiver has loaded everything.
  */
@@ -37,6 +38,7 @@ MigVirtual *mig_virtual_new(const MigVirtualConfig *config)
     }
     v->scratch = g_malloc(m->page_size);
     v->encoded = g_malloc(MIG_ENCODED_MAX);
+    mig_virtual_postcopy_init(v);
     v->events_sum = g_checksum_new(G_CHECKSUM_SHA256);
     if (config->sink.bytes) {
         v->bytes = g_byte_array_new();
@@ -57,6 +59,7 @@ void mig_virtual_free(MigVirtual *v)
     g_free(v->touched);
     mig_virtual_multifd_free(v);
     mig_virtual_compress_free(v);
+    mig_virtual_postcopy_free(v);
     mig_link_clear(&v->link);
     mig_events_clear(&v->events);
     mig_devices_free(v->devices);
@@ -75,7 +78,8 @@ void mig_virtual_free(MigVirtual *v)
 static bool wait_ends(const MigVirtual *v, unsigned by)
 {
     return (by & MIG_BY_CUT && v->cut) || (by & MIG_BY_ANY_SIGNAL && v->pending) ||
-           (by & MIG_BY_URGENT && v->pending == MIG_INTERRUPT_URGENT);
+           (by & MIG_BY_URGENT && v->pending == MIG_INTERRUPT_URGENT) ||
+           (by & MIG_BY_ANSWER && v->heard);
 }
 
 /* Moves the clock, running what is due on the way. */
@@ -125,7 +129,9 @@ static void digest(MigVirtual *v, const char *what, const char *status, uint64_t
 void mig_virtual_deliver(MigVirtual *v, uint32_t channel, const uint8_t *data, uint64_t n,
                          int64_t arrival)
 {
-    g_checksum_update(v->bytes_sum, data, (gssize)n);
+    if (!mig_virtual_is_late(v)) { /* else it was when it was written */
+        g_checksum_update(v->bytes_sum, data, (gssize)n);
+    }
     if (!v->sink_failed) {
         v->sink_failed = !v->config.sink.bytes(v->config.sink.opaque, channel, data, n, arrival);
     }
@@ -151,7 +157,13 @@ void mig_virtual_flushed(MigVirtual *v, uint64_t n)
         return;
     }
     MigLinkWrite w = mig_link_write(&v->link, v->config.clock->now, n, (int64_t)work);
-    deliver(v, n, w.arrived);
+    if (mig_virtual_is_late(v)) {
+        g_checksum_update(v->bytes_sum, v->bytes->data, (gssize)n);
+        mig_virtual_late(v, v->bytes->data, n, &w);
+        g_byte_array_remove_range(v->bytes, 0, (guint)n);
+    } else {
+        deliver(v, n, w.arrived);
+    }
     mig_virtual_advance(v, w.accepted, MIG_BY_CUT);
     if (v->sink_failed && !v->return_path) {
         v->cut = "the destination has closed the connection";
@@ -170,14 +182,21 @@ void mig_virtual_append(MigVirtual *v, const void *data, size_t n)
 static void note_command(MigVirtual *v, const MigRecordCommand *c)
 {
     v->return_path |= c->number == MIG_CMD_OPEN_RETURN_PATH;
+    if (c->number == MIG_CMD_PACKAGED && v->config.source) {
+        mig_virtual_packaged(v);
+    }
     if (c->number == MIG_CMD_PING && v->ping_count < G_N_ELEMENTS(v->pings)) {
         v->pings[v->ping_count++] = c->ping;
     }
 }
 
-static void do_send(MigVirtual *v, const MigOp *op)
+static void do_send(MigVirtual *v, const MigOp *op, MigOutcome *out)
 {
     const MigRecord *r = op->send.record;
+    if (mig_virtual_is_preempt(v, op->channel)) {
+        mig_virtual_preempt(v, op, out);
+        return;
+    }
     if (op->channel > 0) {
         mig_virtual_multifd_record(v, op->channel, r);
         return;
@@ -194,6 +213,15 @@ static void do_send(MigVirtual *v, const MigOp *op)
     mig_virtual_append(v, op->send.payload, r->payload);
     mig_virtual_flushed(v, mig_outbuf_put(&v->outbuf, n));
     mig_virtual_flushed(v, mig_outbuf_put_piece(&v->outbuf, r->payload));
+}
+
+/* In postcopy the last target page of a host page has it placed. */
+uint64_t mig_virtual_place_cost(const MigVirtual *v, uint32_t block, uint64_t page)
+{
+    const MigMemory *m = v->config.memory;
+    uint64_t host = MAX(m->ops->block(m, block)->host_page / m->page_size, 1u);
+    bool places = mig_virtual_is_late(v) && (page + 1) % host == 0;
+    return places ? (uint64_t)v->config.receiver.place_page : 0;
 }
 
 /* One page: looked at now, queued; true if it was zero. */
@@ -229,6 +257,7 @@ static bool send_page(MigVirtual *v, const MigOp *op, uint64_t page, bool named)
         v->work += (uint64_t)(rc->receive_page + (touched ? 0 : rc->first_touch));
         mig_bitmap_set(v->touched[block], page);
     }
+    v->work += mig_virtual_place_cost(v, block, page);
     mig_virtual_spend_ps(v, zero ? c->zero_page : c->normal_page);
     uint64_t out = mig_outbuf_put(&v->outbuf, named ? 9 : 8); /* the word, the name's length */
     out += named ? mig_outbuf_put_piece(&v->outbuf, r.ram.name.len) : 0;
@@ -265,6 +294,13 @@ static void do_pages(MigVirtual *v, const MigOp *op, MigOutcome *out)
     bool named = op->pages.named;
     for (uint64_t left = op->pages.dirty; left && !v->cut; left &= left - 1) {
         uint64_t bit = left & -left, page = op->pages.first + (unsigned)__builtin_ctzll(left);
+        MigClaim claim = op->pages.claim ? op->pages.claim(op->pages.engine, op->pages.block, page)
+                                         : MIG_CLAIM_TAKE;
+        if (claim == MIG_CLAIM_STOP) {
+            break;
+        } else if (claim == MIG_CLAIM_SKIP) {
+            continue;
+        }
         bool packs = op->pages.how == MIG_PAGES_COMPRESS;
         bool packed = packs && mig_virtual_compress(v, op, page, named);
         bool zero = !packed && send_page(v, op, page, named);
@@ -311,6 +347,10 @@ static void do_wait_return(MigVirtual *v, MigOutcome *out)
 {
     int64_t at = v->link.receiver + v->config.link.latency;
     MigRecord *r = &v->answer;
+    if (v->config.source) {
+        mig_virtual_wait_answer(v);
+        return;
+    }
     *r = (MigRecord){ .type = MIG_REC_RP };
     r->rp.length = 4;
     if (v->ping_at < v->ping_count) {
@@ -343,6 +383,7 @@ static void do_close(MigVirtual *v)
 {
     mig_virtual_flushed(v, mig_outbuf_flush(&v->outbuf));
     mig_virtual_multifd_close(v);
+    mig_virtual_postcopy_close(v);
     if (v->config.sink.end) {
         v->config.sink.end(v->config.sink.opaque, 0);
     }
@@ -353,7 +394,9 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
     switch (op->kind) {
     case MIG_OP_CONNECT:
         spend(v, v->config.costs.connect + 2 * v->config.link.latency);
-        if (op->channel > 0) {
+        if (op->channel == 0) {
+            mig_virtual_connected(v);
+        } else if (!mig_virtual_is_preempt(v, op->channel)) {
             mig_virtual_multifd_open(v, op->channel);
         }
         break;
@@ -364,10 +407,10 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
         mig_virtual_multifd_sync(v, op);
         break;
     case MIG_OP_SEND:
-        do_send(v, op);
+        do_send(v, op, out);
         break;
     case MIG_OP_SEND_PAGES:
-        do_pages(v, op, out);
+        (mig_virtual_is_preempt(v, op->channel) ? mig_virtual_preempt : do_pages)(v, op, out);
         break;
     case MIG_OP_SEND_PAGE:
         do_page(v, op);
@@ -376,7 +419,11 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
         mig_virtual_compress_flush(v, op);
         break;
     case MIG_OP_FLUSH:
-        mig_virtual_flushed(v, mig_outbuf_flush(&v->outbuf));
+        if (mig_virtual_is_preempt(v, op->channel)) {
+            mig_virtual_preempt(v, op, out);
+        } else {
+            mig_virtual_flushed(v, mig_outbuf_flush(&v->outbuf));
+        }
         break;
     case MIG_OP_LOG_START:
         spend(v, v->config.costs.setup);
@@ -418,8 +465,12 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
         mig_virtual_advance(v, v->config.clock->now + CONTINUE_POLL,
                             MIG_BY_CUT | MIG_BY_ANY_SIGNAL);
         break;
-    case MIG_OP_DROP: /* postcopy */
+    case MIG_OP_DROP:
+        mig_virtual_drop(v);
+        break;
     case MIG_OP_WAIT_RECOVER:
+        mig_virtual_wait_recover(v);
+        break;
     case MIG_OP_DONE:
         break;
     }
@@ -433,8 +484,8 @@ MigOutcome mig_virtual_do(MigVirtual *v, const MigOp *op)
     dispatch(v, op, &out);
     out.compressed = v->compressed;
     out.now = v->config.clock->now;
-    out.queued_bytes = v->outbuf.queued - queued;
-    out.flushed = v->outbuf.flushed - flushed_before;
+    out.queued_bytes += v->outbuf.queued - queued; /* to what the preempt channel took */
+    out.flushed += op->kind == MIG_OP_DROP ? 0 : v->outbuf.flushed - flushed_before;
     out.multifd_bytes = v->written - v->written_told;
     out.multifd_normal = v->looked_normal - v->normal_told;
     out.multifd_zero = v->looked_zero - v->zero_told;
@@ -466,6 +517,7 @@ void mig_virtual_interrupt(MigVirtual *v, MigInterrupt why)
 void mig_virtual_cut(MigVirtual *v, const char *error)
 {
     v->cut = error;
+    mig_virtual_line_breaks(v);
 }
 
 void mig_virtual_cancel(MigVirtual *v)

@@ -17,6 +17,7 @@
 #include "sim/engine/devices.h"
 #include "sim/engine/memory.h"
 #include "sim/engine/op.h"
+#include "sim/engine/source-postcopy.h"
 #include "sim/world/clock.h"
 #include "sim/world/costs.h"
 #include "sim/world/events.h"
@@ -38,6 +39,9 @@ typedef struct MigSink {
     void *opaque;
     bool (*bytes)(void *opaque, uint32_t channel, const void *data, size_t n, int64_t arrival);
     bool (*end)(void *opaque, uint32_t channel); /* the channel was closed; false: too early */
+    /* Postcopy: the line is gone; a new one is there (false: refused). */
+    void (*broken)(void *opaque);
+    bool (*connected)(void *opaque);
 } MigSink;
 
 typedef struct MigObserver {
@@ -46,6 +50,8 @@ typedef struct MigObserver {
     void (*event)(void *opaque, int64_t at, const char *name, const char *status, uint64_t pass);
     /* After every operation. May be NULL. */
     void (*op)(void *opaque, const MigOp *op, const MigOutcome *outcome);
+    /* A message of the return path, when it arrives; with MigVirtualConfig.source. May be NULL. */
+    void (*answer)(void *opaque, const MigRecord *message, const void *payload);
 } MigObserver;
 
 typedef struct MigVirtualConfig {
@@ -58,6 +64,11 @@ typedef struct MigVirtualConfig {
     MigGuestHooks guest;  /* functions may be NULL */
     MigSink sink;         /* bytes NULL: accounting */
     MigObserver observer; /* functions may be NULL */
+    /*
+     * With postcopy: the destination speaks for itself (mig_virtual_answer()), and what it says
+     * goes to this source; its bytes come when they have arrived. NULL: the world answers.
+     */
+    MigSource *source;
     /* The devices' state, asked for once with the guest stopped; the world frees it. */
     MigDevices *(*devices)(void *opaque);
     void *devices_opaque;
@@ -79,6 +90,16 @@ void mig_virtual_interrupt(MigVirtual *v, MigInterrupt why);
 
 /* Cuts the link: from now on writes fail with |error| (static text). */
 void mig_virtual_cut(MigVirtual *v, const char *error);
+
+/*
+ * Postcopy. The destination says |message| now, or |delay| ns later; |payload|: see
+ * mig_source_message(). After a cut nothing can connect until mig_virtual_restore(), when the cut
+ * took the link down with it (mig_virtual_take_down()).
+ */
+void mig_virtual_answer(MigVirtual *v, const MigRecord *message, const void *payload,
+                        int64_t delay);
+void mig_virtual_take_down(MigVirtual *v);
+void mig_virtual_restore(MigVirtual *v);
 
 /*
  * What a migrate_cancel does beside mig_source_cancel(): shuts the channels down, so that a blocked
