@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* migbench dest: be the destination of a real source. */
 #include <stdio.h>
+#include <string.h>
 
 #include "sim/command.h"
 #include "sim/commands.h"
+#include "sim/dump.h"
 #include "sim/live-monitor.h"
 #include "sim/live-options.h"
 #include "sim/live-postcopy.h"
@@ -17,7 +19,10 @@ static const MigLiveCommand command = {
         "The scenario says which machine with which memory this is; its workload and events are\n"
         "not looked at. URIs are QEMU's: tcp:HOST:PORT (port 0: any, it is printed) unix:PATH\n"
         "vsock:CID:PORT fd:NUMBER exec:COMMAND file:PATH[,offset=N]. Device state is checked for\n"
-        "its form and not used. Exit status: 0 loaded; 1 the migration failed; 2 bad scenario or\n"
+        "its form and not used, but by --backend kvm: there the guest goes on, for --run, and "
+        "then\n"
+        "--onward; --dump is of the memory as it was loaded. Exit status: 0 loaded; 1 the "
+        "migration failed; 2 bad scenario or\n"
         "command line; 4 the environment failed.\n"
         "With --qmp a monitor says where to wait (with --uri: it waits there at once), and it "
         "stays\n"
@@ -103,12 +108,71 @@ static json_object *result_to_json(const MigLiveSetup *setup, const MigLoad *l)
     return o;
 }
 
+/* The guest that was loaded runs as long as it should. False: something is wrong with it. */
+static bool run_guest(const MigLiveSetup *setup, const MigLoad *l, json_object *result)
+{
+    MigBackend *b = l->backend;
+    bool well = true, still = true;
+    json_object_object_add(result, "x-guest", b->ops->report(b, &well));
+    if (strcmp(mig_dest_run_state(l->dest), "running") == 0) {
+        b->ops->run(b, true);
+        g_usleep((gulong)(setup->run / MIG_NS_PER_US));
+        b->ops->run(b, false);
+        json_object_object_add(result, "x-guest-later", b->ops->report(b, &still));
+    }
+    return well && still;
+}
+
+/* It leaves again, running. */
+static int send_onward(const MigLiveSetup *setup, MigBackend *b, json_object *result)
+{
+    g_autoptr(GError) error = NULL;
+    MigLiveReport report = { 0 };
+    MigLiveOptions options = { .uri = setup->onward, .wake = setup->wake, .backend = b };
+    b->ops->run(b, true);
+    g_autoptr(MigSimulation) m = mig_live_source(setup->scenario, &options, &report, &error);
+    bool fine = m && mig_simulation_fine(m) && !report.error;
+    if (!m) {
+        return mig_live_complain(&command, MIG_EXIT_ENVIRONMENT, error->message);
+    }
+    if (report.error) {
+        mig_live_complain(&command, MIG_EXIT_FINDING, report.error);
+    }
+    json_object_object_add(result, "x-onward", mig_result_to_json(m));
+    GString *text = mig_result_summary(m);
+    fputs(text->str, stdout);
+    g_string_free(text, TRUE);
+    mig_live_report_clear(&report);
+    return fine ? MIG_EXIT_OK : MIG_EXIT_FINDING;
+}
+
+/* What a destination does whose guest really runs. Its memory is dumped before. */
+static int go_on(const MigLiveArguments *a, const MigLiveSetup *setup, const MigLoad *l)
+{
+    g_autoptr(GError) error = NULL;
+    json_object *result = result_to_json(setup, l);
+    int status = l->completed ? MIG_EXIT_OK : MIG_EXIT_FINDING;
+    if (!mig_dump_blocks(setup->scenario, mig_load_memory(l), a->dumps, &error)) {
+        status = mig_live_complain(&command, MIG_EXIT_ENVIRONMENT, error->message);
+    }
+    if (status == MIG_EXIT_OK && !run_guest(setup, l, result)) {
+        status = mig_live_complain(&command, MIG_EXIT_FINDING,
+                                   "the guest is not well: see x-guest of the result");
+    }
+    if (status == MIG_EXIT_OK && setup->onward) {
+        status = send_onward(setup, l->backend, result);
+    }
+    MigLiveArguments later = *a; /* without the dumps */
+    later.dumps = NULL;
+    int saved = mig_live_save(&command, &later, setup, result, mig_load_memory(l));
+    return MAX(saved, status);
+}
+
 static int report(const MigLiveArguments *a, const MigLiveSetup *setup, const MigLoad *l)
 {
     if (!l->dest) { /* quit before a source had come */
         printf("status       none\n");
-        int saved = mig_live_save(&command, a, setup, result_to_json(setup, l),
-                                  mig_buffer_memory(l->memory));
+        int saved = mig_live_save(&command, a, setup, result_to_json(setup, l), mig_load_memory(l));
         return MAX(saved, MIG_EXIT_FINDING);
     }
     const MigDestCounts *c = mig_dest_counts(l->dest);
@@ -123,8 +187,10 @@ static int report(const MigLiveArguments *a, const MigLiveSetup *setup, const Mi
     if (l->error) {
         mig_live_complain(&command, MIG_EXIT_FINDING, l->error);
     }
-    int status =
-        mig_live_save(&command, a, setup, result_to_json(setup, l), mig_buffer_memory(l->memory));
+    if (l->backend) {
+        return go_on(a, setup, l);
+    }
+    int status = mig_live_save(&command, a, setup, result_to_json(setup, l), mig_load_memory(l));
     return MAX(status, l->completed ? MIG_EXIT_OK : MIG_EXIT_FINDING);
 }
 
@@ -135,6 +201,7 @@ static int run(const MigLiveArguments *a, const MigLiveSetup *setup)
         .uri = setup->uri,
         .wake = setup->wake,
         .listening = show_listening,
+        .backend = setup->backend,
     };
     MigLiveMonitorOptions monitor = {
         .address = a->qmp,

@@ -63,20 +63,32 @@ static json_object *transport_to_json(const MigLiveSetup *setup, const MigLiveRe
     return o;
 }
 
+static MigMemory *memory_of(const MigLiveSetup *setup, const MigSimulation *m)
+{
+    return setup->backend ? setup->backend->ops->memory(setup->backend)
+           : m->mapped    ? mig_mapped_memory(m->mapped)
+                          : mig_guest_memory(m->guest);
+}
+
 static int report(const MigLiveArguments *a, const MigLiveSetup *setup, const MigSimulation *m,
                   const MigLiveReport *r)
 {
-    MigMemory *memory = m->mapped ? mig_mapped_memory(m->mapped) : mig_guest_memory(m->guest);
+    bool well = true;
     json_object *result = mig_result_to_json(m);
     json_object_object_add(result, "x-transport", transport_to_json(setup, r));
+    if (setup->backend) {
+        setup->backend->ops->run(setup->backend, false);
+        json_object_object_add(result, "x-guest",
+                               setup->backend->ops->report(setup->backend, &well));
+    }
     GString *text = mig_result_summary(m);
     fputs(text->str, stdout);
     g_string_free(text, TRUE);
-    int status = mig_simulation_fine(m) && !r->error ? MIG_EXIT_OK : MIG_EXIT_FINDING;
+    int status = mig_simulation_fine(m) && !r->error && well ? MIG_EXIT_OK : MIG_EXIT_FINDING;
     if (r->error) {
         mig_live_complain(&command, status, r->error);
     }
-    int saved = mig_live_save(&command, a, setup, result, memory);
+    int saved = mig_live_save(&command, a, setup, result, memory_of(setup, m));
     return MAX(status, saved);
 }
 
@@ -116,6 +128,7 @@ static int run(const MigLiveArguments *a, const MigLiveSetup *setup)
         .wake = setup->wake,
         .progress = show_progress,
         .opaque = &progress,
+        .backend = setup->backend,
     };
     g_autoptr(MigSimulation) m = run_live(a, setup, &options, &r, &error);
     mig_progress_end(&progress);

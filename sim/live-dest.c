@@ -34,6 +34,7 @@ typedef struct Loading {
     const GArray *acks; /* of the scenario: when devices acknowledge the switchover */
     uint64_t acked;     /* bits: those that have */
     int64_t began;      /* us: when the source had come */
+    GError *refused;    /* what a backend has against a device */
 } Loading;
 
 static void reply(void *opaque, const MigRecord *message)
@@ -227,6 +228,17 @@ static void end_receivers(Loading *in)
     }
 }
 
+/* The devices' states, of a guest that will really run. */
+static void take_effect(Loading *in)
+{
+    g_autoptr(GError) error = NULL;
+    MigLoad *l = in->load;
+    bool loaded = l->backend && !l->error && mig_dest_state(l->dest) == MIG_DEST_COMPLETED;
+    if (loaded && !l->backend->ops->loaded(l->backend, &error)) {
+        fail(in, error->message);
+    }
+}
+
 static void load_stream(Loading *in)
 {
     MigLoad *l = in->load;
@@ -236,12 +248,16 @@ static void load_stream(Loading *in)
     if (mig_dest_counts(l->dest)->return_path && !mig_transport_has_return(in->transport)) {
         fail(in, "the source wants a return path, which this transport doesn't have");
     }
+    take_effect(in);
     send_verdict(in);
     l->completed = !l->error && mig_dest_state(l->dest) == MIG_DEST_COMPLETED;
 }
 
 static bool make_memory(const MigScenario *s, MigLoad *l, GError **error)
 {
+    if (l->backend) {
+        return true;
+    }
     MigGuest *like = mig_scenario_guest(s, NULL);
     bool paged = s->capabilities & MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM);
     l->memory = paged ? mig_buffer_new_paged(mig_guest_memory(like), error)
@@ -262,6 +278,16 @@ static Settings settings_of(const MigScenario *s)
     return set;
 }
 
+static const char *load_device(void *opaque, const char *idstr, uint32_t instance, uint32_t version,
+                               const uint8_t *body, size_t n)
+{
+    Loading *in = opaque;
+    MigBackend *b = in->load->backend;
+    g_clear_error(&in->refused);
+    bool fine = b->ops->load(b, idstr, instance, version, body, n, &in->refused);
+    return fine ? NULL : in->refused->message;
+}
+
 static void make_engine(const MigScenario *s, const Settings *set, Loading *in)
 {
     MigDestConfig config = {
@@ -269,9 +295,10 @@ static void make_engine(const MigScenario *s, const Settings *set, Loading *in)
         .machine = s->machine,
         .capabilities = set->capabilities,
         .acks = s->acks->len,
-        .memory = mig_buffer_memory(in->load->memory),
+        .memory = mig_load_memory(in->load),
         .multifd_channels = (uint32_t)set->parameters.multifd_channels,
         .sync_channels = sync_channels,
+        .device = in->load->backend ? load_device : NULL,
         .reply = reply,
         .opaque = in,
     };
@@ -379,6 +406,7 @@ static void load_all(Loading *in)
     in->load->time = (g_get_monotonic_time() - in->began) * MIG_NS_PER_US;
     g_byte_array_unref(in->replies);
     g_free(in->buffer);
+    g_clear_error(&in->refused);
 }
 
 /* The engine, before the source's channels are taken in. */
@@ -461,6 +489,7 @@ MigLoad *mig_live_dest(const MigScenario *s, const MigLiveOptions *options, GErr
 {
     g_autoptr(MigLoad) l = g_new0(MigLoad, 1);
     Loading in = { .load = l, .options = options };
+    l->backend = options->backend;
     l->descriptors_before = mig_count_descriptors();
     if (!make_memory(s, l, error)) {
         return NULL;
@@ -472,6 +501,11 @@ MigLoad *mig_live_dest(const MigScenario *s, const MigLiveOptions *options, GErr
     }
     l->descriptors_after = mig_count_descriptors();
     return g_steal_pointer(&l);
+}
+
+MigMemory *mig_load_memory(const MigLoad *l)
+{
+    return l->backend ? l->backend->ops->memory(l->backend) : mig_buffer_memory(l->memory);
 }
 
 void mig_load_free(MigLoad *l)

@@ -7,8 +7,10 @@
 
 #include "sim/command.h"
 #include "sim/dump.h"
+#include "sim/guest/kvm.h"
 #include "sim/result.h"
 #include "sim/wake.h"
+#include "sim/world/units.h"
 
 int mig_live_complain(const MigLiveCommand *c, int status, const char *message)
 {
@@ -30,7 +32,11 @@ static bool parse(const MigLiveCommand *c, int *argc, char ***argv, MigLiveArgum
           "PATH=VALUE" },
         { "seed", 0, 0, G_OPTION_ARG_STRING, &a->seed, "the same as --set seed=N", "N" },
         { "backend", 0, 0, G_OPTION_ARG_STRING, &a->backend,
-          "what the guest is (synthetic, the default)", "KIND" },
+          "what the guest is: synthetic (the default) or kvm", "KIND" },
+        { "run", 0, 0, G_OPTION_ARG_STRING, &a->run,
+          c->is_source ? "how long a KVM guest runs before it migrates (0s)"
+                       : "how long a KVM guest runs when it was loaded (1s)",
+          "TIME" },
         { "clock", 0, 0, G_OPTION_ARG_STRING, &a->clock,
           c->is_source ? "real (the default), or virtual: the bytes that sim writes"
                        : "real (the default)",
@@ -38,6 +44,9 @@ static bool parse(const MigLiveCommand *c, int *argc, char ***argv, MigLiveArgum
         { "result", 0, 0, G_OPTION_ARG_FILENAME, &a->result, "write the result as JSON", "FILE" },
         { "dump", 0, 0, G_OPTION_ARG_STRING_ARRAY, &a->dumps,
           "write a block of memory as it is in the end", "BLOCK=FILE" },
+        /* Only of dest: an entry without a name ends the table. */
+        { c->is_source ? NULL : "onward", 0, 0, G_OPTION_ARG_STRING, &a->onward,
+          "then migrate the KVM guest to whoever listens there", "URI" },
         { NULL },
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
@@ -53,6 +62,26 @@ static bool fail(GError **error, const char *message)
     return false;
 }
 
+/* What comes with --backend. */
+static bool check_backend(const MigLiveCommand *c, const MigLiveArguments *a, MigLiveSetup *setup,
+                          GError **error)
+{
+    bool really = a->backend && strcmp(a->backend, "synthetic") != 0;
+    if (a->backend && !mig_backend_exists(a->backend)) {
+        return fail(error, "--backend: expected synthetic or kvm");
+    }
+    if (!really && (a->run || a->onward)) {
+        return fail(error, "--run and --onward are for a guest that runs: --backend kvm");
+    }
+    if (really && (setup->is_virtual || a->qmp)) {
+        return fail(error, "--backend kvm: its guest runs on the real clock and has no monitor: "
+                           "without --clock virtual and --qmp");
+    }
+    setup->run = c->is_source ? 0 : MIG_NS_PER_S;
+    setup->onward = a->onward ? mig_uri_parse(a->onward, error) : NULL;
+    return (setup->onward || !a->onward) && (!a->run || mig_parse_time(a->run, &setup->run, error));
+}
+
 static bool check(const MigLiveCommand *c, int argc, const MigLiveArguments *a, MigLiveSetup *setup,
                   GError **error)
 {
@@ -61,9 +90,6 @@ static bool check(const MigLiveCommand *c, int argc, const MigLiveArguments *a, 
     }
     if (!a->scenario || (!a->uri && !a->qmp)) {
         return fail(error, "expected --scenario FILE and --uri URI (or --qmp ADDRESS); see --help");
-    }
-    if (a->backend && strcmp(a->backend, "synthetic") != 0) {
-        return fail(error, "--backend: expected synthetic");
     }
     setup->is_virtual = c->is_source && a->clock && strcmp(a->clock, "virtual") == 0;
     if (a->clock && !setup->is_virtual && strcmp(a->clock, "real") != 0) {
@@ -74,7 +100,7 @@ static bool check(const MigLiveCommand *c, int argc, const MigLiveArguments *a, 
         return fail(error, "--qmp needs --clock real; on the virtual clock: migbench sim --qmp");
     }
     setup->uri = a->uri ? mig_uri_parse(a->uri, error) : NULL;
-    return setup->uri || !a->uri;
+    return (setup->uri || !a->uri) && check_backend(c, a, setup, error);
 }
 
 /* What the real world can do; the simulator may know more. */
@@ -140,6 +166,26 @@ static bool load(const MigLiveArguments *a, MigLiveSetup *setup, GError **error)
            mig_dump_check(setup->scenario, a->dumps, error);
 }
 
+/* Last of all: a guest that really runs begins with it. */
+static bool make_backend(const MigLiveCommand *c, const MigLiveArguments *a, MigLiveSetup *setup,
+                         GError **error)
+{
+    GError *why = NULL;
+    bool postcopy = setup->scenario->capabilities & MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM);
+    if (!a->backend || strcmp(a->backend, "synthetic") == 0) {
+        return true;
+    }
+    if (postcopy && !c->is_source) {
+        return fail(error, "--backend kvm: its destination has no postcopy yet; turn it off (--set "
+                           "capabilities.postcopy-ram=false), or take --backend synthetic");
+    }
+    setup->backend = mig_backend_new(a->backend, setup->scenario, !c->is_source, &why);
+    if (why) {
+        g_propagate_error(error, why);
+    }
+    return setup->backend != NULL;
+}
+
 int mig_live_setup(const MigLiveCommand *c, int argc, char **argv, MigLiveArguments *a,
                    MigLiveSetup *setup)
 {
@@ -151,14 +197,23 @@ int mig_live_setup(const MigLiveCommand *c, int argc, char **argv, MigLiveArgume
                                  error->message);
     }
     setup->wake = mig_wake_on_signals();
-    return setup->wake >= 0 ? MIG_EXIT_OK
-                            : mig_live_complain(c, MIG_EXIT_ENVIRONMENT, "no descriptors left");
+    if (setup->wake < 0) {
+        return mig_live_complain(c, MIG_EXIT_ENVIRONMENT, "no descriptors left");
+    }
+    if (!make_backend(c, a, setup, &error)) {
+        bool usage = error->domain == MIG_READER_ERROR ||
+                     g_error_matches(error, MIG_KVM_ERROR, MIG_KVM_ERROR_CONFIG);
+        return mig_live_complain(c, usage ? MIG_EXIT_USAGE : MIG_EXIT_ENVIRONMENT, error->message);
+    }
+    return MIG_EXIT_OK;
 }
 
 void mig_live_clear(MigLiveArguments *a, MigLiveSetup *setup)
 {
+    mig_backend_free(setup->backend);
     mig_scenario_free(setup->scenario);
     mig_uri_free(setup->uri);
+    mig_uri_free(setup->onward);
     g_strfreev(a->sets);
     g_strfreev(a->dumps);
     g_free(a->scenario);
@@ -166,6 +221,8 @@ void mig_live_clear(MigLiveArguments *a, MigLiveSetup *setup)
     g_free(a->qmp);
     g_free(a->clock);
     g_free(a->backend);
+    g_free(a->run);
+    g_free(a->onward);
     g_free(a->seed);
     g_free(a->result);
 }

@@ -8,7 +8,7 @@
 #include "sim/live.h"
 
 typedef struct MigLiveArguments {
-    char *scenario, *uri, *qmp, *clock, *backend, *seed, *result;
+    char *scenario, *uri, *qmp, *clock, *backend, *run, *onward, *seed, *result;
     char **sets, **dumps;
 } MigLiveArguments;
 
@@ -24,6 +24,9 @@ typedef struct MigLiveSetup {
     MigUri *uri; /* NULL: the monitor says where */
     bool is_virtual;
     int wake;
+    MigBackend *backend; /* NULL: the synthetic guest */
+    int64_t run;         /* ns, see --run */
+    MigUri *onward;      /* NULL: nowhere */
 } MigLiveSetup;
 
 /* Parses and checks everything. Returns MIG_EXIT_OK, or another status when that was said. */

@@ -57,12 +57,18 @@ static void run_guest(void *opaque, bool running)
         return;
     }
     (running ? mig_guest_start : mig_guest_stop)(live->m->guest, live->clock.now);
+    if (live->options->backend) {
+        live->options->backend->ops->run(live->options->backend, running);
+    }
 }
 
 static void throttle_guest(void *opaque, unsigned percent)
 {
     Live *live = opaque;
     mig_guest_throttle(live->m->guest, live->clock.now, percent);
+    if (live->options->backend) {
+        live->options->backend->ops->throttle(live->options->backend, percent);
+    }
 }
 
 static void take_event(void *opaque, int64_t at, const char *name, const char *status,
@@ -76,9 +82,26 @@ static void take_event(void *opaque, int64_t at, const char *name, const char *s
     }
 }
 
+/* Of a guest that really runs; one that can't be saved ends the migration. */
+static MigDevices *save_backend(Live *live)
+{
+    g_autoptr(GError) error = NULL;
+    MigBackend *b = live->options->backend;
+    MigDevices *devices =
+        mig_devices_new(&live->run.era, live->m->scenario->machine, MIG_SCENARIO_PAGE);
+    if (!b->ops->save(b, &live->run.era, live->clock.now, devices, &error)) {
+        mig_real_shutdown(live->world, error->message);
+    }
+    mig_devices_finish(devices);
+    return devices;
+}
+
 static MigDevices *save_devices(void *opaque)
 {
     Live *live = opaque;
+    if (live->options->backend) {
+        return save_backend(live);
+    }
     return mig_scenario_run_devices(&live->run, live->clock.now);
 }
 
@@ -145,7 +168,7 @@ static void make_world(Live *live)
     bool postcopy = live->capabilities & MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM);
     MigRealConfig config = {
         .clock = &live->clock,
-        .memory = mig_mapped_memory(live->m->mapped),
+        .memory = mig_live_memory(live),
         .uri = live->uri,
         .answers = postcopy ? mig_source_wants_return(live->m->source)
                             : wants_answers(live->capabilities, &live->run.era),
@@ -219,6 +242,12 @@ MigSimulation *mig_live_simulation(MigLive *live)
     return live->m;
 }
 
+MigMemory *mig_live_memory(const MigLive *live)
+{
+    MigBackend *b = live->options->backend;
+    return b ? b->ops->memory(b) : mig_mapped_memory(live->m->mapped);
+}
+
 int64_t mig_live_pass(MigLive *live)
 {
     MigOp op = { .kind = MIG_OP_SLEEP };
@@ -250,7 +279,7 @@ void mig_live_begin(MigLive *live, const MigUri *uri, MigCapabilitySet capabilit
     live->capabilities = capabilities;
     live->run.capabilities = &capabilities;
     live->run.parameters = p;
-    mig_scenario_run_source(&live->run, mig_mapped_memory(live->m->mapped), 0);
+    mig_scenario_run_source(&live->run, mig_live_memory(live), 0);
     live->run.capabilities = NULL;
     live->run.parameters = NULL;
     live->m->source = live->run.source;
@@ -279,6 +308,40 @@ static void run_all(Live *live)
     }
 }
 
+/* Behind a backend the synthetic guest only says whether it runs: it has no workloads. */
+static MigGuest *shell(const MigScenario *s)
+{
+    MigScenario quiet = *s;
+    quiet.workloads = g_array_new(FALSE, FALSE, sizeof(MigWorkload));
+    MigGuest *guest = mig_scenario_guest(&quiet, NULL);
+    g_array_unref(quiet.workloads);
+    return guest;
+}
+
+static bool make_guest(Live *live, GError **error)
+{
+    MigSimulation *m = live->m;
+    if (live->options->backend) {
+        m->guest = shell(m->scenario);
+        return true;
+    }
+    m->guest = mig_scenario_guest(m->scenario, &live->clock.now);
+    m->mapped = mig_mapped_new(m->guest, &live->clock.now, error);
+    return m->mapped != NULL;
+}
+
+/* The clock that the guest followed is gone when this returns. */
+static void detach(Live *live)
+{
+    MigSimulation *m = live->m;
+    MigBackend *b = live->options->backend;
+    if (!b) {
+        mig_mapped_detach(m->mapped);
+    }
+    mig_guest_detach(m->guest);
+    m->guest_stats = b ? b->ops->stats(b) : mig_guest_stats(m->guest);
+}
+
 MigSimulation *mig_live_source(const MigScenario *s, const MigLiveOptions *options,
                                MigLiveReport *report, GError **error)
 {
@@ -288,14 +351,14 @@ MigSimulation *mig_live_source(const MigScenario *s, const MigLiveOptions *optio
     report->descriptors_before = mig_count_descriptors();
     m->scenario = s;
     m->events = g_array_new(FALSE, FALSE, sizeof(MigSimulationEvent));
-    m->guest = mig_scenario_guest(s, &live.clock.now);
-    m->mapped = mig_mapped_new(m->guest, &live.clock.now, error);
-    if (!m->mapped) {
+    if (!make_guest(&live, error)) {
         return NULL;
     }
-    live.run = (MigScenarioRun){ .scenario = s, .guest = m->guest, .log = m->events };
+    live.run = (MigScenarioRun){
+        .scenario = s, .guest = m->guest, .backend = options->backend, .log = m->events
+    };
     mig_era_resolve(s->version, s->machine, &live.run.era);
-    mig_scenario_run_source(&live.run, mig_mapped_memory(m->mapped), 0);
+    mig_scenario_run_source(&live.run, mig_live_memory(&live), 0);
     m->source = live.run.source;
     m->refused = options->steering ? NULL
                                    : mig_scenario_run_refused(&live.run, s->capabilities,
@@ -305,9 +368,7 @@ MigSimulation *mig_live_source(const MigScenario *s, const MigLiveOptions *optio
         run_all(&live);
     }
     m->now = live.clock.now;
-    mig_mapped_detach(m->mapped);
-    mig_guest_detach(m->guest);
-    m->guest_stats = mig_guest_stats(m->guest);
+    detach(&live);
     report->counts = *mig_real_counts(live.world);
     report->error = g_strdup(mig_real_close_error(live.world));
     mig_real_free(live.world);

@@ -10,6 +10,7 @@
 #ifndef MIG_SIM_LIVE_H
 #define MIG_SIM_LIVE_H
 
+#include "sim/backend.h"
 #include "sim/simulate.h"
 #include "sim/world/real.h"
 
@@ -62,6 +63,7 @@ typedef struct MigLiveOptions {
     void *opaque;
     const MigLiveSteering *steering;      /* of a source; NULL: it begins at once, and once */
     const MigLoadSteering *load_steering; /* of a destination; NULL: likewise */
+    MigBackend *backend; /* the guest, borrowed; NULL: the scenario's synthetic one */
 } MigLiveOptions;
 
 /* What the transport was like. To be cleared by mig_live_report_clear(). */
@@ -86,7 +88,8 @@ MigSimulation *mig_live_source(const MigScenario *s, const MigLiveOptions *optio
  */
 MigScenarioRun *mig_live_run(MigLive *live);
 MigSimulation *mig_live_simulation(MigLive *live);
-int64_t mig_live_now(const MigLive *live); /* ns, as of the last look at the clock */
+MigMemory *mig_live_memory(const MigLive *live); /* of the guest */
+int64_t mig_live_now(const MigLive *live);       /* ns, as of the last look at the clock */
 /* In wait() only: looks at the clock, runs the events and writes of the guest that are due. */
 int64_t mig_live_pass(MigLive *live);
 void mig_live_begin(MigLive *live, const MigUri *uri, MigCapabilitySet capabilities,
@@ -103,7 +106,8 @@ MigSimulation *mig_live_source_virtual(const MigScenario *s, const MigLiveOption
 struct MigLoad {
     MigDest *dest;                    /* NULL: it was steered, and no source came */
     struct MigLivePostcopy *postcopy; /* NULL: the capability postcopy-ram was off */
-    MigBuffer *memory;
+    MigBuffer *memory;                /* NULL: a backend's */
+    MigBackend *backend; /* borrowed from the options; stands still, its states loaded */
     bool completed;
     char *error;  /* why not */
     int64_t time; /* ns, from the connection to the end */
@@ -114,6 +118,9 @@ struct MigLoad {
 /* Waits for one source and loads what it sends. NULL and *error when nobody could come. */
 MigLoad *mig_live_dest(const MigScenario *s, const MigLiveOptions *options, GError **error);
 void mig_load_free(MigLoad *l); /* NULL is fine */
+
+/* What was loaded into. */
+MigMemory *mig_load_memory(const MigLoad *l);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigLoad, mig_load_free)
 

@@ -119,6 +119,10 @@ static void write_pages(MigScenarioRun *run, const MigScenarioEvent *e, int64_t 
 {
     const MigScenarioWrite *w = &e->write;
     mig_scenario_run_note(run, at, "x-write", NULL, 0);
+    if (run->backend) {
+        run->backend->ops->fill(run->backend, w->block, w->first, w->pages, w->byte);
+        return;
+    }
     mig_guest_advance(run->guest, at);
     mig_guest_fill(run->guest, w->block, w->first, w->pages, w->byte);
 }

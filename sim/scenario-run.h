@@ -11,6 +11,7 @@
 #ifndef MIG_SIM_SCENARIO_RUN_H
 #define MIG_SIM_SCENARIO_RUN_H
 
+#include "sim/backend.h"
 #include "sim/engine/source.h"
 #include "sim/scenario.h"
 #include "sim/world/events.h"
@@ -27,10 +28,11 @@ typedef struct MigScenarioRun {
     const MigScenario *scenario;
     MigEra era;
     MigGuest *guest;
-    MigDisks *disks;   /* of the source; NULL: none */
-    MigSource *source; /* not owned */
-    GArray *log;       /* MigSimulationEvent; not owned */
-    MigEvents *events; /* the world's */
+    MigDisks *disks;     /* of the source; NULL: none */
+    MigBackend *backend; /* who really is the guest, on the real clock; NULL: |guest| */
+    MigSource *source;   /* not owned */
+    GArray *log;         /* MigSimulationEvent; not owned */
+    MigEvents *events;   /* the world's */
     void *world;
     void (*cancelled)(void *world); /* the source's status became cancelling */
     void (*cut)(void *world);       /* x-cut-link */

@@ -56,6 +56,12 @@ typedef struct MigDestConfig {
      * device: a machine knows its own devices, and without footers nothing else tells. May be NULL.
      */
     uint64_t (*body_size)(void *opaque, MigStr idstr, uint32_t instance, uint32_t ordinal);
+    /*
+     * A device's state has come, whole. NULL: it is taken; else what is wrong with it, valid until
+     * the next call. May be NULL: nobody looks at devices.
+     */
+    const char *(*device)(void *opaque, const char *idstr, uint32_t instance, uint32_t version,
+                          const uint8_t *body, size_t n);
     /* A message for the return path, to be sent before the next bytes are fed. May be NULL. */
     void (*reply)(void *opaque, const MigRecord *message);
     void *opaque;

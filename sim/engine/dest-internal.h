@@ -52,6 +52,8 @@ struct MigDest {
     uint8_t *body;
     MigPageCodec *codec; /* of compressed pages; NULL: none came */
     bool is_globalstate;
+    char *device; /* idstr of the section under way */
+    uint32_t device_instance, device_version;
     char run_state[100];
     const MigDecoder *pumped; /* whose record is being handled */
 

@@ -101,6 +101,10 @@ static bool on_section(MigDest *d, const MigRecord *r)
     d->counts.parts += kind == MIG_ITEM_PART || kind == MIG_ITEM_END;
     d->counts.devices += kind == MIG_ITEM_FULL;
     d->is_globalstate = mig_str_equal(r->section.idstr, mig_str("globalstate"));
+    g_free(d->device);
+    d->device = text(r->section.idstr);
+    d->device_instance = r->section.instance;
+    d->device_version = r->section.version;
     if (mig_str_equal(r->section.idstr, mig_str("ram")) && r->section.instance != 0) {
         return refuse_number(d, "instance", r->section.instance, 0);
     }
@@ -325,7 +329,7 @@ static bool on_body(MigDest *d, const MigRecord *r)
     if (d->is_globalstate && r->payload != GLOBALSTATE_BYTES) {
         return refuse_number(d, "length", r->payload, GLOBALSTATE_BYTES);
     }
-    if (d->is_globalstate) {
+    if (d->is_globalstate || d->config.device) {
         g_free(d->body);
         d->body = g_malloc(r->payload);
         mig_decoder_payload_into(d->decoder, d->body);
@@ -358,6 +362,21 @@ static const MigHandler handlers[MIG_REC_COUNT] = {
     [MIG_REC_COLO] = mig_dest_on_unsupported,
 };
 
+/* A device's body is there; its machine may want it. */
+static bool device_done(MigDest *d, size_t n)
+{
+    if (d->is_globalstate && n > 4) {
+        /* be32 size, then the name: the receiver looks for its NUL only. */
+        g_strlcpy(d->run_state, (const char *)d->body + 4, MIN(sizeof(d->run_state), n - 4));
+    }
+    if (!d->config.device) {
+        return true;
+    }
+    const char *wrong = d->config.device(d->config.opaque, d->device, d->device_instance,
+                                         d->device_version, d->body, n);
+    return !wrong || mig_dest_refuse(d, MIG_FAULT_NONE, wrong, "a state that this machine takes");
+}
+
 static bool payload_done(MigDest *d)
 {
     const MigRecord *r = &d->record;
@@ -367,10 +386,8 @@ static bool payload_done(MigDest *d)
     } else if (r->type == MIG_REC_RAM_PAGE && d->target == d->page) {
         uint32_t block = g_array_index(d->blocks, MigDestBlock, r->ram.block).memory;
         m->ops->write(m, block, r->ram.offset / m->page_size, d->page);
-    } else if (r->type == MIG_REC_BODY && d->is_globalstate && r->payload > 4) {
-        /* be32 size, then the name: the receiver looks for its NUL only. */
-        g_strlcpy(d->run_state, (const char *)d->body + 4,
-                  MIN(sizeof(d->run_state), r->payload - 4));
+    } else if (r->type == MIG_REC_BODY && (d->is_globalstate || d->config.device)) {
+        return device_done(d, r->payload);
     } else if (r->type == MIG_REC_RAM_XBZRLE) {
         return mig_dest_apply_delta(d);
     } else if (r->type == MIG_REC_RAM_COMPRESS) {
@@ -456,6 +473,7 @@ void mig_dest_free(MigDest *d)
         mig_dest_postcopy_free(d); /* the decoder, too */
         g_array_unref(d->blocks);
         g_free(d->machine);
+        g_free(d->device);
         g_free(d->page);
         g_free(d->body);
         mig_page_codec_free(d->codec);

@@ -342,7 +342,9 @@ const struct mig_guest_parameters *mig_kvm_parameters(const MigKvm *k, uint32_t 
     uint64_t at = vcpu == 0 ? MIG_GUEST_ROM_ADDRESS
                             : MIG_GUEST_PARAMETERS_ADDRESS + (uint64_t)vcpu * MIG_KVM_PAGE;
     const struct mig_guest_parameters *p = (const void *)at_address(k, at, sizeof(*p));
-    return p && p->magic == MIG_GUEST_MAGIC && p->bytes == sizeof(*p) ? p : NULL;
+    bool known = p && p->magic == MIG_GUEST_MAGIC && p->bytes == sizeof(*p) &&
+                 p->region_count <= MIG_GUEST_MAX_REGIONS;
+    return known ? p : NULL;
 }
 
 const struct mig_guest_counters *mig_kvm_counters(const MigKvm *k, uint32_t vcpu)
