@@ -172,7 +172,8 @@ static int report(const MigLiveArguments *a, const MigLiveSetup *setup, const Mi
 {
     if (!l->dest) { /* quit before a source had come */
         printf("status       none\n");
-        int saved = mig_live_save(&command, a, setup, result_to_json(setup, l), mig_load_memory(l));
+        int saved = mig_live_save(&command, a, setup, result_to_json(setup, l), mig_load_memory(l),
+                                  l->disks);
         return MAX(saved, MIG_EXIT_FINDING);
     }
     const MigDestCounts *c = mig_dest_counts(l->dest);
@@ -190,7 +191,8 @@ static int report(const MigLiveArguments *a, const MigLiveSetup *setup, const Mi
     if (l->backend) {
         return go_on(a, setup, l);
     }
-    int status = mig_live_save(&command, a, setup, result_to_json(setup, l), mig_load_memory(l));
+    int status =
+        mig_live_save(&command, a, setup, result_to_json(setup, l), mig_load_memory(l), l->disks);
     return MAX(status, l->completed ? MIG_EXIT_OK : MIG_EXIT_FINDING);
 }
 

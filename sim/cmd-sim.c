@@ -194,7 +194,7 @@ static int report(const MigSimulation *m, const SimOptions *o, Output *out)
     g_autoptr(GError) error = NULL;
     bool to_stdout = out->file == stdout;
     if (!close_stream(out, &error) ||
-        !mig_dump_blocks(m->scenario, mig_guest_memory(m->guest), o->dumps, &error) ||
+        !mig_dump_blocks(m->scenario, mig_guest_memory(m->guest), m->disks, o->dumps, &error) ||
         !save_result(m, o->result, &error)) {
         return complain(g_error_matches(error, MIG_READER_ERROR, 0) ? MIG_EXIT_USAGE
                                                                     : MIG_EXIT_ENVIRONMENT,

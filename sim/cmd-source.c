@@ -88,7 +88,7 @@ static int report(const MigLiveArguments *a, const MigLiveSetup *setup, const Mi
     if (r->error) {
         mig_live_complain(&command, status, r->error);
     }
-    int saved = mig_live_save(&command, a, setup, result, memory_of(setup, m));
+    int saved = mig_live_save(&command, a, setup, result, memory_of(setup, m), m->disks);
     return MAX(status, saved);
 }
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* The block that |argument| begins with, and the file behind the '='. */
-static const char *split(const MigScenario *s, const char *argument, uint32_t *block)
+static const char *split_block(const MigScenario *s, const char *argument, uint32_t *block)
 {
     for (uint32_t i = 0; i < s->blocks->len; i++) {
         const char *name = g_array_index(s->blocks, MigScenarioBlock, i).name;
@@ -18,28 +18,40 @@ static const char *split(const MigScenario *s, const char *argument, uint32_t *b
     return NULL;
 }
 
+static const char *split(const MigScenario *s, const char *argument, bool *is_disk, uint32_t *index)
+{
+    const char *path = split_block(s, argument, index);
+    *is_disk = !path;
+    return path ? path : split_block(s->disks, argument, index);
+}
+
 bool mig_dump_check(const MigScenario *s, char **dumps, GError **error)
 {
     uint32_t block;
+    bool is_disk;
     for (; dumps && *dumps; dumps++) {
-        if (!split(s, *dumps, &block)) {
+        if (!split(s, *dumps, &is_disk, &block)) {
             g_set_error(error, MIG_READER_ERROR, 0,
-                        "--dump %s: expected BLOCK=FILE with a block of the scenario", *dumps);
+                        "--dump %s: expected BLOCK=FILE with a block or disk of the scenario",
+                        *dumps);
             return false;
         }
     }
     return true;
 }
 
-bool mig_dump_blocks(const MigScenario *s, MigMemory *m, char **dumps, GError **error)
+bool mig_dump_blocks(const MigScenario *s, MigMemory *m, const MigScenarioDisks *disks,
+                     char **dumps, GError **error)
 {
     uint32_t block = 0;
+    bool is_disk = false;
     if (!mig_dump_check(s, dumps, error)) {
         return false;
     }
     for (; dumps && *dumps; dumps++) {
-        const char *path = split(s, *dumps, &block);
-        if (!mig_memory_dump(m, block, path, error)) {
+        const char *path = split(s, *dumps, &is_disk, &block);
+        MigMemory *from = is_disk ? mig_disks_memory(disks->disks) : m;
+        if (!mig_memory_dump(from, block, path, error)) {
             return false;
         }
     }

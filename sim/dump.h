@@ -4,7 +4,7 @@
 #define MIG_SIM_DUMP_H
 
 #include "sim/guest/buffer.h"
-#include "sim/scenario.h"
+#include "sim/scenario-disks.h"
 
 /*
  * Checks the arguments |dumps| (ended by NULL; NULL: none) before anything is run. False and *error
@@ -12,7 +12,8 @@
  */
 bool mig_dump_check(const MigScenario *s, char **dumps, GError **error);
 
-/* Writes the blocks of |m|, whose list is that of |s|. */
-bool mig_dump_blocks(const MigScenario *s, MigMemory *m, char **dumps, GError **error);
+/* Writes blocks of |m| and disks of |disks|, whose lists are those of |s|. */
+bool mig_dump_blocks(const MigScenario *s, MigMemory *m, const MigScenarioDisks *disks,
+                     char **dumps, GError **error);
 
 #endif

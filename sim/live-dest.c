@@ -266,7 +266,8 @@ static bool make_memory(const MigScenario *s, MigLoad *l, GError **error)
         mig_buffer_huge_pages(l->memory);
     }
     mig_guest_free(like);
-    return l->memory != NULL;
+    l->disks = l->memory ? mig_scenario_disks_destination(s, error) : NULL;
+    return l->memory && (l->disks || s->disk_list->len == 0);
 }
 
 static Settings settings_of(const MigScenario *s)
@@ -296,6 +297,7 @@ static void make_engine(const MigScenario *s, const Settings *set, Loading *in)
         .capabilities = set->capabilities,
         .acks = s->acks->len,
         .memory = mig_load_memory(in->load),
+        .disks = mig_scenario_disks_of(in->load->disks),
         .multifd_channels = (uint32_t)set->parameters.multifd_channels,
         .sync_channels = sync_channels,
         .device = in->load->backend ? load_device : NULL,
@@ -514,6 +516,7 @@ void mig_load_free(MigLoad *l)
         mig_dest_free(l->dest);
         mig_live_postcopy_free(l->postcopy);
         mig_buffer_free(l->memory);
+        mig_scenario_disks_free(l->disks);
         g_free(l->error);
         g_free(l);
     }

@@ -105,7 +105,7 @@ static bool check(const MigLiveCommand *c, int argc, const MigLiveArguments *a, 
 
 /* What the real world can do; the simulator may know more. */
 static const MigCapabilitySet carried =
-    MIG_CAP_BIT(MIG_CAP_EVENTS) | MIG_CAP_BIT(MIG_CAP_RETURN_PATH) |
+    MIG_CAPS_OF_DISKS | MIG_CAP_BIT(MIG_CAP_EVENTS) | MIG_CAP_BIT(MIG_CAP_RETURN_PATH) |
     MIG_CAP_BIT(MIG_CAP_X_IGNORE_SHARED) | MIG_CAP_BIT(MIG_CAP_VALIDATE_UUID) |
     MIG_CAP_BIT(MIG_CAP_LATE_BLOCK_ACTIVATE) | MIG_CAP_BIT(MIG_CAP_PAUSE_BEFORE_SWITCHOVER) |
     MIG_CAP_BIT(MIG_CAP_XBZRLE) | MIG_CAP_BIT(MIG_CAP_AUTO_CONVERGE) |
@@ -228,11 +228,11 @@ void mig_live_clear(MigLiveArguments *a, MigLiveSetup *setup)
 }
 
 int mig_live_save(const MigLiveCommand *c, const MigLiveArguments *a, const MigLiveSetup *setup,
-                  json_object *result, MigMemory *memory)
+                  json_object *result, MigMemory *memory, const MigScenarioDisks *disks)
 {
     g_autoptr(GError) error = NULL;
     bool fine = (!a->result || mig_json_save(result, a->result, &error)) &&
-                mig_dump_blocks(setup->scenario, memory, a->dumps, &error);
+                mig_dump_blocks(setup->scenario, memory, disks, a->dumps, &error);
     json_object_put(result);
     return fine ? MIG_EXIT_OK : mig_live_complain(c, MIG_EXIT_ENVIRONMENT, error->message);
 }

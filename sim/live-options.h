@@ -43,6 +43,6 @@ int mig_live_complain(const MigLiveCommand *c, int status, const char *message);
 /* Saves |result| (which it frees) where --result says, and the blocks of |memory| that --dump says.
  * Returns MIG_EXIT_OK or what went wrong, after saying it. */
 int mig_live_save(const MigLiveCommand *c, const MigLiveArguments *a, const MigLiveSetup *setup,
-                  json_object *result, MigMemory *memory);
+                  json_object *result, MigMemory *memory, const MigScenarioDisks *disks);
 
 #endif

@@ -60,6 +60,7 @@ static void run_guest(void *opaque, bool running)
     if (live->options->backend) {
         live->options->backend->ops->run(live->options->backend, running);
     }
+    mig_scenario_disks_run(live->m->disks, running, live->clock.now);
 }
 
 static void throttle_guest(void *opaque, unsigned percent)
@@ -69,6 +70,7 @@ static void throttle_guest(void *opaque, unsigned percent)
     if (live->options->backend) {
         live->options->backend->ops->throttle(live->options->backend, percent);
     }
+    mig_scenario_disks_throttle(live->m->disks, percent, live->clock.now);
 }
 
 static void take_event(void *opaque, int64_t at, const char *name, const char *status,
@@ -354,9 +356,12 @@ MigSimulation *mig_live_source(const MigScenario *s, const MigLiveOptions *optio
     if (!make_guest(&live, error)) {
         return NULL;
     }
-    live.run = (MigScenarioRun){
-        .scenario = s, .guest = m->guest, .backend = options->backend, .log = m->events
-    };
+    m->disks = mig_scenario_disks_source(s, &live.clock.now);
+    live.run = (MigScenarioRun){ .scenario = s,
+                                 .guest = m->guest,
+                                 .disks = mig_scenario_disks_of(m->disks),
+                                 .backend = options->backend,
+                                 .log = m->events };
     mig_era_resolve(s->version, s->machine, &live.run.era);
     mig_scenario_run_source(&live.run, mig_live_memory(&live), 0);
     m->source = live.run.source;
@@ -369,6 +374,7 @@ MigSimulation *mig_live_source(const MigScenario *s, const MigLiveOptions *optio
     }
     m->now = live.clock.now;
     detach(&live);
+    mig_scenario_disks_detach(m->disks);
     report->counts = *mig_real_counts(live.world);
     report->error = g_strdup(mig_real_close_error(live.world));
     mig_real_free(live.world);

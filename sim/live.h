@@ -107,7 +107,8 @@ struct MigLoad {
     MigDest *dest;                    /* NULL: it was steered, and no source came */
     struct MigLivePostcopy *postcopy; /* NULL: the capability postcopy-ram was off */
     MigBuffer *memory;                /* NULL: a backend's */
-    MigBackend *backend; /* borrowed from the options; stands still, its states loaded */
+    MigBackend *backend;     /* borrowed from the options; stands still, its states loaded */
+    MigScenarioDisks *disks; /* NULL: none */
     bool completed;
     char *error;  /* why not */
     int64_t time; /* ns, from the connection to the end */

@@ -37,8 +37,8 @@ struct MigDest {
     MigDiagnosis error;
     MigDestMultifd *multifd; /* NULL: without */
     MigDestDisks *disks;
-    GArray *blocks;          /* MigDestBlock, by index in the stream's list */
-    bool configured;         /* the configuration section was seen */
+    GArray *blocks;  /* MigDestBlock, by index in the stream's list */
+    bool configured; /* the configuration section was seen */
     bool capabilities_seen;
     bool ended;        /* END_OF_STREAM was seen */
     bool acknowledged; /* SWITCHOVER_ACK was sent, where one is enough */

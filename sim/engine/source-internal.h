@@ -238,8 +238,8 @@ bool mig_source_quota_exceeded(const MigSource *s);
 /* Sleeps until the window's end, or an urgent request; the state stays the caller's to set. */
 void mig_source_sleep_window(MigSource *s);
 void mig_source_close_due_window(MigSource *s);
-void mig_source_restart_window(MigSource *s); /* a new one begins now */
-uint64_t mig_source_quota(const MigSource *s); /* of a window, bytes; 0: no limit */
+void mig_source_restart_window(MigSource *s);       /* a new one begins now */
+uint64_t mig_source_quota(const MigSource *s);      /* of a window, bytes; 0: no limit */
 uint64_t mig_source_quota_left(const MigSource *s); /* UINT64_MAX: no limit */
 
 #endif

@@ -20,8 +20,8 @@ static uint64_t counter(const MigSource *s)
 
 uint64_t mig_source_quota(const MigSource *s)
 {
-    uint64_t rate = s->postcopy->pushing ? s->parameters.max_postcopy_bandwidth
-                                         : s->parameters.max_bandwidth;
+    uint64_t rate =
+        s->postcopy->pushing ? s->parameters.max_postcopy_bandwidth : s->parameters.max_bandwidth;
     return s->unlimited ? 0 : rate / (1000 / MIG_WINDOW_MS);
 }
 

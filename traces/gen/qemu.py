@@ -84,9 +84,9 @@ class Qemu:
         while True:
             while b"\n" in self.buffer:
                 line, self.buffer = self.buffer.split(b"\n", 1)
-                if not line.strip():
+                if b"{" not in line:  # the progress of an incoming block migration goes here, too
                     continue
-                message = json.loads(line)
+                message = json.loads(line[line.index(b"{"):])
                 if wanted(message):
                     return message
                 if "event" in message:
