@@ -152,7 +152,7 @@ static int go_on(const MigLiveArguments *a, const MigLiveSetup *setup, const Mig
     g_autoptr(GError) error = NULL;
     json_object *result = result_to_json(setup, l);
     int status = l->completed ? MIG_EXIT_OK : MIG_EXIT_FINDING;
-    if (!mig_dump_blocks(setup->scenario, mig_load_memory(l), a->dumps, &error)) {
+    if (!mig_dump_blocks(setup->scenario, mig_load_memory(l), l->disks, a->dumps, &error)) {
         status = mig_live_complain(&command, MIG_EXIT_ENVIRONMENT, error->message);
     }
     if (status == MIG_EXIT_OK && !run_guest(setup, l, result)) {
@@ -164,7 +164,7 @@ static int go_on(const MigLiveArguments *a, const MigLiveSetup *setup, const Mig
     }
     MigLiveArguments later = *a; /* without the dumps */
     later.dumps = NULL;
-    int saved = mig_live_save(&command, &later, setup, result, mig_load_memory(l));
+    int saved = mig_live_save(&command, &later, setup, result, mig_load_memory(l), NULL);
     return MAX(saved, status);
 }
 
