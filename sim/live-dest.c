@@ -459,13 +459,13 @@ static void load_steered(const MigScenario *s, Loading *in)
         fine = prepare(s, &set, in, &error) && accept_channels(&set, in, a, &error);
     }
     mig_arrivals_free(a);
-    if (!fine) {
+    if (fine) {
+        tell(in, "active");
+        load_from(in, l);
+    } else {
         fail(in, error->message);
         close_transport(in);
-        return;
     }
-    tell(in, "active");
-    load_from(in, l);
     tell(in, in->load->completed ? "completed" : "failed");
     steering->stay(steering->opaque);
 }

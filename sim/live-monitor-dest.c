@@ -70,7 +70,9 @@ static json_object *socket_address(const char *text)
         put_text(o, "path", uri->path);
         put_text(o, "type", "unix");
     } else if (uri && uri->kind == MIG_URI_TCP) {
+        const char *family = strchr(uri->host, ':') ? "ipv6" : "ipv4";
         put_text(o, "port", uri->port);
+        json_object_object_add(o, family, json_object_new_boolean(true));
         put_text(o, "host", uri->host);
         put_text(o, "type", "inet");
     } else if (uri && uri->kind == MIG_URI_VSOCK) {
@@ -131,14 +133,13 @@ static bool migrate_incoming(void *opaque, const MigMonitorMigrate *how, GError 
         (in->monitor_options->can_carry && !in->monitor_options->can_carry(set, uri, error))) {
         return false;
     }
-    in->listener = mig_listener_new(uri, error);
-    if (!in->listener) {
-        return false;
+    if (is_status(in, "none") && in->era.binary >= V(8, 2)) { /* before: commands.c told it */
+        mig_monitor_event(in->monitor, "MIGRATION", "setup", 0);
     }
-    in->exit_on_error = how->exit_on_error;
     in->status = "setup";
-    mig_monitor_event(in->monitor, "MIGRATION", "setup", 0);
-    return true;
+    in->listener = mig_listener_new(uri, error);
+    in->exit_on_error = how->exit_on_error;
+    return in->listener != NULL;
 }
 
 static void autostart(void *opaque, bool on)

@@ -272,6 +272,9 @@ static json_object *do_migrate_incoming(MigMonitor *m, json_object *arguments, G
     if (m->incoming_started) {
         return mig_monitor_fail(error, "the incoming migration was started already");
     }
+    if (mig_monitor_binary(m) < V(8, 2)) { /* before it looks at the URI, and whoever wants it */
+        mig_monitor_event_always(m, "MIGRATION", "setup", 0);
+    }
     if (!read_where(m, arguments, &how, error) ||
         !m->target.migrate_incoming(m->target.opaque, &how, error)) {
         return NULL;
@@ -297,10 +300,16 @@ static json_object *do_cancel(MigMonitor *m, json_object *arguments, GError **er
     return done(m->target.cancel(m->target.opaque, error));
 }
 
+/* A destination has none of its own. */
+static const char *outgoing_status(const MigMonitor *m)
+{
+    return m->target.incoming ? "none" : m->target.status(m->target.opaque);
+}
+
 static json_object *do_continue(MigMonitor *m, json_object *arguments, GError **error)
 {
     const char *state = mig_argument_string(arguments, "state");
-    const char *status = m->target.status(m->target.opaque);
+    const char *status = outgoing_status(m);
     if (strcmp(state, status) != 0) {
         return mig_monitor_fail(error, "expected the status %s, it is %s", state, status);
     }
@@ -310,14 +319,13 @@ static json_object *do_continue(MigMonitor *m, json_object *arguments, GError **
 
 static json_object *do_start_postcopy(MigMonitor *m, json_object *arguments, GError **error)
 {
-    static const char *const none[] = { "none", NULL };
     (void)arguments;
     MigCapabilitySet wanted =
         MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM) | MIG_CAP_BIT(MIG_CAP_DIRTY_BITMAPS);
     if (!(m->capabilities & wanted)) {
         return mig_monitor_fail(error, "set the capability postcopy-ram before migrate");
     }
-    if (mig_monitor_status_is(m, none)) {
+    if (strcmp(outgoing_status(m), "none") == 0) {
         return mig_monitor_fail(error, "start a migration first");
     }
     return m->target.start_postcopy ? done(m->target.start_postcopy(m->target.opaque, error))

@@ -53,6 +53,9 @@ static void print_object(GString *out, const char *group, json_object *o)
 void mig_info_migrate(MigMonitor *m, GString *out)
 {
     json_object *o = m->target.query_migrate(m->target.opaque);
+    if (json_object_object_length(o) == 0) {
+        g_string_append(out, "status: none\r\n");
+    }
     print_object(out, "", o);
     json_object_put(o);
 }

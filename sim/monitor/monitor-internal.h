@@ -96,6 +96,9 @@ extern const MigArgument mig_calc_dirty_rate_arguments[], mig_query_dirty_rate_a
 /* Sets the one parameter from text, as HMP's migrate_set_parameter does. */
 bool mig_settings_from_text(MigMonitor *m, const char *name, const char *text, GError **error);
 
+/* Of mig_monitor_event(), also while the capability `events` is off. */
+void mig_monitor_event_always(MigMonitor *m, const char *name, const char *status, uint64_t pass);
+
 /* A MigrationAddress; g_free(). NULL and *error. */
 char *mig_monitor_address_to_uri(json_object *address, GError **error);
 

@@ -93,12 +93,8 @@ static json_object *event_object(MigMonitor *m, const char *name, const char *st
     return o;
 }
 
-void mig_monitor_event(MigMonitor *m, const char *name, const char *status, uint64_t pass)
+void mig_monitor_event_always(MigMonitor *m, const char *name, const char *status, uint64_t pass)
 {
-    bool of_migration = strcmp(name, "MIGRATION") == 0 || strcmp(name, "MIGRATION_PASS") == 0;
-    if (of_migration && !(m->capabilities & MIG_CAP_BIT(MIG_CAP_EVENTS))) {
-        return;
-    }
     json_object *o = event_object(m, name, status, pass);
     const char *line =
         json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
@@ -106,6 +102,14 @@ void mig_monitor_event(MigMonitor *m, const char *name, const char *status, uint
         mig_qmp_tell_event(m->clients->pdata[i], line);
     }
     json_object_put(o);
+}
+
+void mig_monitor_event(MigMonitor *m, const char *name, const char *status, uint64_t pass)
+{
+    bool of_migration = strcmp(name, "MIGRATION") == 0 || strcmp(name, "MIGRATION_PASS") == 0;
+    if (!of_migration || m->capabilities & MIG_CAP_BIT(MIG_CAP_EVENTS)) {
+        mig_monitor_event_always(m, name, status, pass);
+    }
 }
 
 void mig_monitor_advanced(MigMonitor *m, int64_t now)

@@ -13,6 +13,8 @@
 #include "sim/monitor/monitor-internal.h"
 #include "sim/world/units.h"
 
+#define V MIG_VERSION_OF
+
 /* Capabilities ------------------------------------------------------------------------------- */
 
 json_object *mig_command_query_capabilities(MigMonitor *m, json_object *arguments, GError **error)
@@ -44,14 +46,21 @@ static const MigArgument capability_arguments[] = {
     { NULL },
 };
 
+/* Up to 7.2 these could be set when it was too late, and the migration hung. */
+static const MigCapabilitySet channels =
+    MIG_CAP_BIT(MIG_CAP_MULTIFD) | MIG_CAP_BIT(MIG_CAP_POSTCOPY_PREEMPT);
+
 static bool apply_capabilities(MigMonitor *m, MigCapabilitySet set, GError **error)
 {
-    MigCapabilitySet new = set & ~m->capabilities & ~MIG_CAPS_IMPLEMENTED;
+    MigCapabilitySet more = set & ~m->capabilities, new = more & ~MIG_CAPS_IMPLEMENTED;
     g_autofree char *why = mig_capabilities_check(set, mig_monitor_binary(m), m->target.host);
     if (mig_monitor_is_migrating(m)) {
         mig_monitor_fail(error, "a migration is under way already");
     } else if (why) {
         mig_monitor_fail(error, "%s", why);
+    } else if (more & channels && m->incoming_started && mig_monitor_binary(m) >= V(8, 0)) {
+        mig_monitor_fail(error, "multifd and postcopy-preempt have to be set before "
+                                "migrate-incoming: they decide who is let in");
     } else if (new) {
         mig_monitor_fail(error, "%s is known to QEMU, but not done here yet",
                          mig_capability_name((MigCapability)__builtin_ctzll(new)));
