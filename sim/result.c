@@ -262,6 +262,13 @@ static json_object *destination_to_json(const MigSimulation *m)
         put_text(o, "bitmaps-given-up", mig_dest_bitmaps_cancelled(m->dest));
     }
     put_text(o, "error-desc", m->dest_error);
+    if (m->postcopy) {
+        MigEra era;
+        mig_era_resolve(m->scenario->destination_version, m->scenario->machine, &era);
+        json_object_object_add(
+            o, "query-migrate",
+            mig_result_query_destination(m->dest, &era, m->scenario->capabilities));
+    }
     if (m->dest) {
         put_uint(o, "normal", mig_dest_counts(m->dest)->normal);
         put_uint(o, "duplicate", mig_dest_counts(m->dest)->zero);
@@ -305,6 +312,9 @@ json_object *mig_result_to_json(const MigSimulation *m)
     json_object_object_add(o, "destination", destination_to_json(m));
     json_object_object_add(o, "digests", digests_to_json(m));
     json_object_object_add(o, "libraries", libraries_to_json());
+    if (m->postcopy) {
+        json_object_object_add(o, "postcopy", mig_result_postcopy(m));
+    }
     put_int(o, "end-ns", m->now);
     return o;
 }
@@ -377,6 +387,9 @@ GString *mig_result_summary(const MigSimulation *m)
                  " zero pages), %s remaining",
                  bytes, syncs, stats.ram.normal, stats.ram.duplicate, left);
         add_line(text, "dirty rate", "%" G_GUINT64_FORMAT " pages/s", stats.ram.dirty_pages_rate);
+    }
+    if (m->postcopy) {
+        mig_result_postcopy_lines(m, text);
     }
     add_memory_lines(text, m);
     if (!m->events_digest) {

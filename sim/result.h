@@ -18,6 +18,14 @@ json_object *mig_stats_to_json(const MigStats *stats);
 /* The whole result. Free with json_object_put(). */
 json_object *mig_result_to_json(const MigSimulation *m);
 
+/* Postcopy (result-postcopy.c): of a run that had the capability; what is lost, or NULL. */
+json_object *mig_result_postcopy(const MigSimulation *m);
+void mig_result_postcopy_lines(const MigSimulation *m, GString *text);
+char *mig_result_lost(const MigSimulation *m);
+/* query-migrate of a destination: status and block times. */
+json_object *mig_result_query_destination(const MigDest *d, const MigEra *era,
+                                          MigCapabilitySet capabilities);
+
 /* Writes |v| to |path| through a temporary name that is renamed in the end. */
 bool mig_json_save(json_object *v, const char *path, GError **error);
 

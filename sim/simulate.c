@@ -422,7 +422,8 @@ bool mig_steered_begin(MigSteered *s, MigCapabilitySet capabilities, const MigPa
     s->run.capabilities = NULL;
     s->run.parameters = NULL;
     m->source = s->run.source;
-    if (!s->options->accounting && !make_destination(s, capabilities, error)) {
+    if ((!s->options->accounting || has_postcopy(capabilities)) &&
+        !make_destination(s, capabilities, error)) {
         return false;
     }
     renew_world(s);
@@ -480,7 +481,8 @@ MigSimulation *mig_simulate(const MigScenario *s, const MigSimulateOptions *opti
     run.run = (MigScenarioRun){ .scenario = s, .guest = m->guest, .log = m->events };
     run.run.disks = mig_scenario_disks_of(m->disks);
     mig_era_resolve(s->version, s->machine, &run.run.era);
-    if (!options->accounting && !make_destination(&run, s->capabilities, error)) {
+    if ((!options->accounting || has_postcopy(s->capabilities)) &&
+        !make_destination(&run, s->capabilities, error)) {
         return NULL;
     }
     mig_scenario_run_source(&run.run, mig_guest_memory(m->guest), options->max_run);

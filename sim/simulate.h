@@ -41,7 +41,8 @@ typedef struct MigSteering {
 } MigSteering;
 
 typedef struct MigSimulateOptions {
-    bool accounting; /* no bytes: no destination, no stream, no digest of it */
+    bool accounting; /* no bytes: no destination, no stream, no digest of it; but with postcopy,
+                        where a destination's faults decide */
     /* Gets the main channel's bytes; false ends the run with the error set. May be NULL. */
     bool (*stream)(void *opaque, const void *data, size_t n, GError **error);
     /* Gets every channel's bytes (0: main) with the time of their writing, instead. May be NULL. */

@@ -32,10 +32,11 @@ static void forget_line(MigSource *s)
 static void pause_postcopy(MigSource *s, const char *error)
 {
     MigSourcePostcopy *p = s->postcopy;
+    s->queue_count = s->queue_head = 0;
+    mig_source_change(s, MIG_STATUS_IS_POSTCOPY_DEVICE, MIG_STATUS_IS_POSTCOPY_ACTIVE);
     bool again = s->status != MIG_STATUS_IS_POSTCOPY_ACTIVE;
     g_free(s->error);
     s->error = p->said ? g_steal_pointer(&p->said) : g_strdup(error);
-    s->queue_count = s->queue_head = 0;
     p->counts.pauses += !again;
     forget_line(s);
     mig_source_op(s, MIG_OP_DROP);
@@ -57,10 +58,12 @@ bool mig_source_postcopy_breaks(MigSource *s, const char *error)
         s->state = mig_source_state_verdict; /* it had said so before it hung up */
         return true;
     }
+    if (s->status == MIG_STATUS_IS_POSTCOPY_DEVICE && !p->loaded) {
+        p->running = false; /* it has not said that it has loaded all: the guest is ours */
+        return false;
+    }
     switch (s->status) {
     case MIG_STATUS_IS_POSTCOPY_DEVICE:
-        p->running = false; /* it has not said that it runs: the guest is ours */
-        return false;
     case MIG_STATUS_IS_POSTCOPY_ACTIVE:
     case MIG_STATUS_IS_POSTCOPY_PAUSED:
     case MIG_STATUS_IS_POSTCOPY_RECOVER_SETUP:

@@ -212,8 +212,8 @@ static const struct {
     { "events[0]={\"do\":\"migrate_cancel\"}",
       "s: events[0]: an event needs \"at\", \"after-pass\" "
       "or \"when\"" },
-    { "events[0]={\"at\":\"1s\",\"do\":\"migrate-start-postcopy\"}",
-      "s: events[0].do: \"migrate-start-postcopy\" is known to QEMU, but not simulated yet" },
+    { "events[0]={\"at\":\"1s\",\"do\":\"migrate-recover\",\"arguments\":{\"x-link\":1}}",
+      "s: events[0].arguments.x-link: unknown key \"x-link\"; did you mean \"x-link-back\"?" },
     { "events[0]={\"at\":\"1s\",\"do\":\"x-write\"}",
       "s: events[0]: the key \"arguments\" is missing" },
     { "events[0]={\"when\":\"idle\",\"do\":\"migrate_cancel\"}",
