@@ -63,6 +63,12 @@ static void run_guest(void *opaque, bool running)
     mig_scenario_disks_run(live->m->disks, running, live->clock.now);
 }
 
+static void limit_dirt(void *opaque)
+{
+    Live *live = opaque;
+    mig_scenario_run_dirty_limit(&live->run, live->clock.now);
+}
+
 static void throttle_guest(void *opaque, unsigned percent)
 {
     Live *live = opaque;
@@ -178,7 +184,10 @@ static void make_world(Live *live)
         .wake = live->options->wake,
         .woken = woken,
         .acknowledged = acknowledged,
-        .guest = { .opaque = live, .run = run_guest, .throttle = throttle_guest },
+        .guest = { .opaque = live,
+                   .run = run_guest,
+                   .throttle = throttle_guest,
+                   .dirty_limit = limit_dirt },
         .observer = { .opaque = live, .event = take_event },
         .devices = save_devices,
         .opaque = live,

@@ -140,6 +140,11 @@ json_object *mig_stats_to_json(const MigStats *stats)
     if (stats->has_compression) {
         json_object_object_add(o, "compression", compression_to_json(&stats->compression));
     }
+    if (stats->has_dirty_limit) {
+        put_uint(o, "dirty-limit-throttle-time-per-round",
+                 stats->dirty_limit_throttle_time_per_round);
+        put_uint(o, "dirty-limit-ring-full-time", stats->dirty_limit_ring_full_time);
+    }
     if (stats->has_cpu_throttle) {
         put_uint(o, "cpu-throttle-percentage", stats->cpu_throttle_percentage);
     }
@@ -231,6 +236,9 @@ static json_object *guest_to_json(const MigSimulation *m)
     }
     put_uint(o, "writes-lost", m->guest_stats.lost);
     put_int(o, "stalled-ns", m->guest_stats.stalled);
+    if (m->guest_stats.limited) {
+        put_int(o, "limited-ns", m->guest_stats.limited);
+    }
     put_uint(o, "pages-touched", m->guest_stats.touched);
     return o;
 }

@@ -486,6 +486,15 @@ static bool read_run_state(MigReader *r, json_object *v, void *dst)
     return mig_read_choice(r, v, names, &index) && mig_read_string(r, v, dst);
 }
 
+/* QEMU: -accel kvm,dirty-ring-size=N. */
+static bool read_ring(MigReader *r, json_object *v, void *dst)
+{
+    uint32_t *n = dst;
+    return mig_read_u32(r, v, n) &&
+           ((*n >= 1024 && *n <= 65536 && (*n & (*n - 1)) == 0) ||
+            mig_read_fail(r, "%u is not a power of two from 1024 to 65536", *n));
+}
+
 static bool read_vcpus(MigReader *r, json_object *v, void *dst)
 {
     uint32_t *n = dst;
@@ -495,6 +504,7 @@ static bool read_vcpus(MigReader *r, json_object *v, void *dst)
 static const MigField guest_fields[] = {
     { "machine", mig_read_string, offsetof(MigScenario, machine) },
     { "vcpus", read_vcpus, offsetof(MigScenario, vcpus) },
+    { "dirty-ring-size", read_ring, offsetof(MigScenario, ring_pages) },
     { "run-state", read_run_state, offsetof(MigScenario, run_state) },
     { "device-state", mig_read_size, offsetof(MigScenario, device_state) },
     { "dirty-tracking", read_tracking, offsetof(MigScenario, tracking) },

@@ -274,6 +274,8 @@ void mig_scenario_run_source(MigScenarioRun *run, MigMemory *memory, unsigned ma
         .inc = s->inc,
         .blockers = s->blockers,
         .acks = s->acks->len,
+        .vcpus = s->vcpus,
+        .ring_pages = s->tracking == MIG_TRACKING_KVM_RING ? s->ring_pages : 0,
         .capabilities = s->capabilities,
         .parameters = mig_parameters_default(&run->era),
         .guest_running = mig_guest_running(run->guest),

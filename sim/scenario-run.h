@@ -45,6 +45,8 @@ typedef struct MigScenarioRun {
     /* Instead of the scenario's, for the next source; NULL: those. */
     const MigCapabilitySet *capabilities;
     const MigParameters *parameters;
+    bool limiting;               /* the dirty limit's timer runs */
+    int64_t limit_began;         /* ns: the present period of it */
     bool *fired;                 /* one per event of the scenario */
     struct MigTimedEvent *timed; /* likewise */
 } MigScenarioRun;
@@ -69,6 +71,9 @@ void mig_scenario_run_cancel(MigScenarioRun *run, int64_t at);
 /* What migrate-set-parameters and migrate-continue do; the latter: NULL, or why not; g_free(). */
 void mig_scenario_run_set_parameters(MigScenarioRun *run, const MigParameters *p, int64_t at);
 char *mig_scenario_run_continue(MigScenarioRun *run, const char *state, int64_t at);
+
+/* MIG_OP_DIRTY_LIMIT: measures the guest's vCPUs while the limit is in service. */
+void mig_scenario_run_dirty_limit(MigScenarioRun *run, int64_t at);
 
 /* Appends to the log. */
 void mig_scenario_run_note(MigScenarioRun *run, int64_t at, const char *name, const char *status,

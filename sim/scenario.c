@@ -138,6 +138,7 @@ static MigScenario *scenario_new(const char *name)
     s->machine = g_strdup("none");
     s->run_state = g_strdup("running");
     s->vcpus = 1;
+    s->ring_pages = 4096;
     s->blocks = g_array_new(FALSE, TRUE, sizeof(MigScenarioBlock));
     g_array_set_clear_func(s->blocks, clear_block);
     s->devices = g_array_new(FALSE, TRUE, sizeof(MigScenarioDevice));
@@ -314,6 +315,8 @@ MigGuest *mig_scenario_guest(const MigScenario *s, const int64_t *now)
         .now = now,
         .page_size = MIG_SCENARIO_PAGE,
         .tracking = s->tracking,
+        .vcpus = s->vcpus,
+        .ring_pages = s->ring_pages,
         .stopped = strcmp(s->run_state, "running") != 0,
         .blocks = blocks,
         .block_count = s->blocks->len,

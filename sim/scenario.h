@@ -109,6 +109,7 @@ typedef struct MigScenario {
 
     char *machine, *run_state;
     uint32_t vcpus;
+    uint32_t ring_pages;   /* entries of a vCPU's dirty ring */
     uint64_t device_state; /* bytes of one opaque device; 0: none */
     MigTracking tracking;
     GArray *blocks;    /* MigScenarioBlock, in the order of the RAM list */

@@ -118,6 +118,12 @@ static void run_guest(void *opaque, bool running)
     mig_scenario_disks_run(run->m->disks, running, run->clock.now);
 }
 
+static void limit_dirt(void *opaque)
+{
+    Run *run = opaque;
+    mig_scenario_run_dirty_limit(&run->run, run->clock.now);
+}
+
 static void throttle_guest(void *opaque, unsigned percent)
 {
     Run *run = opaque;
@@ -284,7 +290,10 @@ static void make_world(Run *run)
         .receiver = run->s->destination_host,
         .decompress_threads = mig_source_parameters(run->m->source)->decompress_threads,
         .link = run->s->link,
-        .guest = { .opaque = run, .run = run_guest, .throttle = throttle_guest },
+        .guest = { .opaque = run,
+                   .run = run_guest,
+                   .throttle = throttle_guest,
+                   .dirty_limit = limit_dirt },
         .observer = { .opaque = run, .event = take_event },
         .devices = save_devices,
         .devices_opaque = run,

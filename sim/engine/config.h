@@ -25,6 +25,8 @@ typedef struct MigSourceConfig {
     MigParameters parameters;
     uint8_t uuid[16]; /* sent with validate-uuid when has_uuid */
     bool has_uuid;
+    uint32_t vcpus, ring_pages; /* dirty-limit: vCPUs (0: 1), and entries of the dirty ring of each
+                                   (0: it has none, and dirty-limit does nothing) */
     uint32_t acks;              /* switchover-ack: devices whose acknowledgement is waited for;
                                    counted only where the era does */
     bool guest_running;         /* its vCPUs run when the migration starts */

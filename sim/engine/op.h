@@ -31,6 +31,7 @@ typedef enum MigOpKind {
     MIG_OP_STOP_GUEST,  /* stop the vCPUs: run state finish-migrate */
     MIG_OP_START_GUEST, /* let them run again */
     MIG_OP_THROTTLE,    /* vCPU throttle to `percent` */
+    MIG_OP_DIRTY_LIMIT, /* the dirty limit (dirty-limit.h) is in service from now on, or no more */
     MIG_OP_DEVICES,     /* save the devices' state: the world supplies it, see MigDevices */
     MIG_OP_SLEEP,       /* until `until`, or an urgent request */
     MIG_OP_WAIT_RETURN, /* until a return-path message arrives or the channel fails */

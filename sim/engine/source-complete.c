@@ -41,7 +41,7 @@ static void state_completed(MigSource *s)
     final_rate(s);
     mig_source_cleanup(s);
     s->ending = true;
-    mig_source_throttle(s, 0);
+    mig_source_unthrottle(s);
     mig_source_change(s, s->status, MIG_STATUS_IS_COMPLETED);
     finish(s);
 }
@@ -204,7 +204,7 @@ static void state_resumed(MigSource *s)
 static void resume_guest(MigSource *s, MigState next)
 {
     mig_source_cleanup(s);
-    mig_source_throttle(s, 0);
+    mig_source_unthrottle(s);
     s->state = next;
     if (s->guest_stopped && s->config.guest_running && !mig_source_in_postcopy(s)) {
         mig_source_op(s, MIG_OP_START_GUEST);

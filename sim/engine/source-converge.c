@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Auto-converge: when the guest dirties more than a share of what is sent, period after period, its
- * vCPUs are throttled, a step at a time. Mirrors migration_trigger_throttle() and
- * mig_throttle_guest_down() (migration/ram.c, 10.0), and the timer that looks every 5 s whether a
+ * vCPUs are throttled, a step at a time; or, with dirty-limit, given a limit each. Mirrors
+ * migration_trigger_throttle(), mig_throttle_guest_down() and migration_dirty_limit_guest()
+ * (migration/ram.c, 10.0), and the timer that looks every 5 s whether a
  * sync is due (migration/cpu-throttle.c, 10.0).
  *
  * Limits: the throttle of 1.6 to 2.4 (30 ms of sleep in 40) is a constant percentage here.
@@ -10,6 +11,29 @@
 #include "sim/engine/source-internal.h"
 
 #define SYNC_TIMER_MS 5000
+
+MigDirtyLimit *mig_source_dirty_limit(MigSource *s)
+{
+    return s->limit;
+}
+
+static void start_limit(MigSource *s)
+{
+    uint64_t quota = s->parameters.vcpu_dirty_limit;
+    if (s->limit && mig_dirty_limit_quota(s->limit) != quota) {
+        mig_dirty_limit_start(s->limit, quota);
+        mig_source_op(s, MIG_OP_DIRTY_LIMIT);
+    }
+}
+
+void mig_source_unthrottle(MigSource *s)
+{
+    mig_source_throttle(s, 0);
+    if (s->limit && mig_dirty_limit_in_service(s->limit)) {
+        mig_dirty_limit_stop(s->limit);
+        mig_source_op(s, MIG_OP_DIRTY_LIMIT);
+    }
+}
 
 void mig_source_throttle(MigSource *s, unsigned percent)
 {
@@ -50,7 +74,8 @@ void mig_source_converge(MigSource *s)
     uint64_t dirty = s->new_dirty * mig_source_page(s);
     uint64_t allowed = sent * s->parameters.throttle_trigger_threshold / 100;
     bool rated = !era->converge_rated || s->ram.dirty_pages_rate != 0;
-    if (!mig_source_has(s, MIG_CAP_AUTO_CONVERGE) || !era->converge_strikes) {
+    bool converges = mig_source_has(s, MIG_CAP_AUTO_CONVERGE);
+    if ((!converges && !s->limit) || !era->converge_strikes) {
         return;
     }
     if (era->converge_waits && mig_source_block_in_bulk(s)) {
@@ -58,7 +83,11 @@ void mig_source_converge(MigSource *s)
     }
     if (rated && dirty > allowed && ++s->strikes >= era->converge_strikes) {
         s->strikes = 0;
-        increase(s, dirty, allowed);
+        if (converges) {
+            increase(s, dirty, allowed);
+        } else {
+            start_limit(s);
+        }
     }
 }
 

@@ -99,6 +99,7 @@ struct MigSource {
     int64_t forced_sync_ms;     /* when the timer looks again; 0: there is none */
     uint64_t forced_sync_count; /* dirty-sync-count when it looked last */
     unsigned strikes, throttle; /* percent */
+    MigDirtyLimit *limit;       /* NULL: without */
 
     /* Multifd; packet NULL: off. */
     uint64_t *packet; /* pages that wait for the packet to be full, one block's */
@@ -186,6 +187,7 @@ void mig_source_xbzrle_rates(MigSource *s, uint64_t pages);
 /* Auto-converge: a period of the dirty rate has ended. */
 void mig_source_converge(MigSource *s);
 void mig_source_throttle(MigSource *s, unsigned percent);
+void mig_source_unthrottle(MigSource *s); /* ends the dirty limit, too */
 void mig_source_arm_sync(MigSource *s);
 /* The timer has something to say (asked once per tick): a sync has to be made now. */
 bool mig_source_sync_is_due(MigSource *s);

@@ -89,6 +89,12 @@ void mig_source_query(const MigSource *s, int64_t now, MigStats *stats)
     stats->has_compression =
         s->compress.threads && mig_source_era(s)->compress_stats && stats->has_ram;
     stats->compression = s->compression;
+    if (s->limit && mig_dirty_limit_in_service(s->limit)) {
+        stats->has_dirty_limit = stats->has_ram;
+        stats->dirty_limit_throttle_time_per_round =
+            mig_dirty_limit_throttle_time_per_round(s->limit);
+        stats->dirty_limit_ring_full_time = mig_dirty_limit_ring_full_time(s->limit);
+    }
     stats->has_cpu_throttle = s->throttle > 0 && stats->has_ram;
     stats->cpu_throttle_percentage = s->throttle;
 }

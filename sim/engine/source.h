@@ -17,6 +17,7 @@
 #define MIG_SIM_ENGINE_SOURCE_H
 
 #include "sim/engine/config.h"
+#include "sim/engine/dirty-limit.h"
 #include "sim/engine/op.h"
 #include "sim/engine/stats.h"
 
@@ -61,6 +62,12 @@ char *mig_source_continue(MigSource *s, const char *state);
  * called while an operation is under way.
  */
 void mig_source_acknowledge(MigSource *s);
+
+/*
+ * The dirty limit, for who measures; NULL: there is none. While it is in service that is done every
+ * x-vcpu-dirty-limit-period.
+ */
+MigDirtyLimit *mig_source_dirty_limit(MigSource *s);
 
 /* Steps of the switchover that can be made to fail. X(symbol, name, what it is) */
 #define MIG_STEPS(X)                                              \

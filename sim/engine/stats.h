@@ -64,6 +64,8 @@ typedef struct MigStats {
     MigXbzrleStats xbzrle;
     bool has_compression;
     MigCompressionStats compression;
+    bool has_dirty_limit;                                                     /* in service */
+    uint64_t dirty_limit_throttle_time_per_round, dirty_limit_ring_full_time; /* us */
     bool has_cpu_throttle;
     uint64_t cpu_throttle_percentage;
 } MigStats;

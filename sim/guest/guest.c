@@ -7,8 +7,8 @@
  * the order of the scenario), so that how often somebody looks can't change what a page holds.
  * Memory: one log bit per page, 48 bytes per written page.
  *
- * Limits. The dirty log's faults and the sync itself cost the vCPUs nothing. A dirty ring never
- * fills up.
+ * Limits. The dirty log's faults and the sync itself cost the vCPUs nothing. A full dirty ring is
+ * reaped alone, and at once but for the sleep of a dirty limit, which a stop of the guest ends.
  */
 #include "sim/guest/guest.h"
 
@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "sim/guest/page-map.h"
+#include "sim/guest/rings.h"
 #include "sim/guest/write-counter.h"
 #include "sim/world/prng.h"
 
@@ -47,8 +48,11 @@ struct MigGuest {
     int64_t stopped_at; /* while not running */
     unsigned throttle;  /* percent */
     int64_t nap;        /* while throttled: the present slice's sleep begins here */
-    int64_t stalled;
-    MigWriteCounter *counter;                                   /* or NULL */
+    int64_t stalled, limited;
+    uint32_t vcpus;
+    MigRings *rings;          /* NULL: none */
+    int64_t *sleeps;          /* ns, of each vCPU whose ring is full */
+    MigWriteCounter *counter; /* or NULL */
     void (*wrote)(void *opaque, uint32_t block, uint64_t page); /* or NULL */
     void *wrote_opaque;
 };
@@ -98,13 +102,31 @@ static void write_page(MigGuest *g, uint32_t writer, uint32_t block, uint64_t pa
     }
 }
 
+/* The vCPU whose write at |at| has filled its ring: it sleeps, then the ring is empty. */
+static void ring_is_full(MigGuest *g, uint32_t vcpu, int64_t at)
+{
+    mig_rings_reap(g->rings, vcpu);
+    for (uint32_t i = vcpu; i < g->run_count && g->sleeps[vcpu] > 0; i += g->vcpus) {
+        mig_workload_stall(&g->runs[i], at, at + g->sleeps[vcpu]);
+    }
+    g->limited += g->sleeps[vcpu];
+}
+
 static void make_write(MigGuest *g, MigWorkloadRun *r)
 {
+    int64_t at = mig_workload_next(r);
+    uint32_t number = (uint32_t)(r - g->runs), vcpu = number % g->vcpus;
+    bool full = false;
     if (r->w.access == MIG_ACCESS_WRITE) {
         MigWrite w = mig_workload_write(r);
-        write_page(g, (uint32_t)(r - g->runs), r->w.block, mig_workload_page(r), &w);
+        uint64_t page = mig_workload_page(r);
+        write_page(g, number, r->w.block, page, &w);
+        full = g->rings && g->logging && mig_rings_note(g->rings, vcpu, r->w.block, page);
     }
     mig_workload_step(r);
+    if (full) {
+        ring_is_full(g, vcpu, at);
+    }
 }
 
 /* The run whose next write comes first and not behind |until|, or NULL. */
@@ -206,9 +228,32 @@ void mig_guest_fill(MigGuest *g, uint32_t block, uint64_t first, uint64_t pages,
     }
 }
 
+bool mig_guest_has_rings(const MigGuest *g)
+{
+    return g->rings != NULL;
+}
+
+uint64_t mig_guest_ring_noted(MigGuest *g, int64_t now, uint32_t vcpu)
+{
+    mig_guest_advance(g, now);
+    return mig_rings_noted(g->rings, vcpu);
+}
+
+void mig_guest_ring_reap(MigGuest *g, int64_t now)
+{
+    mig_guest_advance(g, now);
+    mig_rings_reap_all(g->rings);
+}
+
+void mig_guest_ring_sleep(MigGuest *g, int64_t now, uint32_t vcpu, int64_t ns)
+{
+    mig_guest_advance(g, now);
+    g->sleeps[vcpu] = ns;
+}
+
 MigGuestStats mig_guest_stats(const MigGuest *g)
 {
-    MigGuestStats s = { .stalled = g->stalled };
+    MigGuestStats s = { .stalled = g->stalled, .limited = g->limited };
     for (uint32_t i = 0; i < g->run_count; i++) {
         *(g->runs[i].w.access == MIG_ACCESS_READ ? &s.read : &s.written) += g->runs[i].next;
         s.lost += g->runs[i].lost;
@@ -270,6 +315,9 @@ static uint64_t memory_sync(MigMemory *m, uint32_t block, MigBitmap *dirty)
 {
     MigGuest *g = look(m);
     MigBitmap *log = g->blocks[block].log;
+    if (g->rings && block == 0) {
+        mig_rings_reap_all(g->rings); /* the first block of a sync */
+    }
     if (g->tracking != MIG_TRACKING_KVM_MANUAL) {
         return mig_bitmap_move(dirty, log);
     }
@@ -400,7 +448,14 @@ MigGuest *mig_guest_new(const MigGuestConfig *config)
         assert(w->block < g->block_count && w->first + w->pages <= g->blocks[w->block].pages);
         g->runs[i] = mig_workload_begin(w, config->seed, i);
     }
-    g->shared = any_overlap(config->workloads, config->workload_count);
+    g->vcpus = MAX(config->vcpus, 1);
+    if (config->ring_pages && config->tracking == MIG_TRACKING_KVM_RING) {
+        g->rings = mig_rings_new(&g->memory, g->vcpus, config->ring_pages);
+        g->sleeps = g_new0(int64_t, g->vcpus);
+    }
+    /* A vCPU with two workloads has one ring: which page fills it is a matter of their order. */
+    g->shared = any_overlap(config->workloads, config->workload_count) ||
+                (g->rings && config->workload_count > g->vcpus);
     return g;
 }
 
@@ -413,6 +468,8 @@ void mig_guest_free(MigGuest *g)
         g_free(g->blocks[i].content);
     }
     if (g) {
+        mig_rings_free(g->rings);
+        g_free(g->sleeps);
         g_free(g->blocks);
         g_free(g->runs);
         g_free(g);

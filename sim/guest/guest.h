@@ -37,7 +37,9 @@ typedef struct MigGuestConfig {
                            the guest stands where mig_guest_advance() left it */
     uint32_t page_size; /* target page, a power of two, 0: 4096 */
     MigTracking tracking;
-    bool stopped; /* it never runs before mig_guest_start() */
+    bool stopped;        /* it never runs before mig_guest_start() */
+    uint32_t vcpus;      /* workload n runs on vCPU n modulo this; 0: 1 */
+    uint32_t ring_pages; /* KVM_RING: entries of a vCPU's dirty ring; 0: nobody looks at them */
     const MigGuestBlock *blocks;
     uint32_t block_count;
     const MigWorkload *workloads;
@@ -81,11 +83,22 @@ void mig_guest_throttle(MigGuest *g, int64_t now, unsigned percent);
 /* A write from outside (a script), logged as any other. The range is inside the block. */
 void mig_guest_fill(MigGuest *g, uint32_t block, uint64_t first, uint64_t pages, uint8_t byte);
 
+/*
+ * Dirty rings, of a guest that has them (ring_pages); times do not fall. The entries that a vCPU's
+ * ring has had since the log began; reaping all of them, as a sync does; and how long the vCPU
+ * sleeps, ns, whenever its own is full, before it is reaped.
+ */
+bool mig_guest_has_rings(const MigGuest *g);
+uint64_t mig_guest_ring_noted(MigGuest *g, int64_t now, uint32_t vcpu);
+void mig_guest_ring_reap(MigGuest *g, int64_t now);
+void mig_guest_ring_sleep(MigGuest *g, int64_t now, uint32_t vcpu, int64_t ns);
+
 typedef struct MigGuestStats {
     uint64_t written; /* by workloads */
     uint64_t read;    /* likewise: pages looked at */
     uint64_t lost;    /* due, but never made: the guest's slowdown */
     int64_t stalled;  /* ns that the vCPUs did not run, stops and throttling together */
+    int64_t limited;  /* ns that vCPUs slept for their full rings, added up */
     uint64_t touched; /* pages that any write has hit */
 } MigGuestStats;
 

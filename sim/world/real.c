@@ -418,6 +418,11 @@ static void dispatch(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome 
         break;
     case MIG_OP_DISK_READ: /* the engine has them at hand */
         break;
+    case MIG_OP_DIRTY_LIMIT:
+        if (r->config.guest.dirty_limit) {
+            r->config.guest.dirty_limit(r->config.guest.opaque);
+        }
+        break;
     case MIG_OP_DEVICES:
         do_devices(r, out);
         break;

@@ -446,6 +446,11 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
     case MIG_OP_DISK_READ:
         spend(v, v->config.costs.disk_read * op->chunks);
         break;
+    case MIG_OP_DIRTY_LIMIT:
+        if (v->config.guest.dirty_limit) {
+            v->config.guest.dirty_limit(v->config.guest.opaque);
+        }
+        break;
     case MIG_OP_DEVICES:
         do_devices(v, out);
         break;

@@ -28,6 +28,7 @@ typedef struct MigGuestHooks {
     void *opaque;
     void (*run)(void *opaque, bool running);          /* vCPUs start or stop */
     void (*throttle)(void *opaque, unsigned percent); /* 0: none */
+    void (*dirty_limit)(void *opaque);                /* it began, or ended: the engine tells */
 } MigGuestHooks;
 
 /*
@@ -56,9 +57,9 @@ typedef struct MigObserver {
 
 typedef struct MigVirtualConfig {
     MigClock *clock;
-    MigMemory *memory; /* the source's */
-    MigCosts costs;    /* the source's host */
-    MigCosts receiver; /* the destination's */
+    MigMemory *memory;           /* the source's */
+    MigCosts costs;              /* the source's host */
+    MigCosts receiver;           /* the destination's */
     uint64_t decompress_threads; /* the destination's */
     MigLinkConfig link;
     MigGuestHooks guest;  /* functions may be NULL */

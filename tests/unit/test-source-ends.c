@@ -54,6 +54,7 @@ static void make(Run *r, const Setup *s)
     };
     source.parameters.max_bandwidth = 3000000;
     source.parameters.downtime_limit = 60;
+    source.parameters.xbzrle_cache_size = 1u << 20;
     MigVirtualConfig world = {
         .clock = &r->clock,
         .memory = &r->memory->memory,
