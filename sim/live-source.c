@@ -180,6 +180,7 @@ static void make_world(Live *live)
         .uri = live->uri,
         .answers = postcopy ? mig_source_wants_return(live->m->source)
                             : wants_answers(live->capabilities, &live->run.era),
+        .send_buffer = live->m->scenario->link.send_buffer,
         .postcopy = postcopy ? live->m->source : NULL,
         .wake = live->options->wake,
         .woken = woken,

@@ -215,6 +215,9 @@ static void do_connect(MigReal *r, const MigOp *op)
     } while (!t && !r->error && g_error_matches(error, MIG_TRANSPORT_ERROR, EINTR));
     MigRealChannel *c = new_channel(r, op->channel);
     c->transport = t;
+    if (t && r->config.send_buffer) {
+        mig_transport_set_send_buffer(t, r->config.send_buffer);
+    }
     if (!t) {
         mig_real_die(r, error->message);
     } else if (answers && !mig_transport_has_return(t)) {

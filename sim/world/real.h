@@ -20,9 +20,10 @@ typedef struct MigRealConfig {
     MigClock *clock;   /* set to the real one, ns since mig_real_new(): the guest follows it */
     MigMemory *memory; /* the source's: read() gives addresses that last */
     const MigUri *uri;
-    bool answers;        /* there will be a return path */
-    MigSource *postcopy; /* it may come to postcopy: this engine hears all answers; or NULL */
-    int wake;            /* when it is readable, woken() is called, which empties it; -1: none */
+    bool answers;         /* there will be a return path */
+    uint64_t send_buffer; /* bytes of each socket's; 0: the kernel's default */
+    MigSource *postcopy;  /* it may come to postcopy: this engine hears all answers; or NULL */
+    int wake;             /* when it is readable, woken() is called, which empties it; -1: none */
     void (*woken)(void *opaque);
     void (*acknowledged)(void *opaque); /* SWITCHOVER_ACK came; NULL: it may not */
     MigGuestHooks guest;

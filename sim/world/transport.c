@@ -353,6 +353,14 @@ void mig_transport_end(MigTransport *t)
     }
 }
 
+void mig_transport_set_send_buffer(MigTransport *t, uint64_t bytes)
+{
+    int half = (int)(MIN(bytes, 1u << 30) / 2); /* the kernel doubles it, for its own part of it */
+    if (t->socket) {
+        setsockopt(t->out, SOL_SOCKET, SO_SNDBUF, &half, sizeof(half)); /* a wish */
+    }
+}
+
 void mig_transport_shutdown(MigTransport *t)
 {
     t->shut = true;

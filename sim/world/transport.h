@@ -85,8 +85,12 @@ unsigned mig_transport_wait(MigTransport *t, unsigned what, int wake, int64_t ti
  */
 int mig_transport_fd(const MigTransport *t, unsigned what);
 
-/* Nothing more will be written: the other end sees the end of the stream, answers may still come. */
+/* Nothing more will be written: the other end sees the end of the stream, answers may still come.
+ */
 void mig_transport_end(MigTransport *t);
+
+/* Of a socket: what it holds of what was written, bytes (the kernel rounds); else nothing. */
+void mig_transport_set_send_buffer(MigTransport *t, uint64_t bytes);
 
 /* Cancel: both ends see the end at once. A command gets SIGTERM, a file nothing. */
 void mig_transport_shutdown(MigTransport *t);

@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Postcopy with real faults between QEMU and us, after pass 1: the guest at the destination runs
+before its pages have come and asks for them, and memory is then what the source's was.
+
+At our destination threads touch memory; what they did is checked and taken back before memory is
+compared. At QEMU's the vCPU of a recorded machine goes on; what it writes is known.
+"""
+import os
+import sys
+
+import dest
+import ends
+import line
+import peer
+import running
+
+PLAIN, FAST = ("postcopy-ram", "postcopy-blocktime"), ("postcopy-ram", "postcopy-blocktime",
+                                                      "postcopy-preempt")
+REQUESTS = 1000        # at least, at both ends
+SIZE = 64 * ends.MIB   # of a guest that migrates to us, and of those with huge pages
+TO_SIZE = 256 * ends.MIB  # to them: a request takes the 32 pages along that leave with one flush
+RATE = 32 << 20        # bytes per second to a QEMU with one vCPU
+VCPUS = 16             # of ours: each waits for one page at a time
+HUGE = 2 << 20
+
+
+def our_scenario(version, machine, blocks, capabilities, page_size):
+    """Threads that touch all of RAM, each in an order of its own."""
+    scenario = dest.dest_scenario(version, machine, blocks, capabilities)
+    for block in scenario["guest"]["ram"]:
+        if block["name"] == running.RAM:
+            block["page-size"] = page_size
+    scenario["seed"] = 5
+    scenario["guest"]["vcpus"] = VCPUS
+    scenario["guest"]["workload"] = [
+        {"block": running.RAM, "offset": 0, "length": SIZE, "pattern": "random", "rate": 20000,
+         "pace": "cpu", "access": "read" if n % 4 == 3 else "write"} for n in range(VCPUS)]
+    return scenario
+
+
+def rewrite(qemu):
+    """Writes as a device does: those of a vCPU may be lost (running.resting)."""
+    rewrite.byte = rewrite.byte % 250 + 1
+    qemu.fill(SIZE // 4, SIZE // 2, rewrite.byte)
+
+
+rewrite.byte = 0
+
+
+def from_qemu(version, capabilities, limit, page_size, space):
+    path, huge = os.path.join(space.files, "wire"), page_size > 4096
+    file, result, dump = (os.path.join(space.files, f) for f in ("s.json", "result.json", "dump"))
+    with running.HugePages(2 * SIZE // HUGE if huge else 0), \
+            running.Machine(space, "source", SIZE, running.resting(SIZE), hugetlb=huge) as machine, \
+            peer.Peer(version, machine.argv, qtest=True) as qemu:
+        machine.wait_ready()
+        blocks = dest.ram_blocks(qemu)
+        ends.save(file, our_scenario(version, running.machine_name(qemu), blocks, capabilities,
+                                     page_size))
+        qemu.set_capabilities(["events", *capabilities])
+        qemu.set_parameters({"max-bandwidth": 64 << 20, "downtime-limit": 1,
+                             "max-postcopy-bandwidth": limit})
+        with ends.Program("dest", "--scenario", file, "--uri", f"unix:{path}", "--result", result,
+                          "--dump", f"{running.RAM}={dump}") as ours:
+            ours.listening()
+            qemu.qmp("migrate", uri=f"unix:{path}")
+            running.wait_passes(qemu, 1, lambda: rewrite(qemu))
+            qemu.qmp("migrate-start-postcopy")
+            qemu.wait_migration("completed")
+            ours.finish()
+        status = qemu.status()
+        peer.expect_equal_memory(f"QEMU {version}'s memory here", peer.read(dump),
+                                 machine.read(qemu))
+    outcome = ends.load(result)
+    ends.expect_no_leak(outcome)
+    return expect_worth_it(outcome["destination"]["postcopy"], status["ram"]["postcopy-requests"],
+                           SIZE // HUGE // 4 if huge else REQUESTS)
+
+
+def expect_worth_it(ours, theirs, least):
+    guest = ours["guest"]
+    if ours["requests"] < least or theirs < least:
+        raise peer.Fail(f"{ours['requests']} requests here, {theirs} there, expected {least}")
+    if ours["requests"] != theirs:
+        raise peer.Fail(f"{ours['requests']} requests sent, {theirs} received")
+    if guest["wrong"] or not guest["ran"] or not guest["touches"]:
+        raise peer.Fail(f"the guest: {guest}")
+    latency = {k: v // 1000 for k, v in ours["latency-ns"].items() if k in ("p50", "p99")}
+    return [f"{ours['requests']} requests, latency {latency['p50']} us (p99 {latency['p99']} us), "
+            f"{guest['touches']} touches of {guest['touched-pages']} pages, "
+            f"{ours['preempt-pages']} pages by the preempt channel"]
+
+
+def source_scenario(version, machine, blocks, stream, capabilities, page_size):
+    """The recorded machine: its memory, which we write to as well, and its devices."""
+    ram = [{"name": name, "size": used, "content": [{"offset": 0, "length": used, "kind": "trace",
+                                                     "file": stream}]}
+           | ({"max-size": longest} if longest > used else {})
+           | ({"page-size": page_size} if name == running.RAM else {})
+           for name, used, longest in blocks]
+    size = dict((name, used) for name, used, _ in blocks)[running.RAM]
+    workload = [{"block": running.RAM, "offset": size // 4, "length": size * 3 // 4,
+                 "pattern": "sequential", "rate": 400000, "pace": "cpu", "write": "counter"}]
+    return {"schema": "migbench-scenario-1", "qemu": version, "seed": 5,
+            "guest": {"machine": machine, "ram": ram, "devices": stream, "workload": workload},
+            "link": {"send-buffer": "8k"},
+            "capabilities": {name: True for name in capabilities},
+            "parameters": {"max-bandwidth": 64 << 20, "downtime-limit": 1},
+            "events": [{"after-pass": 1, "do": "migrate-start-postcopy"}], "limit": "120s"}
+
+
+def to_qemu(version, capabilities, page_size, space):
+    """A recorded machine of theirs migrates from us to them, where its vCPU goes on."""
+    huge = page_size > 4096
+    size = SIZE if huge else TO_SIZE
+    file, result, dump, wire, far = (os.path.join(space.files, f)
+                                     for f in ("s.json", "result.json", "dump", "wire", "far"))
+    guest = running.guest_parameters(size, rate=100000, pace="cpu")
+    with running.Machine(space, "recorded", size, guest) as machine:
+        stream, blocks, name = machine.record(version, space)
+    ends.save(file, source_scenario(version, name, blocks, stream, capabilities, page_size))
+    with running.HugePages(size // HUGE if huge else 0), \
+            running.Machine(space, "dest", size, guest, hugetlb=huge) as machine, \
+            peer.Peer(version, machine.argv + ["-incoming", "defer"]) as qemu, \
+            line.Line(wire, far, RATE):
+        qemu.set_capabilities(["events", *capabilities])
+        qemu.qmp("migrate-incoming", uri=f"unix:{far}")
+        with ends.Program("source", "--scenario", file, "--uri", f"unix:{wire}", "--result", result,
+                          "--dump", f"{running.RAM}={dump}") as ours:
+            qemu.wait_migration("completed")
+            qemu.qmp("stop")
+            ours.finish()
+        before = peer.read(dump)
+        writes = running.expect_memory(f"QEMU {version}'s memory", machine.read(qemu), before, guest,
+                                       running.written(before))
+        status = qemu.status()
+    os.unlink(stream)
+    outcome = ends.load(result)
+    ends.expect_no_leak(outcome)
+    requests = outcome["query-migrate"]["ram"]["postcopy-requests"]
+    least = SIZE // HUGE // 4 if huge else REQUESTS
+    if requests < least or writes < least:
+        raise peer.Fail(f"{requests} requests, {writes} writes of the guest: expected {least}")
+    return [f"{requests} requests for {writes} writes of the guest, its blocktime "
+            f"{status.get('postcopy-blocktime')} ms"]
+
+
+def main():
+    tap = peer.Tap()
+    versions = sys.argv[1:] or peer.VERSIONS
+    with peer.Workspace() as space:
+        for version in versions:
+            for on in (PLAIN, FAST) if version != "5.2" else (PLAIN,):
+                name = "/".join([version, "preempt" if on is FAST else "plain"])
+                tap.run(f"/live/postcopy/to/{name}", to_qemu, version, on, 4096, space)
+                tap.run(f"/live/postcopy/from/{name}", from_qemu, version, on,
+                        (16 if on is FAST else 8) << 20, 4096, space)
+            tap.run(f"/live/postcopy/to/{version}/huge", to_qemu, version, PLAIN, HUGE, space)
+            tap.run(f"/live/postcopy/from/{version}/huge", from_qemu, version, PLAIN, 32 << 20,
+                    HUGE, space)
+    return tap.done()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
