@@ -253,13 +253,14 @@ static void load_stream(Loading *in)
     l->completed = !l->error && mig_dest_state(l->dest) == MIG_DEST_COMPLETED;
 }
 
-static bool make_memory(const MigScenario *s, MigLoad *l, GError **error)
+static bool make_memory(const MigScenario *s, MigLoad *l, bool steered, GError **error)
 {
     if (l->backend) {
         return true;
     }
     MigGuest *like = mig_scenario_guest(s, NULL);
-    bool paged = s->capabilities & MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM);
+    /* A steerer may want postcopy later. */
+    bool paged = steered || s->capabilities & MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM);
     l->memory = paged ? mig_buffer_new_paged(mig_guest_memory(like), error)
                       : mig_buffer_new(mig_guest_memory(like), NULL, error);
     if (l->memory && !paged) {
@@ -493,7 +494,7 @@ MigLoad *mig_live_dest(const MigScenario *s, const MigLiveOptions *options, GErr
     Loading in = { .load = l, .options = options };
     l->backend = options->backend;
     l->descriptors_before = mig_count_descriptors();
-    if (!make_memory(s, l, error)) {
+    if (!make_memory(s, l, options->load_steering != NULL, error)) {
         return NULL;
     }
     if (options->load_steering) {

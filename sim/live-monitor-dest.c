@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "sim/live-monitor.h"
+#include "sim/live-postcopy.h"
 #include "sim/monitor/monitor.h"
 #include "sim/monitor/server.h"
 #include "sim/world/clock.h"
@@ -118,6 +119,16 @@ static json_object *query_migrate(void *opaque)
 
 /* What it tells to do ------------------------------------------------------------------------ */
 
+static bool refuse(GError **error, char *why)
+{
+    if (why) {
+        g_set_error_literal(error, MIG_MONITOR_ERROR, MIG_MONITOR_GENERIC, why);
+        g_free(why);
+        return false;
+    }
+    return true;
+}
+
 static bool set_capabilities(void *opaque, MigCapabilitySet set, GError **error)
 {
     const MigLiveMonitorOptions *o = ((const Incoming *)opaque)->monitor_options;
@@ -140,6 +151,30 @@ static bool migrate_incoming(void *opaque, const MigMonitorMigrate *how, GError 
     in->listener = mig_listener_new(uri, error);
     in->exit_on_error = how->exit_on_error;
     return in->listener != NULL;
+}
+
+/* These come while live-postcopy.c loads, between two of its turns. */
+static bool pause_line(void *opaque, GError **error)
+{
+    const Incoming *in = opaque;
+    return refuse(error, mig_live_postcopy_pause(in->load->postcopy));
+}
+
+static bool recover(void *opaque, const char *text, GError **error)
+{
+    Incoming *in = opaque;
+    g_autoptr(MigUri) uri = mig_uri_parse(text, error);
+    MigListener *l = uri ? mig_listener_new(uri, error) : NULL;
+    if (!l) {
+        return false;
+    }
+    if (!refuse(error, mig_live_postcopy_recover(in->load->postcopy, l))) {
+        mig_listener_free(l);
+        return false;
+    }
+    mig_listener_free(in->listener);
+    in->listener = l;
+    return true;
 }
 
 static void autostart(void *opaque, bool on)
@@ -222,6 +257,8 @@ static bool serve(Incoming *in)
         .query_migrate = query_migrate,
         .set_capabilities = set_capabilities,
         .migrate_incoming = migrate_incoming,
+        .pause = pause_line,
+        .recover = recover,
         .autostart = autostart,
         .stop = stop,
         .cont = cont,
@@ -292,9 +329,22 @@ static void start(Incoming *in)
     }
 }
 
+/* Postcopy's RUN: whatever the source's run state was. */
+static void on_run(void *opaque)
+{
+    Incoming *in = opaque;
+    in->loaded = true;
+    if (in->autostart) {
+        run(in, true);
+    }
+}
+
 static void on_status(void *opaque, const char *name)
 {
     Incoming *in = opaque;
+    if (is_status(in, name)) {
+        return; /* postcopy's engine and the loop that it is fed by both say "active" */
+    }
     if (strcmp(name, "completed") == 0 && !in->loaded) {
         start(in);
     }
@@ -331,6 +381,7 @@ MigLoad *mig_live_dest_monitored(const MigScenario *s, const MigLiveOptions *opt
         .parameters = parameters,
         .woken = woken,
         .status = on_status,
+        .run = on_run,
         .stay = stay,
     };
     MigLiveOptions all = *options;

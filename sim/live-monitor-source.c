@@ -71,9 +71,24 @@ static bool begin(Session *s, const MigMonitorMigrate *how, GError **error)
     return true;
 }
 
+/* A paused postcopy goes on, maybe elsewhere. */
+static bool resume(Session *s, const MigMonitorMigrate *how, GError **error)
+{
+    MigUri *uri = mig_monitor_where(how, error);
+    g_autofree char *refused = uri ? mig_live_resume(s->live, uri) : NULL;
+    if (uri) { /* the world has it now */
+        mig_uri_free(s->uri);
+        s->uri = uri;
+    }
+    return refused ? refuse(error, refused) : uri != NULL;
+}
+
 static bool migrate(void *opaque, const MigMonitorMigrate *how, GError **error)
 {
     Session *s = opaque;
+    if (how->resume) {
+        return resume(s, how, error);
+    }
     if (s->engine_runs) {
         return refuse(error, "the last migration is not cleaned up yet");
     }

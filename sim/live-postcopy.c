@@ -81,8 +81,11 @@ static void run_guest(void *opaque)
 {
     MigLivePostcopy *p = opaque;
     g_autoptr(GError) error = NULL;
+    const MigLoadSteering *steering = p->options->load_steering;
     if (!mig_live_guest_run(p->guest, &error)) {
         fail(p, error->message);
+    } else if (steering && steering->run) {
+        steering->run(steering->opaque);
     }
 }
 

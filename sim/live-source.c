@@ -299,6 +299,13 @@ void mig_live_begin(MigLive *live, const MigUri *uri, MigCapabilitySet capabilit
     begin_engine(live);
 }
 
+char *mig_live_resume(MigLive *live, const MigUri *uri)
+{
+    live->uri = uri;
+    mig_real_set_uri(live->world, uri);
+    return mig_source_recover(live->m->source);
+}
+
 void mig_live_quit(MigLive *live)
 {
     live->m->outcome = "quit";

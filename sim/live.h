@@ -49,6 +49,8 @@ typedef struct MigLoadSteering {
     bool (*woken)(void *opaque);
     /* The migration's status became this: "active", "completed". */
     void (*status)(void *opaque, const char *status);
+    /* Postcopy: the guest runs from now on. Without postcopy it does when it has completed. */
+    void (*run)(void *opaque);
     /* Everything is over: waits until nobody needs it any more. */
     void (*stay)(void *opaque);
 } MigLoadSteering;
@@ -94,6 +96,8 @@ int64_t mig_live_now(const MigLive *live);       /* ns, as of the last look at t
 int64_t mig_live_pass(MigLive *live);
 void mig_live_begin(MigLive *live, const MigUri *uri, MigCapabilitySet capabilities,
                     const MigParameters *p);
+/* `migrate` with resume=true: NULL, or why not; g_free(). |uri| has to last likewise. */
+char *mig_live_resume(MigLive *live, const MigUri *uri);
 void mig_live_quit(MigLive *live); /* the engine ends before its next operation */
 
 /*

@@ -91,6 +91,29 @@ static bool proceed(void *opaque, GError **error)
     return refuse(error, mig_scenario_run_continue(t->run, status(t), now_of(t)));
 }
 
+static bool start_postcopy(void *opaque, GError **error)
+{
+    MigMonitored *t = opaque;
+    mig_scenario_run_note(t->run, now_of(t), "migrate-start-postcopy", NULL, 0);
+    return refuse(error, mig_source_start_postcopy(t->m->source));
+}
+
+static bool pause_line(void *opaque, GError **error)
+{
+    MigMonitored *t = opaque;
+    const MigScenarioRun *run = t->run;
+    mig_scenario_run_note(t->run, now_of(t), "migrate-pause", NULL, 0);
+    if (!refuse(error, mig_source_pause(t->m->source))) {
+        return false;
+    }
+    if (run->paused) {
+        run->paused(run->postcopy);
+    } else {
+        run->cut(run->world);
+    }
+    return true;
+}
+
 static bool cut_link(void *opaque, GError **error)
 {
     MigMonitored *t = opaque;
@@ -100,12 +123,27 @@ static bool cut_link(void *opaque, GError **error)
     return true;
 }
 
+static void run_guest(MigMonitored *t, bool running)
+{
+    MigBackend *b = t->run->backend;
+    if (b) {
+        b->ops->run(b, running);
+    }
+    (running ? mig_guest_start : mig_guest_stop)(t->m->guest, now_of(t));
+}
+
+static MigMemory *memory_of(const MigMonitored *t)
+{
+    MigBackend *b = t->run->backend;
+    return b ? b->ops->memory(b) : mig_guest_memory(t->m->guest);
+}
+
 static bool stop(void *opaque, GError **error)
 {
     MigMonitored *t = opaque;
     (void)error;
     t->guest_runs = false;
-    mig_guest_stop(t->m->guest, now_of(t));
+    run_guest(t, false);
     mig_monitor_event(t->monitor, "STOP", NULL, 0);
     return true;
 }
@@ -116,7 +154,7 @@ static bool cont(void *opaque, GError **error)
     (void)error;
     t->guest_runs = true;
     t->gone = t->engine_stops = false;
-    mig_guest_start(t->m->guest, now_of(t));
+    run_guest(t, true);
     mig_monitor_event(t->monitor, "RESUME", NULL, 0);
     return true;
 }
@@ -125,7 +163,7 @@ static bool pmemsave(void *opaque, uint64_t address, uint64_t size, const char *
                      GError **error)
 {
     MigMonitored *t = opaque;
-    return mig_monitor_save_memory(mig_guest_memory(t->m->guest), address, size, path, error);
+    return mig_monitor_save_memory(memory_of(t), address, size, path, error);
 }
 
 /* calc-dirty-rate ---------------------------------------------------------------------------- */
@@ -184,6 +222,8 @@ void mig_monitored_begin(MigMonitored *t, MigMonitorTarget *target)
         .set_parameters = set_parameters,
         .cancel = cancel,
         .proceed = proceed,
+        .start_postcopy = start_postcopy,
+        .pause = pause_line,
         .stop = stop,
         .cont = cont,
         .pmemsave = pmemsave,

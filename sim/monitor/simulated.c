@@ -45,6 +45,11 @@ static bool migrate(void *opaque, const MigMonitorMigrate *how, GError **error)
     if (!uri) {
         return false;
     }
+    if (how->resume) { /* and migrate-recover at the other end */
+        MigScenarioRun *run = mig_steered_run(s->steered);
+        run->recover(run->postcopy, now(s), 0);
+        return true;
+    }
     if (s->engine_runs) {
         g_set_error(error, MIG_MONITOR_ERROR, MIG_MONITOR_GENERIC,
                     "the last migration is not cleaned up yet");

@@ -147,6 +147,7 @@ unsigned mig_real_wait(MigReal *r, MigRealChannel *c, unsigned what, int64_t unt
         };
         sleep_for(p, G_N_ELEMENTS(p), end == MIG_FOREVER ? -1 : end - now);
         if (p[3].revents && r->config.woken) {
+            mig_real_look(r);
             r->config.woken(r->config.opaque);
         }
         if (p[2].revents && !mig_real_hear(r)) {
