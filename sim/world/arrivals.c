@@ -126,6 +126,13 @@ static bool by_bytes(const MigArrivals *a, const MigTransport *t, const uint8_t 
     return true;
 }
 
+/* No more will come than what is there. */
+static bool has_ended(const MigTransport *t)
+{
+    struct pollfd p = { .fd = mig_transport_fd(t, MIG_WAIT_READ), .events = POLLRDHUP };
+    return poll(&p, 1, 0) > 0;
+}
+
 /* Looks at everybody who is there. NULL without *error: nobody has said enough. |*some|: somebody
  * has begun to. */
 static MigTransport *look_at_all(MigArrivals *a, bool *some, MigArrival *told, GError **error)
@@ -138,10 +145,11 @@ static MigTransport *look_at_all(MigArrivals *a, bool *some, MigArrival *told, G
         if (n == sizeof(bytes) && by_bytes(a, t, bytes, &what, error)) {
             return hand_out(a, i, what, told);
         }
-        if (n == 0) {
+        bool ended = n == 0 || (n > 0 && n < (int64_t)sizeof(bytes) && has_ended(t));
+        if (ended) {
             refuse(error, t, "four bytes", "its end");
         }
-        if (n == sizeof(bytes) || n == 0 || n == MIG_IO_ERROR) {
+        if (ended || n == sizeof(bytes) || n == MIG_IO_ERROR) {
             return NULL;
         }
         *some = *some || n > 0;

@@ -134,7 +134,7 @@ unsigned mig_real_wait(MigReal *r, MigRealChannel *c, unsigned what, int64_t unt
     for (;;) {
         run_events(r);
         int64_t end = MIN(until, mig_events_next(&r->events)), now = mig_real_look(r);
-        if (((r->error || (c && c->error)) && what) || now >= until) {
+        if ((r->error || (c && c->error)) && what) {
             return 0;
         }
         bool threads = r->senders && !r->error;
@@ -145,7 +145,7 @@ unsigned mig_real_wait(MigReal *r, MigRealChannel *c, unsigned what, int64_t unt
             { .fd = r->config.wake, .events = POLLIN },
             { .fd = threads ? mig_senders_fd(r->senders) : -1, .events = POLLIN },
         };
-        sleep_for(p, G_N_ELEMENTS(p), end == MIG_FOREVER ? -1 : end - now);
+        sleep_for(p, G_N_ELEMENTS(p), end == MIG_FOREVER ? -1 : MAX(end - now, 0));
         if (p[3].revents && r->config.woken) {
             mig_real_look(r);
             r->config.woken(r->config.opaque);
@@ -161,6 +161,9 @@ unsigned mig_real_wait(MigReal *r, MigRealChannel *c, unsigned what, int64_t unt
         if (ready & what) {
             mig_real_look(r);
             return ready & what;
+        }
+        if (now >= until) { /* but not without a look at what has come */
+            return 0;
         }
     }
 }

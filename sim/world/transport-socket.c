@@ -17,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "sim/world/clock.h"
 #include "sim/world/transport-internal.h"
 
 #define BACKLOG 64 /* multifd opens its channels all at once */
@@ -90,7 +91,11 @@ static int connect_to(int family, const struct sockaddr *a, socklen_t n, int wak
         return -1;
     }
     while ((*code = connect(fd, a, n) == 0 ? 0 : errno) == EAGAIN && family == AF_UNIX) {
-        g_usleep(1000); /* its queue is full: it is there, but busy accepting */
+        /* Its queue is full: it is there, but busy accepting. */
+        if (mig_transport_wait(NULL, MIG_WAIT_WAKE, wake, MIG_NS_PER_MS)) {
+            *code = EINTR;
+            break;
+        }
     }
     if (*code == EINPROGRESS) {
         MigTransport t = { .in = fd, .out = fd };
