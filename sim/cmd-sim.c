@@ -84,6 +84,14 @@ static bool write_stream(void *opaque, const void *data, size_t n, GError **erro
     return !out->file || fwrite(data, 1, n, out->file) == n || fail_errno(error, out->name);
 }
 
+/* mapped-ram: not from the beginning to the end. */
+static bool write_place(void *opaque, uint64_t at, const void *data, size_t n, GError **error)
+{
+    Output *out = opaque;
+    return !out->file || pwrite(fileno(out->file), data, n, (off_t)at) == (ssize_t)n ||
+           fail_errno(error, out->name);
+}
+
 /* Several channels make a recording. */
 static bool begin_recording(Output *out, const MigScenario *s, GError **error)
 {
@@ -213,12 +221,19 @@ static int run(const MigScenario *s, const SimOptions *o)
     MigSimulateOptions options = {
         .accounting = o->accounting,
         .stream = write_stream,
+        .place = write_place,
         .progress = show_progress,
         .opaque = &out,
         .interrupted = &interrupted,
     };
     int status = MIG_EXIT_ENVIRONMENT;
-    bool recorded = o->stream && s->capabilities & MIG_CAP_BIT(MIG_CAP_MULTIFD);
+    bool mapped = s->capabilities & MIG_CAP_BIT(MIG_CAP_MAPPED_RAM);
+    bool recorded = o->stream && !mapped && s->capabilities & MIG_CAP_BIT(MIG_CAP_MULTIFD);
+    if (mapped && o->stream && strcmp(o->stream, "-") == 0) {
+        return complain(MIG_EXIT_USAGE,
+                        "--stream: with mapped-ram it must be a file, as pages have "
+                        "places in it");
+    }
     options.record = recorded ? write_record : NULL;
     if (open_stream(&out, o->stream, &error) && (!recorded || begin_recording(&out, s, &error))) {
         struct sigaction action = { .sa_handler = on_interrupt };

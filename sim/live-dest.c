@@ -10,6 +10,7 @@
 
 #include "sim/live-postcopy.h"
 #include "sim/world/arrivals.h"
+#include "sim/world/mapped-reader.h"
 #include "sim/world/receivers.h"
 #include "stream/encoder.h"
 
@@ -28,6 +29,8 @@ typedef struct Loading {
     const MigLiveOptions *options;
     MigTransport *transport; /* of the main channel */
     MigReceivers *receivers; /* of multifd's; NULL: none */
+    MigMappedReader *mapped; /* of the file's pages; NULL: they are in the stream */
+    uint64_t file_offset;    /* where the stream begins in its file */
     GByteArray *replies;     /* encoded, not sent */
     uint8_t *buffer;
     int64_t looked;     /* us: at the steerer, last */
@@ -184,6 +187,16 @@ static bool sync_channels(void *opaque, MigDestMultifd *channels, MigDiagnosis *
     return fine;
 }
 
+/* mapped-ram: what stands elsewhere in the file. */
+static bool read_places(Loading *in)
+{
+    g_autoptr(GError) error = NULL;
+    if (!in->mapped || mig_mapped_reader_step(in->mapped, in->load->dest, &error)) {
+        return true;
+    }
+    return error ? fail(in, error->message) : fail_diagnosis(in);
+}
+
 /* Reads once. False: failed, or (without an error) the end. */
 static bool read_some(Loading *in)
 {
@@ -203,7 +216,7 @@ static bool read_some(Loading *in)
     if (n == 0) {
         return mig_dest_end(in->load->dest) ? false : fail_diagnosis(in);
     }
-    return take(in, direct, (size_t)n) && send_replies(in);
+    return take(in, direct, (size_t)n) && read_places(in) && send_replies(in);
 }
 
 /* The last word of a destination: 0, or 1 after a failure. */
@@ -297,6 +310,7 @@ static void make_engine(const MigScenario *s, const Settings *set, Loading *in)
         .machine = s->machine,
         .capabilities = set->capabilities,
         .acks = s->acks->len,
+        .file_offset = in->file_offset,
         .memory = mig_load_memory(in->load),
         .disks = mig_scenario_disks_of(in->load->disks),
         .multifd_channels = (uint32_t)set->parameters.multifd_channels,
@@ -354,14 +368,36 @@ static bool collect(Loading *in, MigArrivals *a, GPtrArray *list, GError **error
     return true;
 }
 
+/* mapped-ram: the file is read here, with as many threads as multifd has channels. */
+static bool open_places(const Settings *set, Loading *in, GError **error)
+{
+    int fd = mig_transport_file(in->transport);
+    bool multifd = set->capabilities & MIG_CAP_BIT(MIG_CAP_MULTIFD);
+    if (!(set->capabilities & MIG_CAP_BIT(MIG_CAP_MAPPED_RAM))) {
+        return true;
+    }
+    if (fd < 0) {
+        g_set_error(error, MIG_TRANSPORT_ERROR, ESPIPE,
+                    "capability mapped-ram: %s has no places; expected file:PATH",
+                    mig_transport_name(in->transport));
+        return false;
+    }
+    in->mapped = mig_mapped_reader_new(mig_load_memory(in->load), fd,
+                                       multifd ? (unsigned)set->parameters.multifd_channels : 0);
+    return true;
+}
+
 /* The first of them is there. */
 static bool accept_channels(const Settings *set, Loading *in, MigArrivals *a, GError **error)
 {
     GPtrArray *list = g_ptr_array_new();
     MigDestMultifd *multifd = mig_dest_channels(in->load->dest);
-    mig_arrivals_expect(a, &set->era, set->capabilities,
-                        (uint32_t)set->parameters.multifd_channels);
-    bool fine = collect(in, a, list, error);
+    MigCapabilitySet opened = set->capabilities;
+    if (opened & MIG_CAP_BIT(MIG_CAP_MAPPED_RAM)) {
+        opened &= ~MIG_CAP_BIT(MIG_CAP_MULTIFD);
+    }
+    mig_arrivals_expect(a, &set->era, opened, (uint32_t)set->parameters.multifd_channels);
+    bool fine = collect(in, a, list, error) && open_places(set, in, error);
     if (!fine) {
         g_ptr_array_foreach(list, close_one, NULL);
     } else if (multifd) {
@@ -407,6 +443,7 @@ static void load_all(Loading *in)
     load_stream(in);
     close_transport(in);
     in->load->time = (g_get_monotonic_time() - in->began) * MIG_NS_PER_US;
+    g_clear_pointer(&in->mapped, mig_mapped_reader_free);
     g_byte_array_unref(in->replies);
     g_free(in->buffer);
     g_clear_error(&in->refused);
@@ -450,6 +487,7 @@ static void load_steered(const MigScenario *s, Loading *in)
         fail(in, "no source came");
         return;
     }
+    in->file_offset = mig_listener_offset(l);
     MigArrivals *a = mig_arrivals_new(l);
     bool fine = await_source(in, a, &error);
     if (fine) {
@@ -475,6 +513,7 @@ static void load_steered(const MigScenario *s, Loading *in)
 static bool load_once(const MigScenario *s, Loading *in, GError **error)
 {
     Settings set = settings_of(s);
+    in->file_offset = in->options->uri->offset;
     MigListener *l = prepare(s, &set, in, error) ? listen_at(in->options, error) : NULL;
     MigArrivals *a = l ? mig_arrivals_new(l) : NULL;
     bool fine = l && await_source(in, a, error) && accept_channels(&set, in, a, error);

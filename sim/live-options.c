@@ -111,7 +111,27 @@ static const MigCapabilitySet carried =
     MIG_CAP_BIT(MIG_CAP_XBZRLE) | MIG_CAP_BIT(MIG_CAP_AUTO_CONVERGE) |
     MIG_CAP_BIT(MIG_CAP_SWITCHOVER_ACK) | MIG_CAP_BIT(MIG_CAP_DIRTY_LIMIT) |
     MIG_CAP_BIT(MIG_CAP_MULTIFD) | MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM) |
-    MIG_CAP_BIT(MIG_CAP_POSTCOPY_BLOCKTIME) | MIG_CAP_BIT(MIG_CAP_POSTCOPY_PREEMPT);
+    MIG_CAP_BIT(MIG_CAP_POSTCOPY_BLOCKTIME) | MIG_CAP_BIT(MIG_CAP_POSTCOPY_PREEMPT) |
+    MIG_CAP_BIT(MIG_CAP_COMPRESS) | MIG_CAPS_OF_FILES;
+
+/* mapped-ram needs places, and a file is the only thing that has them. */
+static bool has_places(MigCapabilitySet set, const MigUri *uri, bool is_virtual, GError **error)
+{
+    bool mapped = set & MIG_CAP_BIT(MIG_CAP_MAPPED_RAM);
+    if (mapped && is_virtual) {
+        g_set_error_literal(error, MIG_READER_ERROR, 0,
+                            "capability mapped-ram: --clock virtual writes a stream; use --clock "
+                            "real, or migbench sim --stream FILE");
+        return false;
+    }
+    if (mapped && uri && uri->kind != MIG_URI_FILE && uri->kind != MIG_URI_FD) {
+        g_set_error(error, MIG_READER_ERROR, 0,
+                    "capability mapped-ram: '%s' has no places for pages; expected file:PATH",
+                    uri->text);
+        return false;
+    }
+    return true;
+}
 
 /* Multifd opens the place it migrates to several times. */
 static bool has_channels(MigCapabilitySet set, const MigUri *uri, bool is_virtual, GError **error)
@@ -125,7 +145,7 @@ static bool has_channels(MigCapabilitySet set, const MigUri *uri, bool is_virtua
                             "(--set capabilities.multifd=false), or use --clock real");
         return false;
     }
-    if (uri && !mig_uri_is_multi_channel(uri)) {
+    if (uri && !(set & MIG_CAP_BIT(MIG_CAP_MAPPED_RAM)) && !mig_uri_is_multi_channel(uri)) {
         g_set_error(error, MIG_READER_ERROR, 0,
                     "capability multifd: '%s' can be opened only once; expected tcp:, unix: or "
                     "vsock:",
@@ -146,7 +166,7 @@ bool mig_live_can_carry(MigCapabilitySet set, const MigUri *uri, bool is_virtual
             return false;
         }
     }
-    return has_channels(set, uri, is_virtual, error);
+    return has_places(set, uri, is_virtual, error) && has_channels(set, uri, is_virtual, error);
 }
 
 static bool load(const MigLiveArguments *a, MigLiveSetup *setup, GError **error)

@@ -178,6 +178,8 @@ static void make_world(Live *live)
         .clock = &live->clock,
         .memory = mig_live_memory(live),
         .uri = live->uri,
+        .mapped = live->capabilities & MIG_CAP_BIT(MIG_CAP_MAPPED_RAM),
+        .direct_io = mig_source_parameters(live->m->source)->direct_io,
         .answers = postcopy ? mig_source_wants_return(live->m->source)
                             : wants_answers(live->capabilities, &live->run.era),
         .send_buffer = live->m->scenario->link.send_buffer,
@@ -291,6 +293,7 @@ void mig_live_begin(MigLive *live, const MigUri *uri, MigCapabilitySet capabilit
     live->capabilities = capabilities;
     live->run.capabilities = &capabilities;
     live->run.parameters = p;
+    live->run.file_offset = uri->offset;
     mig_scenario_run_source(&live->run, mig_live_memory(live), 0);
     live->run.capabilities = NULL;
     live->run.parameters = NULL;
@@ -380,6 +383,7 @@ MigSimulation *mig_live_source(const MigScenario *s, const MigLiveOptions *optio
                                  .backend = options->backend,
                                  .log = m->events };
     mig_era_resolve(s->version, s->machine, &live.run.era);
+    live.run.file_offset = options->uri ? options->uri->offset : 0;
     mig_scenario_run_source(&live.run, mig_live_memory(&live), 0);
     m->source = live.run.source;
     m->refused = options->steering ? NULL

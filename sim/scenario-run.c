@@ -280,6 +280,7 @@ void mig_scenario_run_source(MigScenarioRun *run, MigMemory *memory, unsigned ma
         .parameters = mig_parameters_default(&run->era),
         .guest_running = mig_guest_running(run->guest),
         .max_run = max_run,
+        .file_offset = run->file_offset,
     };
     if (s->tracking == MIG_TRACKING_KVM_MANUAL && run->era.lazy_clear) {
         config.clear_chunk_pages = 1u << 18; /* CLEAR_BITMAP_SHIFT_DEFAULT: 1 GiB of 4 KiB pages */

@@ -47,6 +47,7 @@ typedef struct MigScenarioRun {
     const MigParameters *parameters;
     bool limiting;               /* the dirty limit's timer runs */
     int64_t limit_began;         /* ns: the present period of it */
+    uint64_t file_offset;        /* see MigSourceConfig */
     bool *fired;                 /* one per event of the scenario */
     struct MigTimedEvent *timed; /* likewise */
 } MigScenarioRun;

@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "sim/image.h"
 #include "sim/world/virtual.h"
 
 #define PROGRESS_OPS 256u /* operations between two looks at the progress */
@@ -25,8 +26,9 @@ struct MigSteered {
     const MigOp *op; /* the engine's next; NULL: it has not begun */
     bool quit;
     MigSimulatedIncoming *incoming; /* NULL: without postcopy */
-    uint32_t acks; /* of devices, that have not come; accounting only */
+    uint32_t acks;                  /* of devices, that have not come; accounting only */
     bool stream_failed;
+    MigImage *image; /* mapped-ram: the file; NULL: there is none */
     GError *error;
 };
 
@@ -131,11 +133,34 @@ static void throttle_guest(void *opaque, unsigned percent)
     mig_scenario_disks_throttle(run->m->disks, percent, run->clock.now);
 }
 
+/* mapped-ram: the file is there before anybody loads it. */
+static void take_seek(void *opaque, uint64_t at)
+{
+    Run *run = opaque;
+    mig_image_seek(run->image, at);
+}
+
+static bool take_place(void *opaque, uint64_t at, const void *data, size_t n)
+{
+    Run *run = opaque;
+    const MigSimulateOptions *o = run->options;
+    if (o->place && !run->stream_failed) {
+        run->stream_failed = !o->place(o->opaque, at, data, n, &run->error);
+    }
+    if (!run->stream_failed) {
+        run->stream_failed = !mig_image_place(run->image, at, data, n, &run->error);
+    }
+    return !run->stream_failed;
+}
+
 static bool take_bytes(void *opaque, uint32_t channel, const void *data, size_t n, int64_t arrival)
 {
     Run *run = opaque;
     const MigSimulateOptions *o = run->options;
     (void)arrival;
+    if (run->image) {
+        return take_place(run, mig_image_next(run->image, n), data, n);
+    }
     if (o->record && !run->stream_failed) {
         run->stream_failed = !o->record(o->opaque, channel, run->clock.now, data, n, &run->error);
     } else if (channel == 0 && o->stream && !run->stream_failed) {
@@ -149,11 +174,27 @@ static bool take_bytes(void *opaque, uint32_t channel, const void *data, size_t 
                    : mig_dest_feed(run->m->dest, data, n);
 }
 
+static bool load_image(Run *run)
+{
+    g_autoptr(GError) error = NULL;
+    bool multifd = run->s->capabilities & MIG_CAP_BIT(MIG_CAP_MULTIFD);
+    const MigParameters *p = mig_source_parameters(run->m->source);
+    bool fine = mig_image_load(run->image, run->m->dest, mig_buffer_memory(run->m->memory),
+                               multifd ? (unsigned)p->multifd_channels : 0, &error);
+    if (error) {
+        run->m->dest_error = g_strdup(error->message);
+    }
+    return fine;
+}
+
 static bool take_end(void *opaque, uint32_t channel)
 {
     Run *run = opaque;
     if (run->incoming && channel == 0) {
         return mig_incoming_end(run->incoming);
+    }
+    if (channel == 0 && run->image) {
+        return load_image(run);
     }
     return channel != 0 || mig_dest_end(run->m->dest);
 }
@@ -246,6 +287,11 @@ static bool has_postcopy(MigCapabilitySet capabilities)
 static bool make_destination(Run *run, MigCapabilitySet capabilities, GError **error)
 {
     MigSimulation *m = run->m;
+    bool mapped = capabilities & MIG_CAP_BIT(MIG_CAP_MAPPED_RAM);
+    g_clear_pointer(&run->image, mig_image_free);
+    if (mapped && !(run->image = mig_image_new(error))) {
+        return false;
+    }
     MigDestConfig config = {
         .machine = run->s->machine,
         .capabilities = capabilities,
@@ -299,7 +345,13 @@ static void make_world(Run *run)
         .devices_opaque = run,
     };
     if (run->m->dest) {
-        config.sink = (MigSink){ .opaque = run, .bytes = take_bytes, .end = take_end };
+        config.sink = (MigSink){
+            .opaque = run,
+            .bytes = take_bytes,
+            .end = take_end,
+            .seek = take_seek,
+            .place = take_place,
+        };
     }
     config.sink.broken = line_broken;
     config.sink.connected = line_connected;
@@ -509,6 +561,7 @@ MigSimulation *mig_simulate(const MigScenario *s, const MigSimulateOptions *opti
     }
     conclude(&run);
     mig_incoming_free(run.incoming);
+    mig_image_free(run.image);
     mig_virtual_free(run.world);
     mig_scenario_run_clear(&run.run);
     mig_guest_detach(m->guest);

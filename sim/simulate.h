@@ -45,6 +45,8 @@ typedef struct MigSimulateOptions {
                         where a destination's faults decide */
     /* Gets the main channel's bytes; false ends the run with the error set. May be NULL. */
     bool (*stream)(void *opaque, const void *data, size_t n, GError **error);
+    /* mapped-ram: gets the file's bytes, anywhere in it, instead of `stream`. May be NULL. */
+    bool (*place)(void *opaque, uint64_t at, const void *data, size_t n, GError **error);
     /* Gets every channel's bytes (0: main) with the time of their writing, instead. May be NULL. */
     bool (*record)(void *opaque, uint32_t channel, int64_t at, const void *data, size_t n,
                    GError **error);

@@ -32,6 +32,7 @@ typedef struct MigSourceConfig {
     bool guest_running;         /* its vCPUs run when the migration starts */
     uint64_t clear_chunk_pages; /* lazy clearing of the dirty log (KVM, manual protect): pages a
                                    chunk, a multiple of 64 (QEMU: 2^18); 0: none */
+    uint64_t file_offset;       /* mapped-ram: of the stream's first byte in its file */
     unsigned max_run;           /* pages in one MIG_OP_SEND_PAGES, 1 .. 64; 0: 64 */
 } MigSourceConfig;
 
@@ -45,6 +46,7 @@ typedef struct MigDestConfig {
     MigCapabilitySet capabilities;
     uint8_t uuid[16];
     bool has_uuid;
+    uint64_t file_offset;      /* of the first byte fed, in its file; 0: there is none */
     uint32_t multifd_channels; /* 0: as many as come */
     /*
      * The main channel has met a sync point of multifd: brings every channel to its SYNC, calls

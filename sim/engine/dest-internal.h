@@ -37,8 +37,9 @@ struct MigDest {
     MigDiagnosis error;
     MigDestMultifd *multifd; /* NULL: without */
     MigDestDisks *disks;
-    GArray *blocks;  /* MigDestBlock, by index in the stream's list */
-    bool configured; /* the configuration section was seen */
+    struct MigDestMapped *mapped; /* NULL: without mapped-ram */
+    GArray *blocks;               /* MigDestBlock, by index in the stream's list */
+    bool configured;              /* the configuration section was seen */
     bool capabilities_seen;
     bool ended;        /* END_OF_STREAM was seen */
     bool acknowledged; /* SWITCHOVER_ACK was sent, where one is enough */
@@ -97,6 +98,8 @@ bool mig_dest_page_at(MigDest *d, const MigRecord *r, uint32_t *block, uint64_t 
 /* A message of the return path with a value: PONG, RESUME_ACK. */
 void mig_dest_reply_value(MigDest *d, uint16_t type, uint32_t value);
 
+/* Handles what there is, until more has to be fed. False: failed. */
+bool mig_dest_pump(MigDest *d);
 bool mig_dest_on_unsupported(MigDest *d, const MigRecord *r);
 
 /* dest-packed.c: the records, and what to do when their payload is complete. */

@@ -8,6 +8,7 @@
  * of another length are refused unless they fit a resizable one.
  */
 #include "sim/engine/dest-internal.h"
+#include "sim/engine/dest-mapped.h"
 
 #include <glib.h>
 #include <inttypes.h>
@@ -354,8 +355,8 @@ static const MigHandler handlers[MIG_REC_COUNT] = {
     [MIG_REC_RAM_XBZRLE] = mig_dest_on_xbzrle,
     [MIG_REC_RAM_COMPRESS] = mig_dest_on_compressed,
     [MIG_REC_RAM_HOOK] = mig_dest_on_unsupported,
-    [MIG_REC_MAPPED_BITMAP] = mig_dest_on_unsupported,
-    [MIG_REC_MAPPED_PAGES] = mig_dest_on_unsupported,
+    [MIG_REC_MAPPED_BITMAP] = mig_dest_on_mapped_bitmap,
+    [MIG_REC_MAPPED_PAGES] = mig_dest_on_mapped_pages,
     [MIG_REC_BLOCK] = mig_dest_on_disk,
     [MIG_REC_ITERABLE] = mig_dest_on_unsupported,
     [MIG_REC_DIRTY_BITMAP] = mig_dest_on_bitmap,
@@ -402,10 +403,10 @@ static bool handle(MigDest *d)
 {
     const MigRecord *r = &d->record;
     MigHandler handler = handlers[r->type];
-    return !handler || handler(d, r);
+    return mig_dest_mapped_allows(d, r) && (!handler || handler(d, r));
 }
 
-static bool pump(MigDest *d)
+bool mig_dest_pump(MigDest *d)
 {
     for (;;) {
         MigRecord r = { 0 };
@@ -445,6 +446,7 @@ MigDest *mig_dest_new(const MigDestConfig *config)
     MigDest *d = g_new0(MigDest, 1);
     MigDecoderOptions options = {
         .channel = MIG_CHANNEL_MAIN,
+        .start = config->file_offset,
         .page_size = config->memory->page_size,
         .footers = config->era.footers ? MIG_YES : MIG_NO,
         .body_size = config->body_size,
@@ -454,7 +456,9 @@ MigDest *mig_dest_new(const MigDestConfig *config)
     d->config.machine = d->machine = g_strdup(config->machine);
     d->decoder = mig_decoder_new(&options);
     g_assert(d->decoder);
-    if (config->capabilities & MIG_CAP_BIT(MIG_CAP_MULTIFD)) {
+    if (mig_dest_is_mapped(d)) { /* channels, if any, are how a file is read */
+        d->mapped = mig_dest_mapped_new();
+    } else if (config->capabilities & MIG_CAP_BIT(MIG_CAP_MULTIFD)) {
         d->multifd = mig_dest_multifd_new(&d->config);
     }
     d->blocks = g_array_new(FALSE, TRUE, sizeof(MigDestBlock));
@@ -469,6 +473,7 @@ void mig_dest_free(MigDest *d)
 {
     if (d) {
         mig_dest_multifd_free(d->multifd);
+        mig_dest_mapped_free(d->mapped);
         mig_dest_disks_free(d->disks);
         mig_dest_postcopy_free(d); /* the decoder, too */
         g_array_unref(d->blocks);
@@ -492,7 +497,7 @@ bool mig_dest_feed(MigDest *d, const void *data, size_t n)
     mig_dest_begins(d);
     d->counts.bytes += n;
     mig_decoder_feed(d->decoder, data, n);
-    return pump(d);
+    return mig_dest_pump(d);
 }
 
 size_t mig_dest_direct(const MigDest *d, void **dst)
@@ -504,7 +509,7 @@ bool mig_dest_filled(MigDest *d, size_t n)
 {
     d->counts.bytes += n;
     mig_decoder_filled(d->decoder, n);
-    return pump(d);
+    return mig_dest_pump(d);
 }
 
 bool mig_dest_feed_channel(MigDest *d, uint32_t channel, const void *data, size_t n)
@@ -539,7 +544,7 @@ bool mig_dest_end(MigDest *d)
         return d->state == MIG_DEST_COMPLETED;
     }
     mig_decoder_feed_eof(d->decoder);
-    return pump(d) && d->state == MIG_DEST_COMPLETED;
+    return mig_dest_pump(d) && d->state == MIG_DEST_COMPLETED;
 }
 
 MigDestState mig_dest_state(const MigDest *d)

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "sim/engine/devices.h"
+#include "sim/engine/mapped.h"
 #include "stream/record.h"
 #include "stream/version.h"
 
@@ -43,6 +44,8 @@ typedef enum MigOpKind {
                              nothing, the engine then asks again */
     MIG_OP_MULTIFD_SEND,  /* hand a packet to the next idle channel, waiting for one */
     MIG_OP_MULTIFD_SYNC,  /* SYNC packets on all channels; until everything is written */
+    MIG_OP_SEEK,          /* mapped-ram: what is sent next stands at `seek` in the file */
+    MIG_OP_PLACE,         /* mapped-ram: bytes at their place in the file */
     MIG_OP_COMPRESS_FLUSH, /* compress threads: waits for all of them, queues what they have */
     MIG_OP_DROP, /* a broken postcopy: shut and forget main, return path and preempt with all
                     that is queued on them; a channel's error is over with it */
@@ -82,9 +85,11 @@ typedef struct MigPacket {
     uint32_t block;
     const uint64_t *pages; /* page numbers, borrowed */
     uint32_t count;
-    uint32_t allocated; /* as the header says */
-    bool look;          /* the channel's thread looks for zero pages */
-    uint32_t flags;     /* compression */
+    uint32_t allocated;           /* as the header says */
+    bool look;                    /* the channel's thread looks for zero pages */
+    const MigMappedBlock *mapped; /* mapped-ram: pages go to their places and are marked, there is
+                                     no header, and a SYNC is no packet but a wait; else NULL */
+    uint32_t flags;               /* compression */
     int level;
 } MigPacket;
 
@@ -112,6 +117,8 @@ typedef struct MigOp {
             MigQuota counts; /* MIG_QUOTA_FLUSHED: of all channels; else queued bytes */
             uint64_t quota;
             MigCompress compress; /* COMPRESS */
+            /* mapped-ram: pages go to their places, zero ones nowhere; else NULL */
+            const MigMappedBlock *mapped;
             /* Postcopy; NULL: every page is taken. To be asked when it is the page's turn; `sent`
              * of the outcome then has what was taken. */
             MigClaim (*claim)(void *engine, uint32_t block, uint64_t page);
@@ -132,7 +139,13 @@ typedef struct MigOp {
             uint64_t first, count;
         } clear;
         MigCompress compress; /* COMPRESS_FLUSH */
-        MigPacket packet;     /* MULTIFD_SEND; of MULTIFD_SYNC `allocated` */
+        uint64_t seek;        /* offset in the file */
+        struct {
+            uint64_t at; /* offset in the file */
+            const void *data;
+            uint64_t n;
+        } place;
+        MigPacket packet; /* MULTIFD_SEND; of MULTIFD_SYNC `allocated` */
         unsigned percent;
         unsigned chunks; /* DISK_READ */
         int64_t until;   /* ns; an urgent request ends the sleep, a cancel does not */
@@ -163,6 +176,7 @@ typedef struct MigCompressCounts {
 typedef struct MigOutcome {
     int64_t now;           /* ns, when the operation had ended */
     uint64_t queued_bytes; /* put on the channel's buffer by this operation */
+    uint64_t placed;       /* bytes put at places in a file; in neither of the others */
     uint64_t flushed;      /* handed to the transport by this operation */
     uint64_t sent;         /* SEND_PAGES: which pages of `dirty` were taken */
     uint64_t zero;         /* SEND_PAGES: which of those were zero */

@@ -87,7 +87,7 @@ const MigParameterRow mig_parameter_rows[] = {
     NUMBER("x-vcpu-dirty-limit-period", x_vcpu_dirty_limit_period, 1, 1000, 1000, V(8, 1), FOREVER,
            true, "ms between two looks at each vCPU's rate"),
     CHOICE("mode", mode, modes, 0, V(8, 2), FOREVER, false, "normal, or a CPR mode"),
-    FLAG("direct-io", direct_io, 0, V(9, 1), FOREVER, false, "files past the page cache"),
+    FLAG("direct-io", direct_io, 0, V(9, 1), FOREVER, true, "files past the page cache"),
     FLAG("block-incremental", block_incremental, 0, V(2, 10), V(9, 1), true,
          "block migration of the top image alone"),
     SIZE("x-rdma-chunk-size", x_rdma_chunk_size, 1, UINT64_MAX, 1u << 20, true, V(11, 0), FOREVER,

@@ -32,6 +32,7 @@ typedef struct MigSourceBlock {
     MigBitmap *uncleared; /* chunks of the log that wait for their first page; NULL: none */
     bool skipped;         /* x-ignore-shared */
     uint64_t address;     /* of its first byte in the list of all blocks */
+    MigMappedBlock mapped;
 } MigSourceBlock;
 
 struct MigSource {
@@ -109,6 +110,12 @@ struct MigSource {
     uint32_t channel;        /* the next to be opened */
     MigState after_flush, after_channels;
 
+    /* mapped-ram. */
+    uint64_t placed;       /* bytes */
+    uint64_t file_skipped; /* between the stream's bytes in the file */
+    uint32_t mapped_block; /* whose turn it is */
+    MigState after_mapped;
+
     /* Compress threads; threads 0: off. */
     MigCompress compress;
     MigCompressionStats compression, compression_then; /* the latter at last_rate_ms */
@@ -165,6 +172,14 @@ bool mig_source_multifd_must_send(const MigSource *s, uint32_t block);
 void mig_source_multifd_send(MigSource *s, MigState next);
 /* What waits, a SYNC on every channel, the mark on the main one (where the era has it). */
 void mig_source_multifd_sync(MigSource *s, MigState next);
+
+/* mapped-ram. */
+bool mig_source_is_mapped(const MigSource *s);
+void mig_source_mapped_free(MigSource *s);
+void mig_source_mapped_list(MigSource *s, MigState next); /* of blocks; finds their places */
+void mig_source_mapped_run(MigSource *s, MigOp *op);
+void mig_source_mapped_sent(MigSource *s, uint64_t sent, uint64_t zero); /* a run */
+void mig_source_mapped_bitmaps(MigSource *s, MigState next);
 
 /* Compress threads. */
 void mig_source_compress_init(MigSource *s);

@@ -14,7 +14,7 @@
 
 static uint64_t counter(const MigSource *s)
 {
-    return mig_source_era(s)->quota == MIG_QUOTA_FLUSHED ? s->flushed + s->multifd_bytes
+    return mig_source_era(s)->quota == MIG_QUOTA_FLUSHED ? s->flushed + s->multifd_bytes + s->placed
                                                          : s->queued + s->multifd_queued;
 }
 

@@ -22,12 +22,12 @@ void mig_source_multifd_init(MigSource *s)
 
 bool mig_source_multifd_per_section(const MigSource *s)
 {
-    return s->packet && !mig_source_era(s)->multifd_flush_record;
+    return s->packet && !mig_source_era(s)->multifd_flush_record && !mig_source_is_mapped(s);
 }
 
 bool mig_source_multifd_per_round(const MigSource *s)
 {
-    return s->packet && mig_source_era(s)->multifd_flush_record;
+    return s->packet && (mig_source_era(s)->multifd_flush_record || mig_source_is_mapped(s));
 }
 
 MigPagesHow mig_source_pages_how(const MigSource *s)
@@ -48,6 +48,10 @@ static void state_channel(MigSource *s)
         return;
     }
     mig_source_op(s, MIG_OP_CONNECT)->channel = s->channel;
+    if (mig_source_is_mapped(s)) {
+        s->channel++;
+        return;
+    }
     MigRecord *r = mig_source_send(s, MIG_REC_MULTIFD_INIT);
     s->queue[s->queue_count - 1].op.channel = s->channel;
     r->multifd_init.magic = MIG_MULTIFD_MAGIC;
@@ -126,6 +130,7 @@ void mig_source_multifd_send(MigSource *s, MigState next)
         .pages = s->packet,
         .count = s->packet_count,
         .allocated = s->packet_room,
+        .mapped = mig_source_is_mapped(s) ? &s->blocks[s->packet_block].mapped : NULL,
         .look = s->parameters.zero_page_detection == MIG_ZERO_MULTIFD,
         .flags = compression_flag(s),
         .level = (int)(zstd ? s->parameters.multifd_zstd_level : s->parameters.multifd_zlib_level),
@@ -139,7 +144,7 @@ void mig_source_multifd_send(MigSource *s, MigState next)
 static void state_channels_synced(MigSource *s)
 {
     count_queued(s, header_bytes(s) * s->parameters.multifd_channels);
-    if (mig_source_multifd_per_round(s)) {
+    if (mig_source_multifd_per_round(s) && !mig_source_is_mapped(s)) {
         mig_source_send(s, MIG_REC_RAM_FLUSH)->ram.block = UINT32_MAX;
         mig_source_op(s, MIG_OP_FLUSH);
     }
@@ -149,6 +154,7 @@ static void state_channels_synced(MigSource *s)
 static void sync_channels(MigSource *s)
 {
     MigOp *op = mig_source_op(s, MIG_OP_MULTIFD_SYNC);
+    op->packet.mapped = mig_source_is_mapped(s) ? &s->blocks[0].mapped : NULL;
     op->packet.allocated = mig_source_era(s)->multifd_send_late ? 0 : s->packet_room;
     s->state = state_channels_synced;
 }

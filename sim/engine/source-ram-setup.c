@@ -11,8 +11,6 @@
 
 static void send_blocks(MigSource *s)
 {
-    mig_source_send(s, MIG_REC_RAM_MEM_SIZE)->ram =
-        (MigRecordRam){ .offset = s->ram_total, .block = UINT32_MAX };
     for (uint32_t i = 0; i < s->block_count; i++) {
         const MigMemoryBlock *info = s->blocks[i].info;
         bool huge = mig_source_has(s, MIG_CAP_POSTCOPY_RAM) && mig_source_host_pages(s, i) > 1 &&
@@ -36,14 +34,25 @@ static void state_start_end(MigSource *s)
     s->state = s->after_ram;
 }
 
-/* The first sync is over: what is left of the START section. */
-static void state_list(MigSource *s)
+static void state_listed(MigSource *s)
 {
-    send_blocks(s);
     if (s->packet) {
         mig_source_multifd_sync(s, state_start_end);
     } else {
         state_start_end(s);
+    }
+}
+
+/* The first sync is over: what is left of the START section. */
+static void state_list(MigSource *s)
+{
+    mig_source_send(s, MIG_REC_RAM_MEM_SIZE)->ram =
+        (MigRecordRam){ .offset = s->ram_total, .block = UINT32_MAX };
+    if (mig_source_is_mapped(s)) {
+        mig_source_mapped_list(s, state_listed);
+    } else {
+        send_blocks(s);
+        state_listed(s);
     }
 }
 

@@ -92,6 +92,10 @@ static void state_end_section(MigSource *s)
 
 static void end_section(MigSource *s)
 {
+    if (s->final && mig_source_is_mapped(s)) {
+        mig_source_mapped_bitmaps(s, state_end_section);
+        return;
+    }
     bool hand_in = s->final || mig_source_era(s)->compress_part_flush;
     if (hand_in && mig_source_compresses(s)) {
         mig_source_compress_flush(s, state_end_section);
@@ -185,6 +189,10 @@ static void state_sent(MigSource *s)
     s->run_zero = s->outcome.zero;
     s->run_packed = packs ? s->outcome.packed : thread ? s->run_sent : 0;
     s->run_bytes = s->outcome.queued_bytes;
+    if (mig_source_is_mapped(s)) {
+        mig_source_mapped_sent(s, s->run_sent, s->run_zero);
+        s->run_bytes += s->outcome.placed;
+    }
     g_assert(s->run_sent != 0 || s->outcome.interrupt == MIG_INTERRUPT_ERROR);
     if (packs) {
         mig_source_compress_sent(s, s->run_sent, s->run_packed);
@@ -232,6 +240,7 @@ static void queue_run(MigSource *s)
     op->pages.counts = mig_source_era(s)->quota;
     op->pages.quota = mig_source_quota_left(s);
     mig_source_compress_run(s, op);
+    mig_source_mapped_run(s, op);
     s->state = state_sent;
 }
 

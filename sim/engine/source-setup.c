@@ -18,15 +18,15 @@ static void state_active(MigSource *s)
 /* Lists are static: they must live as long as the queued record. */
 static void send_configuration(MigSource *s)
 {
-    static const MigStr shared[] = { { "x-ignore-shared", 15 } },
-                        mapped[] = { { "mapped-ram", 10 } };
+    static const MigStr both[] = { { "x-ignore-shared", 15 }, { "mapped-ram", 10 } };
     mig_source_send(s, MIG_REC_CONFIG)->config.machine = mig_str(s->config.machine);
     bool ignore = mig_source_has(s, MIG_CAP_X_IGNORE_SHARED);
-    if (ignore || mig_source_has(s, MIG_CAP_MAPPED_RAM)) {
+    bool mapped = mig_source_has(s, MIG_CAP_MAPPED_RAM);
+    if (ignore || mapped) {
         MigRecord *r = mig_source_send(s, MIG_REC_CONFIG_CAPABILITIES);
         r->capabilities.version = 1;
-        r->capabilities.count = 1;
-        r->capabilities.names = ignore ? shared : mapped;
+        r->capabilities.count = ignore + mapped;
+        r->capabilities.names = ignore ? both : both + 1;
     }
     if (mig_source_has(s, MIG_CAP_VALIDATE_UUID) && s->config.has_uuid) {
         MigRecord *r = mig_source_send(s, MIG_REC_CONFIG_UUID);

@@ -41,7 +41,8 @@ uint64_t mig_source_pages_done(const MigSource *s)
 
 uint64_t mig_source_shown(const MigSource *s)
 {
-    return mig_source_era(s)->transferred_flushed ? s->flushed + s->multifd_bytes : s->ram_bytes;
+    return mig_source_era(s)->transferred_flushed ? s->flushed + s->multifd_bytes + s->placed
+                                                  : s->ram_bytes;
 }
 
 static void fill_ram(const MigSource *s, MigRamStats *ram)

@@ -67,6 +67,7 @@ void mig_source_free(MigSource *s)
     if (!s) {
         return;
     }
+    mig_source_mapped_free(s);
     for (uint32_t i = 0; i < s->block_count; i++) {
         mig_bitmap_free(s->blocks[i].dirty);
         mig_bitmap_free(s->blocks[i].uncleared);
@@ -224,6 +225,7 @@ const MigOp *mig_source_next(MigSource *s, const MigOutcome *outcome)
     s->queued += outcome->queued_bytes;
     s->flushed += outcome->flushed;
     s->multifd_bytes += outcome->multifd_bytes;
+    s->placed += outcome->placed;
     s->ram.normal += outcome->multifd_normal;
     s->ram.duplicate += outcome->multifd_zero;
     mig_source_compress_count(s);

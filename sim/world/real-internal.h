@@ -65,6 +65,12 @@ bool mig_real_hear(MigReal *r);
  */
 unsigned mig_real_wait(MigReal *r, MigRealChannel *c, unsigned what, int64_t until);
 
+/* mapped-ram: the operations. */
+void mig_real_seek(MigReal *r, MigRealChannel *c, uint64_t at);
+void mig_real_place(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome *out);
+void mig_real_place_pages(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome *out);
+bool mig_real_connect_again(MigReal *r, MigRealChannel *c, GError **error);
+
 /* Compress threads: true when one has the page; else it goes as it is. */
 bool mig_real_compress(MigReal *r, MigRealChannel *c, const MigOp *op, uint64_t page, bool named);
 void mig_real_compress_flush(MigReal *r, MigRealChannel *c, const MigOp *op);

@@ -212,6 +212,13 @@ static void do_connect(MigReal *r, const MigOp *op)
     g_autoptr(GError) error = NULL;
     bool answers = r->config.answers && op->channel == 0;
     MigTransport *t;
+    if (r->config.mapped && op->channel > 0) {
+        MigRealChannel *c = new_channel(r, op->channel);
+        if (!mig_real_connect_again(r, c, &error)) {
+            mig_real_die(r, error->message);
+        }
+        return;
+    }
     do { /* a wake-up ends the attempt; unless it was a cancel's the next one follows */
         g_clear_error(&error);
         t = mig_transport_connect(r->config.uri, answers, r->config.wake, &error);
@@ -227,6 +234,9 @@ static void do_connect(MigReal *r, const MigOp *op)
     } else if (answers && !mig_transport_has_return(t)) {
         /* QEMU finds out with the guest stopped; that helps nobody. */
         mig_real_die(r, "capability return-path: this transport has no way back; turn it off");
+    }
+    if (t && r->config.mapped && mig_transport_file(t) < 0) {
+        mig_real_die(r, "capability mapped-ram: pages have places in a file; use file:PATH");
     }
     if (r->error) {
         mig_real_channel_die(c, r->error);
@@ -322,6 +332,10 @@ static MigClaim claim_page(MigReal *r, const MigOp *op, uint64_t page)
 
 static void do_pages(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome *out)
 {
+    if (op->pages.mapped) {
+        mig_real_place_pages(r, c, op, out);
+        return;
+    }
     bool named = op->pages.named, limited = op->pages.quota != UINT64_MAX;
     uint64_t before = limited ? counted(r, c, op) : 0;
     for (uint64_t left = op->pages.dirty; left && !c->error; left &= left - 1) {
@@ -407,6 +421,12 @@ static void dispatch(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome 
         break;
     case MIG_OP_SEND_PAGE:
         do_page(r, c, op);
+        break;
+    case MIG_OP_SEEK:
+        mig_real_seek(r, c, op->seek);
+        break;
+    case MIG_OP_PLACE:
+        mig_real_place(r, c, op, out);
         break;
     case MIG_OP_COMPRESS_FLUSH:
         mig_real_compress_flush(r, c, op);

@@ -20,6 +20,8 @@ typedef struct MigRealConfig {
     MigClock *clock;   /* set to the real one, ns since mig_real_new(): the guest follows it */
     MigMemory *memory; /* the source's: read() gives addresses that last */
     const MigUri *uri;
+    bool mapped;          /* mapped-ram: the URI must be a file's */
+    bool direct_io;       /* of its channels' writes */
     bool answers;         /* there will be a return path */
     uint64_t send_buffer; /* bytes of each socket's; 0: the kernel's default */
     MigSource *postcopy;  /* it may come to postcopy: this engine hears all answers; or NULL */

@@ -148,6 +148,43 @@ static void tell(MigSenders *all)
     }
 }
 
+/* mapped-ram: pages to their places, in runs that are contiguous at both ends. */
+static bool place(Sender *s, uint32_t *normal)
+{
+    const MigPacket *p = &s->job.packet;
+    MigRealChannel *c = s->channel;
+    size_t page = s->all->memory->page_size;
+    *normal = s->job.sync ? 0 : mig_packet_sort(p, is_zero, s, s->order);
+    for (uint32_t i = 0; !s->job.sync && i < p->count; i++) {
+        mig_mapped_mark(p->mapped, p->pages[s->order[i]], i < *normal);
+    }
+    for (uint32_t i = 0, next; i < *normal && !c->error; i = next) {
+        g_autoptr(GError) error = NULL;
+        uint64_t first = p->pages[s->order[i]];
+        for (next = i; next < *normal && p->pages[s->order[next]] == first + next - i; next++) {
+            s->vectors[next - i] =
+                (struct iovec){ (void *)(uintptr_t)s->job.bytes[s->order[next]], page };
+        }
+        if (!mig_transport_place(c->transport, p->mapped->pages_at + first * page, s->vectors,
+                                 (int)(next - i), &error)) {
+            mig_real_channel_die(c, error->message);
+        }
+        c->writes++;
+        c->bytes += (next - i) * page;
+    }
+    return !c->error;
+}
+
+static bool send(Sender *s, uint32_t *normal)
+{
+    MigRealChannel *c = s->channel;
+    int count = make_packet(s, normal);
+    if (count == 0) {
+        mig_real_channel_die(c, "multifd: the pages can't be compressed (no memory?)");
+    }
+    return mig_real_channel_write(c, s->vectors, count) && !c->error;
+}
+
 /* One packet. False: the channel is dead. */
 static bool work(Sender *s)
 {
@@ -155,11 +192,7 @@ static bool work(Sender *s)
     MigRealChannel *c = s->channel;
     uint32_t normal = 0;
     uint64_t bytes = c->bytes, writes = c->writes;
-    int count = make_packet(s, &normal);
-    if (count == 0) {
-        mig_real_channel_die(c, "multifd: the pages can't be compressed (no memory?)");
-    }
-    bool fine = mig_real_channel_write(c, s->vectors, count) && !c->error;
+    bool fine = s->job.packet.mapped ? place(s, &normal) : send(s, &normal);
     pthread_mutex_lock(&all->lock);
     all->counts.bytes += c->bytes - bytes;
     all->counts.writes += c->writes - writes;
@@ -317,7 +350,7 @@ bool mig_senders_send(MigSenders *all, const MigPacket *p)
 bool mig_senders_sync(MigSenders *all, const MigPacket *p)
 {
     bool done = true;
-    MigPacket empty = { .allocated = p->allocated };
+    MigPacket empty = { .allocated = p->allocated, .mapped = p->mapped };
     for (guint i = 0; i < all->list->len; i++) {
         Sender *s = g_ptr_array_index(all->list, i);
         if (!s->synced && is_idle(s)) {

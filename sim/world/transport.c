@@ -167,6 +167,22 @@ static MigTransport *open_file(const MigUri *uri, bool writing, GError **error)
     return mig_transport_new(uri->text, writing ? -1 : fd, writing ? fd : -1);
 }
 
+MigTransport *mig_transport_again(const MigUri *uri, bool direct, GError **error)
+{
+    int flags = O_WRONLY | O_CLOEXEC | (direct ? O_DIRECT : 0);
+    int fd = uri->kind == MIG_URI_FILE ? open(uri->path, flags)
+                                       : fcntl((int)uri->numbers[0], F_DUPFD_CLOEXEC, 0);
+    if (fd < 0) {
+        mig_transport_fail(error, uri->text,
+                           direct ? "cannot open it again for direct-io (not every file system has "
+                                    "that; switch it off)"
+                                  : "cannot open it again",
+                           errno);
+        return NULL;
+    }
+    return mig_transport_new(uri->text, -1, fd);
+}
+
 /* Opens what is no connection; NULL without *error where it is one. */
 static MigTransport *open_plain(const MigUri *uri, bool writing, bool answers, GError **error)
 {
@@ -272,6 +288,11 @@ int mig_listener_fd(const MigListener *l)
     return l->fd;
 }
 
+uint64_t mig_listener_offset(const MigListener *l)
+{
+    return l->uri->offset;
+}
+
 void mig_listener_free(MigListener *l)
 {
     if (l) {
@@ -316,6 +337,39 @@ int64_t mig_transport_read(MigTransport *t, const struct iovec *iov, int count, 
 int64_t mig_transport_peek(MigTransport *t, void *data, size_t n, GError **error)
 {
     return io_result(t, recv(t->in, data, n, MSG_PEEK), "cannot look at what comes", error);
+}
+
+int mig_transport_file(const MigTransport *t)
+{
+    struct stat st;
+    int fd = t->out >= 0 ? t->out : t->in;
+    return fd >= 0 && fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISBLK(st.st_mode)) ? fd : -1;
+}
+
+bool mig_transport_seek(MigTransport *t, uint64_t at, GError **error)
+{
+    return lseek(t->out, (off_t)at, SEEK_SET) >= 0 ||
+           mig_transport_fail(error, t->name, "cannot go to a place in it", errno);
+}
+
+bool mig_transport_place(MigTransport *t, uint64_t at, struct iovec *iov, int count, GError **error)
+{
+    while (count > 0) {
+        ssize_t n = pwritev(t->out, iov, MIN(count, MIG_TRANSPORT_VECTORS), (off_t)at);
+        if (n < 0 && errno != EINTR) {
+            return mig_transport_fail(error, t->name, "cannot write", errno);
+        }
+        size_t left = n > 0 ? (size_t)n : 0;
+        at += left;
+        for (; count > 0 && left >= iov->iov_len; count--) {
+            left -= iov++->iov_len;
+        }
+        if (left > 0) {
+            iov->iov_base = (uint8_t *)iov->iov_base + left;
+            iov->iov_len -= left;
+        }
+    }
+    return true;
 }
 
 bool mig_transport_has_return(const MigTransport *t)

@@ -34,6 +34,20 @@ typedef struct MigListener MigListener;
 MigTransport *mig_transport_connect(const MigUri *uri, bool answers, int wake, GError **error);
 
 /*
+ * mapped-ram: another descriptor for the file that was opened for |uri|, as it is. |direct|: past
+ * the page cache (parameter direct-io). NULL and *error.
+ */
+MigTransport *mig_transport_again(const MigUri *uri, bool direct, GError **error);
+
+/* A file whose bytes have places: its descriptor, -1 for everything else. */
+int mig_transport_file(const MigTransport *t);
+/* Where the next byte goes. */
+bool mig_transport_seek(MigTransport *t, uint64_t at, GError **error);
+/* Writes all of |iov| at |at|; uses it up. The position stays. */
+bool mig_transport_place(MigTransport *t, uint64_t at, struct iovec *iov, int count,
+                         GError **error);
+
+/*
  * The destination's end: bound at once, so that a source may connect. accept() waits for one
  * connection; transports without connections (exec, fd, file) are opened by it. NULL and *error:
  * also when |wake| became readable.
@@ -44,6 +58,8 @@ MigTransport *mig_listener_accept(MigListener *l, int wake, GError **error);
 const char *mig_listener_address(const MigListener *l);
 /* Readable when a connection is there; -1: what it listens on has none. */
 int mig_listener_fd(const MigListener *l);
+/* file: where the stream begins; else 0. */
+uint64_t mig_listener_offset(const MigListener *l);
 void mig_listener_free(MigListener *l); /* NULL is fine; removes the unix socket that it made */
 
 #define MIG_TRANSPORT_ERROR (g_quark_from_static_string("mig-transport-error"))

@@ -54,6 +54,7 @@ struct MigVirtual {
     bool heard; /* a message of the return path arrived since somebody waited */
 
     MigVirtualCompressor *compressor; /* NULL: not used so far */
+    uint64_t placed;                  /* bytes, by the operation under way */
     MigCompressCounts compressed;     /* by the operation under way */
 
     /* Multifd. */
@@ -81,6 +82,12 @@ int64_t mig_virtual_work_until(MigVirtual *v, int64_t ps, int64_t wanted);
 /* Main channel: bytes for the sink; |n| bytes leave the outbuf, for which the writer may wait. */
 void mig_virtual_append(MigVirtual *v, const void *data, size_t n);
 void mig_virtual_flushed(MigVirtual *v, uint64_t n);
+
+/* mapped-ram: bytes at a place of the file, with the time that it takes or without. */
+void mig_virtual_place(MigVirtual *v, uint64_t at, const void *data, uint64_t n);
+void mig_virtual_place_page(MigVirtual *v, const MigOp *op, uint64_t page, bool zero);
+void mig_virtual_seek(MigVirtual *v, uint64_t at);
+void mig_virtual_put_at(MigVirtual *v, uint64_t at, const void *data, uint64_t n);
 
 /* Compress threads: true when one has (or will have) the page; else it goes as it is. */
 bool mig_virtual_compress(MigVirtual *v, const MigOp *op, uint64_t page, bool named);

@@ -45,7 +45,7 @@ static void write_packet(void *opaque, int64_t at)
     }
     int64_t work = (int64_t)(c->work / 1000 / v->channel_count);
     MigLinkWrite w = mig_link_write(&v->link, at, c->size, work);
-    if (c->bytes) {
+    if (c->bytes && c->bytes->len > 0) {
         mig_virtual_deliver(v, c->number, c->bytes->data, c->bytes->len, w.arrived);
     }
     c->event = mig_events_add(&v->events, w.accepted, is_written, c);
@@ -214,7 +214,7 @@ static GByteArray *payload(MigVirtual *v, MigVirtualChannel *c, const MigPacket 
     return all;
 }
 
-static void make_packet(MigVirtual *v, MigVirtualChannel *c, const MigPacket *p, Sorted *s)
+static void send_packet(MigVirtual *v, MigVirtualChannel *c, const MigPacket *p, Sorted *s)
 {
     MigMemory *m = v->config.memory;
     MigRecord r = mig_packet_record(p, v->packets++, m->page_size, s->offsets);
@@ -234,6 +234,26 @@ static void make_packet(MigVirtual *v, MigVirtualChannel *c, const MigPacket *p,
                          s->zero * v->config.receiver.receive_zero);
 }
 
+/*
+ * mapped-ram: the pages are in the file at once, which nobody reads before its end; only the time
+ * that they take is the channel's.
+ */
+static void place_pages(MigVirtual *v, MigVirtualChannel *c, const MigPacket *p, Sorted *s)
+{
+    MigMemory *m = v->config.memory;
+    clear_packet(c);
+    for (uint32_t i = 0; i < p->count; i++) {
+        uint64_t page = p->pages[s->order[i]];
+        bool normal = i < s->normal;
+        mig_mapped_mark(p->mapped, page, normal);
+        if (normal && v->bytes) {
+            mig_virtual_put_at(v, p->mapped->pages_at + page * m->page_size,
+                               m->ops->read(m, p->block, page, v->scratch), m->page_size);
+        }
+    }
+    c->size = (uint64_t)s->normal * m->page_size;
+}
+
 void mig_virtual_multifd_send(MigVirtual *v, const MigOp *op)
 {
     MigVirtualChannel *c;
@@ -241,7 +261,7 @@ void mig_virtual_multifd_send(MigVirtual *v, const MigOp *op)
     }
     if (c && !v->cut) {
         Sorted s = sort_pages(v, &op->packet);
-        make_packet(v, c, &op->packet, &s);
+        (op->packet.mapped ? place_pages : send_packet)(v, c, &op->packet, &s);
         begin(v, c, s.cost);
         g_free(s.offsets);
         g_free(s.order);
@@ -254,8 +274,8 @@ void mig_virtual_multifd_sync(MigVirtual *v, const MigOp *op)
     g_autofree uint64_t *none = g_new(uint64_t, mig_packet_room(page));
     for (uint32_t i = 0; i < v->channel_count; i++) {
         MigVirtualChannel *c = v->channels[i];
-        if (!wait_idle(v, c)) {
-            return;
+        if (!wait_idle(v, c) || op->packet.mapped) {
+            continue;
         }
         MigRecord r = mig_packet_record(&op->packet, v->packets++, page, none);
         r.multifd.flags = MIG_MULTIFD_FLAG_SYNC;

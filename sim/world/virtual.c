@@ -237,6 +237,10 @@ static bool send_page(MigVirtual *v, const MigOp *op, uint64_t page, bool named)
         mig_virtual_spend_ps(v, c->multifd_queue);
         return false;
     }
+    if (op->pages.mapped) {
+        mig_virtual_place_page(v, op, page, zero);
+        return zero;
+    }
     MigRecord r = { .type = zero ? MIG_REC_RAM_ZERO : MIG_REC_RAM_PAGE };
     r.ram.offset = page * m->page_size;
     r.ram.cont = !named;
@@ -309,7 +313,7 @@ static void do_pages(MigVirtual *v, const MigOp *op, MigOutcome *out)
         out->sent |= bit;
         out->zero |= zero ? bit : 0;
         uint64_t counted = op->pages.counts == MIG_QUOTA_FLUSHED
-                               ? v->outbuf.flushed - flushed_at + v->written - written
+                               ? v->outbuf.flushed - flushed_at + v->written - written + v->placed
                                : v->outbuf.queued - queued;
         if (counted > op->pages.quota) {
             break;
@@ -415,6 +419,12 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
     case MIG_OP_SEND_PAGE:
         do_page(v, op);
         break;
+    case MIG_OP_SEEK:
+        mig_virtual_seek(v, op->seek);
+        break;
+    case MIG_OP_PLACE:
+        mig_virtual_place(v, op->place.at, op->place.data, op->place.n);
+        break;
     case MIG_OP_COMPRESS_FLUSH:
         mig_virtual_compress_flush(v, op);
         break;
@@ -486,8 +496,10 @@ MigOutcome mig_virtual_do(MigVirtual *v, const MigOp *op)
     uint64_t queued = v->outbuf.queued, flushed_before = v->outbuf.flushed;
     MigOutcome out = { 0 };
     v->compressed = (MigCompressCounts){ 0 };
+    v->placed = 0;
     dispatch(v, op, &out);
     out.compressed = v->compressed;
+    out.placed = v->placed;
     out.now = v->config.clock->now;
     out.queued_bytes += v->outbuf.queued - queued; /* to what the preempt channel took */
     out.flushed += op->kind == MIG_OP_DROP ? 0 : v->outbuf.flushed - flushed_before;

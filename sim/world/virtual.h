@@ -43,6 +43,12 @@ typedef struct MigSink {
     /* Postcopy: the line is gone; a new one is there (false: refused). */
     void (*broken)(void *opaque);
     bool (*connected)(void *opaque);
+    /*
+     * mapped-ram: the receiver is a file. The main channel's next bytes stand at |at|; these bytes
+     * do, whatever the channel's position is. Needed for sources with that capability.
+     */
+    void (*seek)(void *opaque, uint64_t at);
+    bool (*place)(void *opaque, uint64_t at, const void *data, size_t n);
 } MigSink;
 
 typedef struct MigObserver {
