@@ -98,6 +98,11 @@ static void send_miss(MigSource *s, const uint8_t *now)
 static void send_hit(MigSource *s, uint8_t *cached, const uint8_t *now)
 {
     uint64_t page = mig_source_page(s);
+    if (now != s->page) {
+        /* A guest may be writing to it: the delta and the cache must be of the same bytes, which
+         * is what XBZRLE.current_buf is for. */
+        now = memcpy(s->page, now, page);
+    }
     int n = mig_xbzrle_encode(cached, now, page, s->delta, page);
     s->xbzrle.pages++;
     if (n == MIG_XBZRLE_UNCHANGED) {

@@ -52,8 +52,17 @@ static bool complain(GError **error, MigKvmError code, const char *format, ...)
 static int open_kvm(GError **error)
 {
     int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC), code = errno;
-    if (fd >= 0) {
+    int version = fd >= 0 ? ioctl(fd, KVM_GET_API_VERSION, 0) : 0;
+    if (version == KVM_API_VERSION) {
         return fd;
+    }
+    if (fd >= 0) {
+        close(fd);
+        complain(error, MIG_KVM_ERROR_ABSENT,
+                 "backend kvm: /dev/kvm speaks version %d of its interface, not %d; take --backend "
+                 "synthetic",
+                 version, KVM_API_VERSION);
+        return -1;
     }
     const char *advice =
         code == EACCES || code == EPERM
@@ -69,15 +78,10 @@ static int open_kvm(GError **error)
 bool mig_kvm_available(GError **error)
 {
     int fd = open_kvm(error);
-    if (fd < 0) {
-        return false;
+    if (fd >= 0) {
+        close(fd);
     }
-    int version = ioctl(fd, KVM_GET_API_VERSION, 0);
-    close(fd);
-    return version == KVM_API_VERSION ||
-           complain(error, MIG_KVM_ERROR_ABSENT,
-                    "backend kvm: /dev/kvm speaks version %d of its interface, not %d", version,
-                    KVM_API_VERSION);
+    return fd >= 0;
 }
 
 static bool set_cpuid(MigKvm *k, KvmVcpu *v, GError **error)
