@@ -9,6 +9,8 @@
 
 #include "sim/monitor/monitor-internal.h"
 
+#define SINCE MIG_VERSION_OF(8, 2) /* of channels; their members have stayed what they are */
+
 static const MigArgument inet[] = {
     { "transport", MIG_ARGUMENT_STRING },
     { "type", MIG_ARGUMENT_STRING },
@@ -166,7 +168,7 @@ char *mig_monitor_address_to_uri(json_object *address, GError **error)
     for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
         if (is_text(address, "transport", kinds[i].transport) &&
             (!kinds[i].type || is_text(address, "type", kinds[i].type))) {
-            bool fine = mig_arguments_check(kinds[i].members, UINT32_MAX, address, error) &&
+            bool fine = mig_arguments_check(kinds[i].members, SINCE, address, error) &&
                         texts_only(address, error);
             return fine ? kinds[i].to_uri(address) : NULL;
         }

@@ -7,7 +7,7 @@
 static bool called(FakeMonitor *f, const char *what, GError **error)
 {
     g_string_append_printf(f->calls, "%s;", what);
-    if (f->refuses) {
+    if (f->refuses && error) {
         g_set_error(error, G_FILE_ERROR, 0, "no");
     }
     return !f->refuses;
@@ -100,6 +100,18 @@ static bool fake_advance(void *opaque, int64_t ns, GError **error)
     return called(opaque, text, error);
 }
 
+static void fake_autostart(void *opaque, bool on)
+{
+    called(opaque, on ? "autostart" : "no autostart", NULL);
+}
+
+static bool fake_measure(void *opaque, const MigMonitorMeasure *how, GError **error)
+{
+    g_autofree char *text = g_strdup_printf("measure %s %d %u", mig_dirty_rate_mode_name(how->mode),
+                                            (int)how->ms, how->sample_pages);
+    return called(opaque, text, error);
+}
+
 void fake_monitor_begin(FakeMonitor *f, const char *version, bool incoming)
 {
     MigMonitorTarget target = {
@@ -124,6 +136,8 @@ void fake_monitor_begin(FakeMonitor *f, const char *version, bool incoming)
         .quit = fake_quit,
         .pmemsave = fake_pmemsave,
         .advance = fake_advance,
+        .autostart = fake_autostart,
+        .measure = fake_measure,
     };
     MigVersion v;
     g_assert_true(mig_version_parse(version, &v));
