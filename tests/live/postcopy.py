@@ -8,6 +8,7 @@ compared. At QEMU's the vCPU of a recorded machine goes on; what it writes is kn
 """
 import os
 import sys
+import time
 
 import dest
 import ends
@@ -40,32 +41,40 @@ def our_scenario(version, machine, blocks, capabilities, page_size):
 
 
 def rewrite(qemu):
-    """Writes as a device does: those of a vCPU may be lost (running.resting)."""
-    rewrite.byte = rewrite.byte % 250 + 1
-    qemu.fill(SIZE // 4, SIZE // 2, rewrite.byte)
-
-
-rewrite.byte = 0
+    """In the first pass, when three quarters of what is not zero have been sent: writes to all of that,
+    as a device does (those of a vCPU may be lost, see running.resting). What was sent is dirty again, and
+    nothing is written later, which the last sync might miss. The rest of the pass and the next one take
+    seconds, in which postcopy is to begin."""
+    while True:
+        ram = qemu.status().get("ram", {})
+        if 0 < ram.get("remaining", 0) < SIZE * 3 // 8:
+            break
+        time.sleep(0.002)
+    qemu.set_parameters({"max-bandwidth": 4 << 20})
+    qemu.fill(SIZE // 4, SIZE // 2, 0x5a)
 
 
 def from_qemu(version, capabilities, limit, page_size, space):
-    path, huge = os.path.join(space.files, "wire"), page_size > 4096
-    file, result, dump = (os.path.join(space.files, f) for f in ("s.json", "result.json", "dump"))
+    huge = page_size > 4096
+    file, result, dump, wire, far = (os.path.join(space.files, f)
+                                     for f in ("s.json", "result.json", "dump", "wire", "far"))
     with running.HugePages(2 * SIZE // HUGE if huge else 0), \
             running.Machine(space, "source", SIZE, running.resting(SIZE), hugetlb=huge) as machine, \
-            peer.Peer(version, machine.argv, qtest=True) as qemu:
+            peer.Peer(version, machine.argv, qtest=True) as qemu, \
+            line.Line(wire, far, RATE if huge else 0):
         machine.wait_ready()
         blocks = dest.ram_blocks(qemu)
         ends.save(file, our_scenario(version, running.machine_name(qemu), blocks, capabilities,
                                      page_size))
         qemu.set_capabilities(["events", *capabilities])
-        qemu.set_parameters({"max-bandwidth": 64 << 20, "downtime-limit": 1,
+        qemu.set_parameters({"max-bandwidth": 32 << 20, "downtime-limit": 1,
                              "max-postcopy-bandwidth": limit})
-        with ends.Program("dest", "--scenario", file, "--uri", f"unix:{path}", "--result", result,
+        with ends.Program("dest", "--scenario", file, "--uri", f"unix:{far}", "--result", result,
                           "--dump", f"{running.RAM}={dump}") as ours:
             ours.listening()
-            qemu.qmp("migrate", uri=f"unix:{path}")
-            running.wait_passes(qemu, 1, lambda: rewrite(qemu))
+            qemu.qmp("migrate", uri=f"unix:{wire}")
+            rewrite(qemu)
+            running.wait_passes(qemu, 1)
             qemu.qmp("migrate-start-postcopy")
             qemu.wait_migration("completed")
             ours.finish()

@@ -174,10 +174,8 @@ def machine_name(qemu):
     raise peer.Skip("this QEMU has no microvm")
 
 
-def wait_passes(qemu, passes, meanwhile=None):
+def wait_passes(qemu, passes):
     while True:
-        if meanwhile:
-            meanwhile()
         status = qemu.status()
         count = status.get("ram", {}).get("dirty-sync-count", 0)
         if count > passes:
