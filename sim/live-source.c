@@ -63,6 +63,12 @@ static void run_guest(void *opaque, bool running)
     mig_scenario_disks_run(live->m->disks, running, live->clock.now);
 }
 
+static void hint_free_pages(void *opaque, bool hinting)
+{
+    Live *live = opaque;
+    mig_scenario_run_free_pages(&live->run, live->clock.now, hinting);
+}
+
 static void limit_dirt(void *opaque)
 {
     Live *live = opaque;
@@ -190,7 +196,8 @@ static void make_world(Live *live)
         .guest = { .opaque = live,
                    .run = run_guest,
                    .throttle = throttle_guest,
-                   .dirty_limit = limit_dirt },
+                   .dirty_limit = limit_dirt,
+                   .free_pages = hint_free_pages },
         .observer = { .opaque = live, .event = take_event },
         .devices = save_devices,
         .opaque = live,

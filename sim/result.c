@@ -240,6 +240,9 @@ static json_object *guest_to_json(const MigSimulation *m)
         put_int(o, "limited-ns", m->guest_stats.limited);
     }
     put_uint(o, "pages-touched", m->guest_stats.touched);
+    if (mig_source_hinted(m->source)) {
+        put_uint(o, "pages-hinted-free", mig_source_hinted(m->source));
+    }
     return o;
 }
 
@@ -268,6 +271,9 @@ static json_object *destination_to_json(const MigSimulation *m)
     }
     if (m->dest) {
         put_text(o, "bitmaps-given-up", mig_dest_bitmaps_cancelled(m->dest));
+    }
+    if (m->difference.left_out) {
+        put_uint(o, "left-out-pages", m->difference.left_out);
     }
     put_text(o, "error-desc", m->dest_error);
     if (m->postcopy) {

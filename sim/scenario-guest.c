@@ -351,6 +351,43 @@ bool mig_scenario_read_workload(MigReader *r, json_object *v, void *dst)
     return fine;
 }
 
+/* Free pages ------------------------------------------------------------------------------- */
+
+typedef struct FreeText {
+    char *block;
+    uint64_t offset, length;
+    MigScenarioFree f;
+} FreeText;
+
+static const MigField free_fields[] = {
+    { "block", mig_read_string, offsetof(FreeText, block) },
+    { "offset", mig_read_size, offsetof(FreeText, offset) },
+    { "length", mig_read_size, offsetof(FreeText, length) },
+    { "from", mig_read_time, offsetof(FreeText, f.from) },
+    { "until", mig_read_time, offsetof(FreeText, f.until) },
+    { NULL },
+};
+
+static bool check_free(MigReader *r, const MigScenario *s, const FreeText *t, MigScenarioFree *f)
+{
+    const char *name = t->block ? t->block : g_array_index(s->blocks, MigScenarioBlock, 0).name;
+    return mig_scenario_find_block(r, s, name, &f->block) &&
+           to_range(r, &g_array_index(s->blocks, MigScenarioBlock, f->block), t->offset, t->length,
+                    &f->first, &f->pages);
+}
+
+static bool read_free(MigReader *r, json_object *v, void *dst)
+{
+    MigScenario *s = dst;
+    FreeText t = { .length = LENGTH_REST, .f.until = INT64_MAX };
+    bool fine = mig_read_object(r, v, free_fields, &t) && check_free(r, s, &t, &t.f);
+    if (fine) {
+        g_array_append_val(s->free_pages, t.f);
+    }
+    g_free(t.block);
+    return fine;
+}
+
 /* Devices ---------------------------------------------------------------------------------- */
 
 static bool read_section_id(MigReader *r, json_object *v, void *dst)
@@ -401,71 +438,6 @@ static bool read_devices(MigReader *r, json_object *v, void *dst)
                                                     : mig_read_each(r, v, read_device, dst);
 }
 
-/* Blockers --------------------------------------------------------------------------------- */
-
-static bool take_refusal(MigReader *r, char *refused)
-{
-    bool fine = !refused || mig_read_fail(r, "%s", refused);
-    g_free(refused);
-    return fine;
-}
-
-static bool read_blocker(MigReader *r, json_object *v, void *dst)
-{
-    g_autofree char *reason = NULL;
-    return mig_read_string(r, v, &reason) &&
-           take_refusal(
-               r, mig_blockers_add(((MigScenario *)dst)->blockers, reason, MIG_STATUS_IS_NONE));
-}
-
-static bool read_blockers(MigReader *r, json_object *v, void *dst)
-{
-    return mig_read_each(r, v, read_blocker, dst);
-}
-
-static bool read_unmigratable_one(MigReader *r, json_object *v, void *dst)
-{
-    g_autofree char *idstr = NULL;
-    return mig_read_string(r, v, &idstr) &&
-           take_refusal(r, mig_blockers_add_device(((MigScenario *)dst)->blockers, idstr));
-}
-
-static bool read_unmigratable(MigReader *r, json_object *v, void *dst)
-{
-    return mig_read_each(r, v, read_unmigratable_one, dst);
-}
-
-static bool read_only_migratable(MigReader *r, json_object *v, void *dst)
-{
-    bool only = false;
-    return mig_read_bool(r, v, &only) &&
-           (!only || take_refusal(r, mig_blockers_only_migratable(((MigScenario *)dst)->blockers)));
-}
-
-/* Acknowledgements ------------------------------------------------------------------------- */
-
-#define ACKS_MAX 64u
-
-static const MigField ack_fields[] = {
-    { "device", mig_read_ignore, 0, true }, /* for people */
-    { "at", mig_read_time, 0 },
-    { NULL },
-};
-
-static bool read_ack(MigReader *r, json_object *v, void *dst)
-{
-    GArray *acks = ((MigScenario *)dst)->acks;
-    int64_t at = -1;
-    bool fine = mig_read_object(r, v, ack_fields, &at);
-    g_array_append_val(acks, at);
-    return fine && (acks->len <= ACKS_MAX || mig_read_fail(r, "at most %u devices", ACKS_MAX));
-}
-
-static bool read_acks(MigReader *r, json_object *v, void *dst)
-{
-    return mig_read_each(r, v, read_ack, dst);
-}
-
 /* The guest -------------------------------------------------------------------------------- */
 
 static bool read_tracking(MigReader *r, json_object *v, void *dst)
@@ -510,30 +482,40 @@ static const MigField guest_fields[] = {
     { "dirty-tracking", read_tracking, offsetof(MigScenario, tracking) },
     { "ram", read_ram, 0, true },
     { "devices", read_devices, 0 },
-    { "switchover-acks", read_acks, 0 },
-    { "blockers", read_blockers, 0 },
-    { "unmigratable", read_unmigratable, 0 },
-    { "only-migratable", read_only_migratable, 0 },
+    { "switchover-acks", mig_scenario_read_acks, 0 },
+    { "free-pages", mig_read_ignore, 0 }, /* when the blocks are known */
+    { "hint-delay", mig_read_time, offsetof(MigScenario, hint_delay) },
+    { "blockers", mig_scenario_read_blockers, 0 },
+    { "unmigratable", mig_scenario_read_unmigratable, 0 },
+    { "only-migratable", mig_scenario_read_only_migratable, 0 },
     { "workload", mig_read_ignore, 0 }, /* when the blocks are known */
     { NULL },
 };
 
+/* A list that names blocks. */
+static bool read_later(MigReader *r, MigScenario *s, json_object *v, const char *key,
+                       MigReadFn *each)
+{
+    json_object *list;
+    if (json_object_object_get_ex(v, key, &list)) {
+        size_t mark = mig_read_enter(r, key);
+        if (!mig_read_each(r, list, each, s)) {
+            return false;
+        }
+        mig_read_leave(r, mark);
+    }
+    return true;
+}
+
 bool mig_scenario_read_guest(MigReader *r, json_object *v, void *dst)
 {
     MigScenario *s = dst;
-    json_object *workload;
     if (!mig_read_object(r, v, guest_fields, s)) {
         return false;
     }
     if (s->device_state > (16u << 20)) {
         return mig_read_fail(r, "device-state is at most 16M");
     }
-    if (json_object_object_get_ex(v, "workload", &workload)) {
-        size_t mark = mig_read_enter(r, "workload");
-        if (!mig_read_each(r, workload, mig_scenario_read_workload, s)) {
-            return false;
-        }
-        mig_read_leave(r, mark);
-    }
-    return true;
+    return read_later(r, s, v, "workload", mig_scenario_read_workload) &&
+           read_later(r, s, v, "free-pages", read_free);
 }

@@ -209,6 +209,34 @@ void mig_scenario_run_clear(MigScenarioRun *run)
     g_clear_pointer(&run->timed, g_free);
 }
 
+/* Free pages ------------------------------------------------------------------------------- */
+
+/* The balloon's driver answers: what is free at this time. */
+static void report_free_pages(void *opaque, int64_t at)
+{
+    MigScenarioRun *run = opaque;
+    const GArray *list = run->scenario->free_pages;
+    run->hint_event = 0;
+    for (guint i = 0; i < list->len; i++) {
+        const MigScenarioFree *f = &g_array_index(list, MigScenarioFree, i);
+        if (at >= f->from && at < f->until) {
+            mig_source_hint_free(run->source, f->block, f->first, f->pages);
+        }
+    }
+}
+
+void mig_scenario_run_free_pages(MigScenarioRun *run, int64_t at, bool hinting)
+{
+    if (run->hint_event) {
+        mig_events_cancel(run->events, run->hint_event);
+        run->hint_event = 0;
+    }
+    if (hinting) {
+        run->hint_event =
+            mig_events_add(run->events, at + run->scenario->hint_delay, report_free_pages, run);
+    }
+}
+
 /* Devices ---------------------------------------------------------------------------------- */
 
 /* One device of the list; those that the engine knows have their own states. */
@@ -274,6 +302,7 @@ void mig_scenario_run_source(MigScenarioRun *run, MigMemory *memory, unsigned ma
         .inc = s->inc,
         .blockers = s->blockers,
         .acks = s->acks->len,
+        .free_page_hints = s->free_pages->len > 0,
         .vcpus = s->vcpus,
         .ring_pages = s->tracking == MIG_TRACKING_KVM_RING ? s->ring_pages : 0,
         .capabilities = s->capabilities,

@@ -45,6 +45,7 @@ typedef struct MigScenarioRun {
     /* Instead of the scenario's, for the next source; NULL: those. */
     const MigCapabilitySet *capabilities;
     const MigParameters *parameters;
+    uint64_t hint_event;         /* the report of free pages that is planned; 0: none */
     bool limiting;               /* the dirty limit's timer runs */
     int64_t limit_began;         /* ns: the present period of it */
     uint64_t file_offset;        /* see MigSourceConfig */
@@ -72,6 +73,9 @@ void mig_scenario_run_cancel(MigScenarioRun *run, int64_t at);
 /* What migrate-set-parameters and migrate-continue do; the latter: NULL, or why not; g_free(). */
 void mig_scenario_run_set_parameters(MigScenarioRun *run, const MigParameters *p, int64_t at);
 char *mig_scenario_run_continue(MigScenarioRun *run, const char *state, int64_t at);
+
+/* MIG_OP_FREE_PAGES: tells the source of what is free, a little later. */
+void mig_scenario_run_free_pages(MigScenarioRun *run, int64_t at, bool hinting);
 
 /* MIG_OP_DIRTY_LIMIT: measures the guest's vCPUs while the limit is in service. */
 void mig_scenario_run_dirty_limit(MigScenarioRun *run, int64_t at);

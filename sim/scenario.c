@@ -139,6 +139,8 @@ static MigScenario *scenario_new(const char *name)
     s->run_state = g_strdup("running");
     s->vcpus = 1;
     s->ring_pages = 4096;
+    s->hint_delay = 1000000;
+    s->free_pages = g_array_new(FALSE, FALSE, sizeof(MigScenarioFree));
     s->blocks = g_array_new(FALSE, TRUE, sizeof(MigScenarioBlock));
     g_array_set_clear_func(s->blocks, clear_block);
     s->devices = g_array_new(FALSE, TRUE, sizeof(MigScenarioDevice));
@@ -177,6 +179,7 @@ void mig_scenario_free(MigScenario *s)
     mig_scenario_disks_end(s);
     mig_blockers_free(s->blockers);
     g_array_unref(s->acks);
+    g_array_unref(s->free_pages);
     g_free(s);
 }
 

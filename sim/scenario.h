@@ -4,6 +4,7 @@
  * strict JSON; docs/examples/ has some.
  *
  *     scenario-guest.c      "guest": blocks, contents, workloads, devices
+ *     scenario-switchover.c ... of it: blockers, devices that acknowledge
  *     scenario-migration.c  "events", "link", "host"
  *     scenario-settings.c   "capabilities", "parameters"
  *     scenario-set.c        --set PATH=VALUE, before anything is read
@@ -80,6 +81,13 @@ typedef struct MigScenarioWrite {
     uint8_t byte;
 } MigScenarioWrite;
 
+/* Pages that the guest doesn't use for a while: |from| <= time < |until|, ns. */
+typedef struct MigScenarioFree {
+    uint32_t block;
+    uint64_t first, pages;
+    int64_t from, until;
+} MigScenarioFree;
+
 typedef struct MigParameterSet {
     MigParameters values;
     uint64_t given; /* which: bit n is row n of mig_parameter_rows */
@@ -109,6 +117,8 @@ typedef struct MigScenario {
 
     char *machine, *run_state;
     uint32_t vcpus;
+    GArray *free_pages;    /* MigScenarioFree */
+    int64_t hint_delay;    /* ns from the wish for hints to them */
     uint32_t ring_pages;   /* entries of a vCPU's dirty ring */
     uint64_t device_state; /* bytes of one opaque device; 0: none */
     MigTracking tracking;
@@ -167,6 +177,8 @@ void mig_parameters_apply(MigParameters *p, const MigParameterSet *set);
 
 /* Readers of the parts, for scenario.c. |dst| is the MigScenario. */
 MigReadFn mig_scenario_read_guest;
+MigReadFn mig_scenario_read_blockers, mig_scenario_read_unmigratable;
+MigReadFn mig_scenario_read_only_migratable, mig_scenario_read_acks;
 MigReadFn mig_scenario_read_link;
 MigReadFn mig_scenario_read_host;
 MigReadFn mig_scenario_read_capabilities;

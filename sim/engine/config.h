@@ -25,6 +25,7 @@ typedef struct MigSourceConfig {
     MigParameters parameters;
     uint8_t uuid[16]; /* sent with validate-uuid when has_uuid */
     bool has_uuid;
+    bool free_page_hints;       /* a balloon says which pages nobody uses */
     uint32_t vcpus, ring_pages; /* dirty-limit: vCPUs (0: 1), and entries of the dirty ring of each
                                    (0: it has none, and dirty-limit does nothing) */
     uint32_t acks;              /* switchover-ack: devices whose acknowledgement is waited for;

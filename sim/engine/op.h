@@ -32,6 +32,7 @@ typedef enum MigOpKind {
     MIG_OP_STOP_GUEST,  /* stop the vCPUs: run state finish-migrate */
     MIG_OP_START_GUEST, /* let them run again */
     MIG_OP_THROTTLE,    /* vCPU throttle to `percent` */
+    MIG_OP_FREE_PAGES,  /* hints of free pages are welcome from now on, or no more: `hinting` */
     MIG_OP_DIRTY_LIMIT, /* the dirty limit (dirty-limit.h) is in service from now on, or no more */
     MIG_OP_DEVICES,     /* save the devices' state: the world supplies it, see MigDevices */
     MIG_OP_SLEEP,       /* until `until`, or an urgent request */
@@ -147,6 +148,7 @@ typedef struct MigOp {
         } place;
         MigPacket packet; /* MULTIFD_SEND; of MULTIFD_SYNC `allocated` */
         unsigned percent;
+        bool hinting;
         unsigned chunks; /* DISK_READ */
         int64_t until;   /* ns; an urgent request ends the sleep, a cancel does not */
         struct {

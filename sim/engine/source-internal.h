@@ -31,6 +31,8 @@ typedef struct MigSourceBlock {
     MigBitmap *dirty;
     MigBitmap *uncleared; /* chunks of the log that wait for their first page; NULL: none */
     bool skipped;         /* x-ignore-shared */
+    bool absent;          /* not there (yet, or any more) */
+    MigBitmap *left_out;  /* hinted free, and not sent since; NULL: no hints */
     uint64_t address;     /* of its first byte in the list of all blocks */
     MigMappedBlock mapped;
 } MigSourceBlock;
@@ -101,6 +103,10 @@ struct MigSource {
     uint64_t forced_sync_count; /* dirty-sync-count when it looked last */
     unsigned strikes, throttle; /* percent */
     MigDirtyLimit *limit;       /* NULL: without */
+    GArray *hints;              /* that wait for the end of a call; NULL: without */
+    bool hinting;               /* they are welcome */
+    bool in_call;               /* of RAM's iterate: it holds the lock of the bitmap */
+    uint64_t hinted;            /* pages */
 
     /* Multifd; packet NULL: off. */
     uint64_t *packet; /* pages that wait for the packet to be full, one block's */
@@ -206,6 +212,14 @@ void mig_source_unthrottle(MigSource *s); /* ends the dirty limit, too */
 void mig_source_arm_sync(MigSource *s);
 /* The timer has something to say (asked once per tick): a sync has to be made now. */
 bool mig_source_sync_is_due(MigSource *s);
+
+/* Free page hints: they begin behind a sync, and end before the next. */
+void mig_source_hints_init(MigSource *s);
+void mig_source_hints_free(MigSource *s);
+void mig_source_hints_apply(MigSource *s);
+void mig_source_hints_start(MigSource *s);
+void mig_source_hints_stop(MigSource *s);
+void mig_source_hints_sent(MigSource *s, uint32_t block, uint64_t word, uint64_t sent);
 
 /* Queues an operation; what it returns may be filled in until the next one is queued. */
 MigOp *mig_source_op(MigSource *s, MigOpKind kind);

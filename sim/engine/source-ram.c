@@ -81,6 +81,8 @@ static uint64_t first_bits(uint64_t dirty, unsigned from, unsigned limit)
 
 static void state_end_section(MigSource *s)
 {
+    s->in_call = false;
+    mig_source_hints_apply(s);
     mig_source_send(s, MIG_REC_RAM_EOS)->ram.block = UINT32_MAX;
     mig_source_op(s, MIG_OP_FLUSH);
     s->ram_bytes += s->final ? 0 : 8;
@@ -124,6 +126,7 @@ static void clear_sent(MigSource *s, uint64_t sent)
     uint64_t word = s->position_page / 64;
     g_assert(sent != 0);
     mig_bitmap_clear_mask(b->dirty, word, sent);
+    mig_source_hints_sent(s, s->position_block, word, sent);
     if (s->postcopy->unsent) {
         mig_bitmap_clear_mask(s->postcopy->unsent[s->position_block], word, sent);
     }
@@ -328,6 +331,7 @@ void mig_source_state_ram(MigSource *s)
 
 void mig_source_ram(MigSource *s, bool final, MigState next)
 {
+    s->in_call = true;
     s->final = final;
     s->index = 0;
     s->vain_round = false;
@@ -395,6 +399,7 @@ static void state_synced(MigSource *s)
         .throttle = s->throttle,
     };
     g_array_append_val(s->passes, pass);
+    mig_source_hints_start(s);
     s->state = s->after_sync;
 }
 
@@ -406,6 +411,7 @@ void mig_source_sync(MigSource *s, bool counts, bool event, MigState next)
     s->sync_counts = counts;
     s->sync_event = event;
     s->after_sync = next;
+    mig_source_hints_stop(s);
     mig_source_op(s, MIG_OP_SYNC);
     s->state = state_synced;
 }

@@ -42,6 +42,7 @@ MigSource *mig_source_new(const MigSourceConfig *config)
         s->ram_total += s->blocks[i].info->used_length;
     }
     mig_source_multifd_init(s);
+    mig_source_hints_init(s);
     if (mig_source_has(s, MIG_CAP_DIRTY_LIMIT) && config->ring_pages) {
         s->limit = mig_dirty_limit_new(MAX(config->vcpus, 1), config->ring_pages,
                                        config->memory->page_size);
@@ -74,6 +75,7 @@ void mig_source_free(MigSource *s)
     }
     g_array_unref(s->passes);
     mig_dirty_limit_free(s->limit);
+    mig_source_hints_free(s);
     mig_source_postcopy_free(s);
     mig_block_copy_free(s->block_copy);
     mig_bitmap_copy_free(s->bitmap_copy);

@@ -64,6 +64,17 @@ char *mig_source_continue(MigSource *s, const char *state);
 void mig_source_acknowledge(MigSource *s);
 
 /*
+ * Free page hints: |count| pages of |block| are of no use to the guest, until it writes to them.
+ * Taken between MIG_OP_FREE_PAGES "on" and "off" only. May be called while an operation is under
+ * way.
+ */
+void mig_source_hint_free(MigSource *s, uint32_t block, uint64_t first, uint64_t count);
+bool mig_source_wants_hints(const MigSource *s);
+uint64_t mig_source_hinted(const MigSource *s); /* pages that did not have to go for it, so far */
+/* The page was not sent in its last state, and need not be: free, or of a block that is gone. */
+bool mig_source_is_left_out(const MigSource *s, uint32_t block, uint64_t page);
+
+/*
  * The dirty limit, for who measures; NULL: there is none. While it is in service that is done every
  * x-vcpu-dirty-limit-period.
  */

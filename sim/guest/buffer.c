@@ -293,20 +293,35 @@ static bool page_equal(MigMemory *a, MigMemory *b, uint32_t block, uint64_t page
                           b->ops->read(b, block, page, scratch + a->page_size), a->page_size) == 0;
 }
 
-bool mig_memory_equal(MigMemory *a, MigMemory *b, MigMemoryDifference *difference)
+static bool none_left_out(const void *opaque, uint32_t block, uint64_t page)
+{
+    (void)opaque, (void)block, (void)page;
+    return false;
+}
+
+bool mig_memory_equal_but(MigMemory *a, MigMemory *b,
+                          bool (*left_out)(const void *opaque, uint32_t block, uint64_t page),
+                          const void *opaque, MigMemoryDifference *difference)
 {
     g_autofree uint8_t *scratch = g_malloc(2 * a->page_size);
     *difference = (MigMemoryDifference){ 0 };
     for (uint32_t i = 0; i < a->ops->count(a); i++) {
         uint64_t pages = a->ops->block(a, i)->used_length / a->page_size;
         for (uint64_t page = 0; page < pages; page++) {
-            if (!page_equal(a, b, i, page, scratch) && difference->pages++ == 0) {
+            if (left_out(opaque, i, page)) {
+                difference->left_out++;
+            } else if (!page_equal(a, b, i, page, scratch) && difference->pages++ == 0) {
                 difference->block = i;
                 difference->page = page;
             }
         }
     }
     return difference->pages == 0;
+}
+
+bool mig_memory_equal(MigMemory *a, MigMemory *b, MigMemoryDifference *difference)
+{
+    return mig_memory_equal_but(a, b, none_left_out, NULL, difference);
 }
 
 static bool dump_pages(MigMemory *m, uint32_t block, int fd)

@@ -50,10 +50,16 @@ typedef struct MigMemoryDifference {
     uint64_t pages; /* that differ, in all blocks */
     uint32_t block; /* of the first of them */
     uint64_t page;
+    uint64_t left_out; /* pages that were not compared */
 } MigMemoryDifference;
 
 /* Compares every page. True: all equal. Both have blocks of the same number and lengths. */
 bool mig_memory_equal(MigMemory *a, MigMemory *b, MigMemoryDifference *difference);
+
+/* The same without the pages that left_out() names. */
+bool mig_memory_equal_but(MigMemory *a, MigMemory *b,
+                          bool (*left_out)(const void *opaque, uint32_t block, uint64_t page),
+                          const void *opaque, MigMemoryDifference *difference);
 
 /* Writes one block's bytes to |path| (through a temporary name). */
 bool mig_memory_dump(MigMemory *m, uint32_t block, const char *path, GError **error);

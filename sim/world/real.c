@@ -445,6 +445,11 @@ static void dispatch(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome 
         break;
     case MIG_OP_DISK_READ: /* the engine has them at hand */
         break;
+    case MIG_OP_FREE_PAGES:
+        if (r->config.guest.free_pages) {
+            r->config.guest.free_pages(r->config.guest.opaque, op->hinting);
+        }
+        break;
     case MIG_OP_DIRTY_LIMIT:
         if (r->config.guest.dirty_limit) {
             r->config.guest.dirty_limit(r->config.guest.opaque);

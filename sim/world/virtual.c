@@ -456,6 +456,11 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
     case MIG_OP_DISK_READ:
         spend(v, v->config.costs.disk_read * op->chunks);
         break;
+    case MIG_OP_FREE_PAGES:
+        if (v->config.guest.free_pages) {
+            v->config.guest.free_pages(v->config.guest.opaque, op->hinting);
+        }
+        break;
     case MIG_OP_DIRTY_LIMIT:
         if (v->config.guest.dirty_limit) {
             v->config.guest.dirty_limit(v->config.guest.opaque);

@@ -28,6 +28,7 @@ typedef struct MigGuestHooks {
     void *opaque;
     void (*run)(void *opaque, bool running);          /* vCPUs start or stop */
     void (*throttle)(void *opaque, unsigned percent); /* 0: none */
+    void (*free_pages)(void *opaque, bool hinting);   /* begins or ends to hint at free ones */
     void (*dirty_limit)(void *opaque);                /* it began, or ended: the engine tells */
 } MigGuestHooks;
 
