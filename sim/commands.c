@@ -12,5 +12,6 @@ const MigCommandEntry mig_sim_commands[] = {
     { "source", "migrate a synthetic guest to a real destination", mig_cmd_source },
     { "dest", "load what a real source sends", mig_cmd_dest },
     { "record", "stand between two ends and keep what goes by", mig_cmd_record },
+    { "replay", "play the source of a recording to a destination", mig_cmd_replay },
     { NULL },
 };

@@ -7,6 +7,7 @@ int mig_cmd_sim(int argc, char **argv);
 int mig_cmd_source(int argc, char **argv);
 int mig_cmd_dest(int argc, char **argv);
 int mig_cmd_record(int argc, char **argv);
+int mig_cmd_replay(int argc, char **argv);
 int mig_cmd_sweep(int argc, char **argv);
 
 #endif

@@ -24,6 +24,8 @@
 #define READ_BYTES  (256u << 10)
 #define QUEUE_BYTES (8u << 20)
 
+#define LAST_WORDS_NS (2 * MIG_NS_PER_S)
+
 typedef struct Parcel {
     guint8 *data;
     gsize n, done;
@@ -58,6 +60,7 @@ struct MigRelay {
     guint generation, generation_connections;
     unsigned channels, cuts_done;
     gboolean stalled, timed_cut_done;
+    gboolean cutting;  /* no more is read from the source; what was arrives, then the line breaks */
     gint64 began;      /* of the first connection; 0: nobody came yet */
     gint64 line_free;  /* when the line has carried what it was given */
     gint64 held_until; /* a stall */
@@ -260,10 +263,44 @@ static guint64 until_cut(const MigRelay *r)
     return r->cuts_done < s->cut_count ? s->cuts[r->cuts_done] - r->counts.forward : G_MAXUINT64;
 }
 
-/* Breaks the line: what is under way is lost. */
+/* Nothing is under way to the destination: what was recorded has arrived. */
+static gboolean is_flushed(const MigRelay *r)
+{
+    for (guint i = 0; i < r->connections->len; i++) {
+        const Connection *c = r->connections->pdata[i];
+        if (c->forward.queued) {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+/*
+ * Breaks the line. The destination first sees an orderly end, and is heard until it has ended, too:
+ * a socket that is closed over unread answers may throw away what the other end has not read yet.
+ */
 static void cut(MigRelay *r)
 {
+    for (guint i = 0; i < r->connections->len; i++) {
+        Connection *c = r->connections->pdata[i];
+        gint64 end = monotonic() + LAST_WORDS_NS, left;
+        mig_transport_end(c->forward.to);
+        while ((left = end - monotonic()) > 0 &&
+               mig_transport_wait(c->forward.to, MIG_WAIT_READ, -1, left)) {
+            struct iovec v = { r->buffer, READ_BYTES };
+            int64_t n = mig_transport_read(c->forward.to, &v, 1, NULL);
+            if (n == 0 || n == MIG_IO_ERROR) {
+                break;
+            }
+        }
+    }
     g_ptr_array_set_size(r->connections, 0);
+}
+
+/* True: a cut waits for what is under way, and nothing more is to be read from the source. */
+static gboolean holds(const MigRelay *r, const Half *h)
+{
+    return h == &h->connection->forward && (r->cutting || until_cut(r) == 0);
 }
 
 static gboolean read_half(MigRelay *r, Half *h, GError **error)
@@ -271,15 +308,17 @@ static gboolean read_half(MigRelay *r, Half *h, GError **error)
     gboolean forward = h == &h->connection->forward;
     gsize room = forward ? (gsize)MIN(READ_BYTES, until_cut(r)) : READ_BYTES;
     struct iovec v = { r->buffer, room };
-    int64_t n = room ? mig_transport_read(h->from, &v, 1, NULL) : 0;
+    if (holds(r, h)) {
+        return TRUE;
+    }
+    int64_t n = mig_transport_read(h->from, &v, 1, NULL);
     if (n > 0) {
         if (!heard(r, h, r->buffer, (gsize)n, error)) {
             return FALSE;
         }
         push(r, h, monotonic(), r->buffer, (gsize)n);
-    } else if (n !=
-               MIG_IO_AGAIN) { /* an error ends it, too: the other end will see a broken line */
-        h->ended = TRUE;
+    } else if (n != MIG_IO_AGAIN) {
+        h->ended = TRUE; /* by an error, too: the other end will see a broken line */
     }
     return TRUE;
 }
@@ -319,11 +358,11 @@ typedef struct Poll {
     gint64 next;    /* monotonic ns; G_MAXINT64: nothing is due */
 } Poll;
 
-static void watch(Poll *p, Half *h, gint64 now)
+static void watch(const MigRelay *r, Poll *p, Half *h, gint64 now)
 {
     Parcel *parcel = g_queue_peek_head(&h->parcels);
     struct pollfd in = { .fd = -1 }, out = { .fd = -1 };
-    if (!h->ended && h->queued < QUEUE_BYTES) {
+    if (!h->ended && h->queued < QUEUE_BYTES && !holds(r, h)) {
         in = (struct pollfd){ mig_transport_fd(h->from, MIG_WAIT_READ), POLLIN, 0 };
     }
     if (parcel && parcel->due <= now) {
@@ -351,8 +390,8 @@ static void set_up(MigRelay *r, Poll *p, int wake, gint64 now)
     g_array_append_vals(p->fds, fds, G_N_ELEMENTS(fds));
     for (guint i = 0; i < r->connections->len; i++) {
         Connection *c = r->connections->pdata[i];
-        watch(p, &c->forward, now);
-        watch(p, &c->back, now);
+        watch(r, p, &c->forward, now);
+        watch(r, p, &c->back, now);
     }
     const MigRelayShape *s = &r->config.shape;
     if (s->cut_after && r->began && !r->timed_cut_done) {
@@ -385,12 +424,15 @@ static void settle(MigRelay *r)
 {
     const MigRelayShape *s = &r->config.shape;
     guint before = r->connections->len;
+    if (s->cut_after && r->began && !r->timed_cut_done && monotonic() >= r->began + s->cut_after) {
+        r->timed_cut_done = r->cutting = TRUE;
+    }
     if (until_cut(r) == 0) {
         r->cuts_done++;
-        cut(r);
+        r->cutting = TRUE;
     }
-    if (s->cut_after && r->began && !r->timed_cut_done && monotonic() >= r->began + s->cut_after) {
-        r->timed_cut_done = TRUE;
+    if (r->cutting && is_flushed(r)) {
+        r->cutting = FALSE;
         cut(r);
     }
     for (guint i = r->connections->len; i-- > 0;) {

@@ -22,7 +22,7 @@ typedef struct MigRelayShape {
     uint64_t rate;                 /* bytes/s, 0: as fast as it goes */
     int64_t delay, jitter;         /* ns, one way, each direction; jitter adds 0 .. jitter */
     uint64_t seed;                 /* of the jitter */
-    uint64_t cuts[MIG_RELAY_CUTS]; /* bytes, rising: behind this many the line breaks */
+    uint64_t cuts[MIG_RELAY_CUTS]; /* bytes, rising: when these have arrived the line breaks */
     unsigned cut_count;
     int64_t cut_after; /* ns since the first connection: the line breaks; 0: it doesn't */
     uint64_t stall_at; /* bytes: behind this many nothing goes on for stall_for ns */
