@@ -13,6 +13,7 @@
 #include "sim/progress.h"
 #include "sim/result.h"
 #include "sim/scenario-from-manifest.h"
+#include "sim/stream-recorder.h"
 #include "sim/world/capture-writer.h"
 #include "sim/world/units.h"
 
@@ -30,6 +31,7 @@ typedef struct Output {
     char *path; /* NULL: standard output */
     char *temporary;
     const char *name;
+    MigStreamRecorder *recorder; /* with postcopy and a stream */
     MigProgress progress;
     int64_t limit;
 } Output;
@@ -111,6 +113,10 @@ static bool write_record(void *opaque, uint32_t channel, int64_t at, const void 
                          GError **error)
 {
     Output *out = opaque;
+    if (out->recorder) {
+        mig_stream_recorder_add(out->recorder, channel, at, data, n);
+        return true;
+    }
     return mig_capture_write_chunk(out->file, channel, (uint64_t)at, data, n) ||
            fail_errno(error, out->name);
 }
@@ -121,6 +127,13 @@ static bool close_stream(Output *out, GError **error)
     FILE *file = g_steal_pointer(&out->file);
     if (!file) {
         return true;
+    }
+    if (out->recorder && !mig_stream_recorder_write(out->recorder, file)) {
+        fail_errno(error, out->name);
+        if (file != stdout) {
+            fclose(file);
+        }
+        return false;
     }
     if (file == stdout) {
         return fflush(file) == 0 || fail_errno(error, out->name);
@@ -134,6 +147,7 @@ static bool close_stream(Output *out, GError **error)
 
 static void clear_output(Output *out)
 {
+    mig_stream_recorder_free(out->recorder);
     if (out->file && out->file != stdout) {
         fclose(out->file);
     }
@@ -228,14 +242,19 @@ static int run(const MigScenario *s, const SimOptions *o)
     };
     int status = MIG_EXIT_ENVIRONMENT;
     bool mapped = s->capabilities & MIG_CAP_BIT(MIG_CAP_MAPPED_RAM);
-    bool recorded = o->stream && !mapped && s->capabilities & MIG_CAP_BIT(MIG_CAP_MULTIFD);
+    bool postcopy =
+        s->capabilities & (MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM) | MIG_CAP_BIT(MIG_CAP_DIRTY_BITMAPS));
+    bool recorded = o->stream && !mapped &&
+                    (postcopy || s->capabilities & MIG_CAP_BIT(MIG_CAP_MULTIFD));
     if (mapped && o->stream && strcmp(o->stream, "-") == 0) {
         return complain(MIG_EXIT_USAGE,
                         "--stream: with mapped-ram it must be a file, as pages have "
                         "places in it");
     }
     options.record = recorded ? write_record : NULL;
-    if (open_stream(&out, o->stream, &error) && (!recorded || begin_recording(&out, s, &error))) {
+    out.recorder = recorded && postcopy ? mig_stream_recorder_new() : NULL;
+    if (open_stream(&out, o->stream, &error) &&
+        (!recorded || out.recorder || begin_recording(&out, s, &error))) {
         struct sigaction action = { .sa_handler = on_interrupt };
         sigaction(SIGINT, &action, NULL);
         g_autoptr(MigSimulation) m = simulate(s, o, &options, &error);
@@ -294,7 +313,8 @@ int mig_cmd_sim(int argc, char **argv)
         { "seed", 0, 0, G_OPTION_ARG_STRING, &o.seed, "the same as --set seed=N", "N" },
         { "result", 0, 0, G_OPTION_ARG_FILENAME, &o.result, "write the result as JSON", "FILE" },
         { "stream", 0, 0, G_OPTION_ARG_FILENAME, &o.stream,
-          "write the migration stream (- for standard output); with multifd a recording", "FILE" },
+          "write the migration stream (- for standard output); with multifd or postcopy "
+          "a recording", "FILE" },
         { "dump", 0, 0, G_OPTION_ARG_STRING_ARRAY, &o.dumps,
           "write the source's memory as it is in the end", "BLOCK=FILE" },
         { "accounting", 0, 0, G_OPTION_ARG_NONE, &o.accounting,

@@ -4,35 +4,16 @@
  *
  * The limit ends the run before the first operation that begins behind it.
  *
- * Limits. The destination engine works through bytes when they are sent, not when they arrive; what
- * that takes is priced by the world.
+ * Limits. Until postcopy's package the destination engine works through bytes when they are sent,
+ * not when they arrive; what that takes is priced by the world.
  */
-#include "sim/simulate.h"
+#include "sim/simulate-internal.h"
 
 #include <string.h>
 
-#include "sim/image.h"
-#include "sim/world/virtual.h"
+#include "sim/stream-recorder.h"
 
 #define PROGRESS_OPS 256u /* operations between two looks at the progress */
-
-struct MigSteered {
-    MigSimulation *m;
-    const MigScenario *s;
-    const MigSimulateOptions *options;
-    MigClock clock;
-    MigVirtual *world;
-    MigScenarioRun run;
-    const MigOp *op; /* the engine's next; NULL: it has not begun */
-    bool quit;
-    MigSimulatedIncoming *incoming; /* NULL: without postcopy */
-    uint32_t acks;                  /* of devices, that have not come; accounting only */
-    bool stream_failed;
-    MigImage *image; /* mapped-ram: the file; NULL: there is none */
-    GError *error;
-};
-
-typedef MigSteered Run;
 
 static void cancelled(void *world)
 {
@@ -44,64 +25,10 @@ static void continued(void *world)
     mig_virtual_interrupt(world, MIG_INTERRUPT_CONTINUE);
 }
 
-static void cut(void *world)
+void mig_simulate_cut(void *world)
 {
     mig_virtual_take_down(world);
     mig_virtual_cut(world, "Connection reset by peer");
-}
-
-/* Postcopy's commands and accidents -------------------------------------------------------- */
-
-static void paused(void *opaque)
-{
-    Run *run = opaque;
-    mig_virtual_cut(run->world, "the channel was shut down");
-}
-
-static void link_is_back(void *opaque, int64_t at)
-{
-    Run *run = opaque;
-    mig_virtual_restore(run->world);
-    g_autofree char *refused = mig_source_recover(run->m->source);
-    mig_scenario_run_note(&run->run, at, "migrate", "resume", 0);
-    if (!refused) {
-        mig_virtual_interrupt(run->world, MIG_INTERRUPT_CONTINUE);
-    }
-}
-
-static void recover(void *opaque, int64_t at, int64_t link_back)
-{
-    Run *run = opaque;
-    mig_events_add(run->run.events, at + link_back, link_is_back, run);
-}
-
-static void kill_destination(void *opaque)
-{
-    Run *run = opaque;
-    if (run->incoming) {
-        mig_incoming_die(run->incoming);
-    }
-    cut(run->world);
-}
-
-static void line_broken(void *opaque)
-{
-    Run *run = opaque;
-    if (run->incoming) {
-        mig_incoming_broken(run->incoming);
-    }
-}
-
-static bool line_connected(void *opaque)
-{
-    Run *run = opaque;
-    return run->incoming && mig_incoming_connected(run->incoming);
-}
-
-static void note_destination(void *opaque, int64_t at, const char *status)
-{
-    Run *run = opaque;
-    mig_scenario_run_note(&run->run, at, "x-destination", status, 0);
 }
 
 /* What the world asks for ------------------------------------------------------------------ */
@@ -167,13 +94,16 @@ static bool take_bytes(void *opaque, uint32_t channel, const void *data, size_t 
     if (run->image) {
         return take_place(run, mig_image_next(run->image, n), data, n);
     }
+    bool preempt =
+        run->incoming && channel && channel == mig_source_preempt_channel(run->m->source);
     if (o->record && !run->stream_failed) {
-        run->stream_failed = !o->record(o->opaque, channel, run->clock.now, data, n, &run->error);
+        uint32_t kind = preempt ? MIG_RECORD_PREEMPT : channel;
+        run->stream_failed = !o->record(o->opaque, MIG_RECORD_LINE(run->generation) | kind,
+                                        run->clock.now, data, n, &run->error);
     } else if (channel == 0 && o->stream && !run->stream_failed) {
         run->stream_failed = !o->stream(o->opaque, data, n, &run->error);
     }
     if (run->incoming) {
-        bool preempt = channel && channel == mig_source_preempt_channel(run->m->source);
         return mig_incoming_feed(run->incoming, channel, preempt, data, n);
     }
     return channel ? mig_dest_feed_channel(run->m->dest, channel, data, n)
@@ -319,17 +249,7 @@ static bool make_destination(Run *run, MigCapabilitySet capabilities, GError **e
     config.disks = mig_scenario_disks_of(m->dest_disks);
     config.memory = mig_buffer_memory(m->memory);
     m->dest = mig_dest_new(&config);
-    m->postcopy = has_postcopy(capabilities);
-    if (m->postcopy) {
-        MigIncomingConfig incoming = {
-            .clock = &run->clock,
-            .costs = run->s->destination_host,
-            .guest = m->guest,
-            .status = note_destination,
-            .opaque = run,
-        };
-        run->incoming = mig_incoming_new(&incoming);
-    }
+    mig_simulate_postcopy_begin(run, capabilities);
     return true;
 }
 
@@ -360,21 +280,16 @@ static void make_world(Run *run)
             .place = take_place,
         };
     }
-    config.sink.broken = line_broken;
-    config.sink.connected = line_connected;
-    config.source = run->incoming ? run->m->source : NULL;
+    mig_simulate_postcopy_world(run, &config);
     run->world = mig_virtual_new(&config);
     if (run->incoming) {
         mig_incoming_attach(run->incoming, run->m->dest, run->world);
     }
-    run->run.paused = paused;
-    run->run.recover = recover;
-    run->run.kill = kill_destination;
-    run->run.postcopy = run;
+    mig_simulate_postcopy_run(run);
     run->run.world = run->world;
     run->run.events = mig_virtual_events(run->world);
     run->run.cancelled = cancelled;
-    run->run.cut = cut;
+    run->run.cut = mig_simulate_cut;
     run->run.continued = continued;
 }
 

@@ -47,7 +47,10 @@ typedef struct MigSimulateOptions {
     bool (*stream)(void *opaque, const void *data, size_t n, GError **error);
     /* mapped-ram: gets the file's bytes, anywhere in it, instead of `stream`. May be NULL. */
     bool (*place)(void *opaque, uint64_t at, const void *data, size_t n, GError **error);
-    /* Gets every channel's bytes (0: main) with the time of their writing, instead. May be NULL. */
+    /*
+     * Gets every channel's bytes (0: main; with postcopy see stream-recorder.h) with the time of
+     * their writing, instead. May be NULL.
+     */
     bool (*record)(void *opaque, uint32_t channel, int64_t at, const void *data, size_t n,
                    GError **error);
     /* Called now and then, with the virtual time. May be NULL. */
