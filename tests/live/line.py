@@ -19,12 +19,15 @@ PACKAGED = b"\x08\x00\x07\x00\x04"
 
 class Line(threading.Thread):
     """From the unix socket |listen| to the one at |target|; |rate|: bytes per second forwards of all
-    connections together, 0: no limit."""
+    connections together, 0: no limit. |keep|: what passes is kept."""
 
-    def __init__(self, listen, target, rate=0):
+    def __init__(self, listen, target, rate=0, keep=False):
         super().__init__(daemon=True)
-        self.listen, self.target, self.rate = listen, target, rate
+        self.listen, self.target, self.rate, self.keep = listen, target, rate, keep
         self.pairs = []  # (source, destination)
+        self.kept = []   # of each connection, in order: [what went forwards, what came back]
+        self.kept_of = {}
+        self.halves = []
         self.passed = 0  # bytes forwards
         self.armed = None
         self.cuts = 0
@@ -45,6 +48,8 @@ class Line(threading.Thread):
     def __exit__(self, *_):
         self.stopping = True
         self.join(10)
+        for half in self.halves:
+            half.join(10)
         self.drop()
         self.listener.close()
         os.unlink(self.listen)
@@ -118,6 +123,9 @@ class Line(threading.Thread):
             target.close()
             return
         self.pairs.append((source, target))
+        self.kept.append([bytearray(), bytearray()])
+        self.kept_of[source] = self.kept[-1][0]
+        self.kept_of[target] = self.kept[-1][1]
 
     def move(self, end, other, forwards):
         with self.lock:
@@ -127,6 +135,8 @@ class Line(threading.Thread):
         try:
             data = end.recv(limit) if limit > 0 else b""
             if data:
+                if self.keep:
+                    self.kept_of[end] += data
                 other.sendall(data)
             elif limit > 0:
                 other.shutdown(socket.SHUT_WR)
@@ -151,22 +161,21 @@ class Line(threading.Thread):
         for pair in self.pairs:
             if end in pair:
                 self.pairs.remove(pair)
-                self.halves = getattr(self, "halves", [])
-                self.halves.append(pair)
-                threading.Thread(target=drain, args=(pair, end), daemon=True).start()
+                self.halves.append(threading.Thread(target=self.drain, args=(pair, end), daemon=True))
+                self.halves[-1].start()
                 return
 
-
-def drain(pair, ended):
-    """The other direction of a half-closed pair."""
-    end, other = pair if pair[1] is ended else (pair[1], pair[0])
-    try:
-        while True:
-            data = end.recv(65536)
-            if not data:
-                break
-            other.sendall(data)
-    except OSError:
-        pass
-    for s in pair:
-        s.close()
+    def drain(self, pair, ended):
+        """The other direction of a half-closed pair."""
+        end, other = pair if pair[1] is ended else (pair[1], pair[0])
+        try:
+            while True:
+                data = end.recv(65536)
+                if not data:
+                    break
+                self.kept_of[end] += data
+                other.sendall(data)
+        except OSError:
+            pass
+        for s in pair:
+            s.close()
