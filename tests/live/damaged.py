@@ -67,7 +67,7 @@ class Destination:
 def expect_an_end(what, status, text):
     if status not in (0, 1):
         raise peer.Fail(f"{what}: exit status {status}: {text}")
-    if status == 1 and not re.search(r"byte \d+, [^:]+: expected .+, found|return path", text):
+    if status == 1 and not re.search(r"byte \d+, .+: expected .+, found|return path", text):
         raise peer.Fail(f"{what}: refused without saying what and where: {text}")
 
 
