@@ -217,6 +217,7 @@ typedef struct Pages {
     MigPageMap *sent;
     uint32_t block; /* of the page before, plus 1; 0: none, or forgotten by the source */
     bool in_start;
+    bool rdma; /* the START had a HOOK */
 } Pages;
 
 static void on_other(MigCheck *check, Pages *s, const MigRecord *r)
@@ -225,6 +226,8 @@ static void on_other(MigCheck *check, Pages *s, const MigRecord *r)
         s->in_start = r->section.kind == MIG_ITEM_START;
     } else if (r->type == MIG_REC_COMMAND && r->command.number == MIG_CMD_POSTCOPY_RUN) {
         s->block = 0; /* the postcopy phase begins with a name */
+    } else if (r->type == MIG_REC_RAM_HOOK) {
+        s->rdma |= s->in_start;
     }
 }
 
@@ -261,7 +264,7 @@ static void record(MigCheck *check, void *state, const MigRecord *r)
 {
     Pages *s = state;
 
-    if (r->type == MIG_REC_SECTION || r->type == MIG_REC_COMMAND) {
+    if (r->type == MIG_REC_SECTION || r->type == MIG_REC_COMMAND || r->type == MIG_REC_RAM_HOOK) {
         on_other(check, s, r);
         return;
     }
@@ -360,6 +363,10 @@ static void finish(MigCheck *check, void *state, uint64_t end)
                                  "mapped-ram");
         return;
     }
+    if (s->rdma) {
+        mig_check_not_applicable(check, rule, "RDMA writes pages past the stream");
+        return;
+    }
     if (check->facts.discarded) {
         mig_check_not_applicable(check, rule, "a postcopy stream");
         return;
@@ -391,7 +398,7 @@ const MigRuleGroup mig_rules_page = {
     .fault_count = G_N_ELEMENTS(faults),
     .state_size = sizeof(Pages),
     .wanted = MIG_WANT(SECTION) | MIG_WANT(COMMAND) | MIG_WANT(RAM_PAGE) | MIG_WANT(RAM_ZERO) |
-              MIG_WANT(RAM_XBZRLE) | MIG_WANT(RAM_COMPRESS),
+              MIG_WANT(RAM_XBZRLE) | MIG_WANT(RAM_COMPRESS) | MIG_WANT(RAM_HOOK),
     .record = record,
     .payload = payload,
     .finish = finish,

@@ -194,6 +194,7 @@ static const MigFaultRule faults[] = {
 
 typedef struct Ram {
     bool in_ram, in_start;
+    bool rdma;        /* the START had a mark */
     uint32_t records; /* in this body */
     uint32_t lists;
     uint32_t list_index; /* blocks of the current list */
@@ -269,6 +270,15 @@ static void on_eos(MigCheck *check, Ram *s, const MigRecord *r)
     on_mark(check, r, EOS_CLEAN, "0000000000000010");
 }
 
+/* The setup of RDMA has one; a stream that begins without has none later. */
+static void on_hook(MigCheck *check, Ram *s, const MigRecord *r)
+{
+    s->rdma |= s->in_start;
+    if (!s->rdma) {
+        mig_check_find(check, &rules[HOOK_ABSENT], r->offset, "no HOOK record", "one");
+    }
+}
+
 static void record(MigCheck *check, void *state, const MigRecord *r)
 {
     Ram *s = state;
@@ -290,7 +300,7 @@ static void record(MigCheck *check, void *state, const MigRecord *r)
         on_flush(check, r);
         break;
     case MIG_REC_RAM_HOOK:
-        mig_check_find(check, &rules[HOOK_ABSENT], r->offset, "no HOOK record", "one");
+        on_hook(check, s, r);
         break;
     default:
         break;

@@ -297,6 +297,16 @@ static json_object *destination_to_json(const MigSimulation *m)
     return o;
 }
 
+static json_object *rdma_to_json(const MigRdmaCounts *c)
+{
+    json_object *o = json_object_new_object();
+    put_uint(o, "writes", c->writes);
+    put_uint(o, "registrations", c->registrations);
+    put_uint(o, "fills", c->fills);
+    put_uint(o, "control-messages", c->controls);
+    return o;
+}
+
 static json_object *libraries_to_json(void)
 {
     json_object *o = json_object_new_object();
@@ -324,6 +334,9 @@ json_object *mig_result_to_json(const MigSimulation *m)
     json_object_object_add(o, "downtime-ns", downtime_to_json(m));
     json_object_object_add(o, "guest", guest_to_json(m));
     json_object_object_add(o, "destination", destination_to_json(m));
+    if (m->scenario->link.rdma && m->rdma.controls) {
+        json_object_object_add(o, "x-rdma", rdma_to_json(&m->rdma));
+    }
     json_object_object_add(o, "digests", digests_to_json(m));
     json_object_object_add(o, "libraries", libraries_to_json());
     if (m->postcopy) {

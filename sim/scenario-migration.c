@@ -16,7 +16,17 @@ static bool read_framing(MigReader *r, json_object *v, void *dst)
     return fine;
 }
 
+static bool read_transport(MigReader *r, json_object *v, void *dst)
+{
+    static const char *const names[] = { "stream", "rdma", NULL };
+    unsigned index = 0;
+    bool fine = mig_read_choice(r, v, names, &index);
+    *(bool *)dst = index == 1;
+    return fine;
+}
+
 static const MigField link_fields[] = {
+    { "transport", read_transport, offsetof(MigLinkConfig, rdma) },
     { "bandwidth", mig_read_rate, offsetof(MigLinkConfig, bandwidth) },
     { "latency", mig_read_time, offsetof(MigLinkConfig, latency) },
     { "framing", read_framing, offsetof(MigLinkConfig, framing) },

@@ -298,6 +298,7 @@ void mig_scenario_run_source(MigScenarioRun *run, MigMemory *memory, unsigned ma
         .machine = s->machine,
         .memory = memory,
         .disks = run->disks,
+        .transport = run->transport,
         .blk = s->blk,
         .inc = s->inc,
         .blockers = s->blockers,

@@ -29,6 +29,7 @@ typedef struct MigScenarioRun {
     MigEra era;
     MigGuest *guest;
     MigDisks *disks;     /* of the source; NULL: none */
+    MigTransportKind transport;
     MigBackend *backend; /* who really is the guest, on the real clock; NULL: |guest| */
     MigSource *source;   /* not owned */
     GArray *log;         /* MigSimulationEvent; not owned */

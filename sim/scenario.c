@@ -229,6 +229,25 @@ static bool check_migrate(MigReader *r, const MigScenario *s)
     return true;
 }
 
+/* RDMA takes every page by itself, so what else does something to pages can't go with it. */
+static bool check_transport(MigReader *r, const MigScenario *s)
+{
+    static const MigCapability others[] = { MIG_CAP_MULTIFD, MIG_CAP_COMPRESS, MIG_CAP_POSTCOPY_RAM,
+                                            MIG_CAP_BACKGROUND_SNAPSHOT, MIG_CAP_MAPPED_RAM };
+    size_t mark = mig_read_enter(r, "link.transport");
+    if (s->link.rdma && s->version < MIG_VERSION_OF(1, 6)) {
+        return mig_read_fail(r, "rdma came with 1.6; this scenario follows %s", s->qemu);
+    }
+    for (size_t i = 0; s->link.rdma && i < G_N_ELEMENTS(others); i++) {
+        if (s->capabilities & MIG_CAP_BIT(others[i])) {
+            return mig_read_fail(r, "rdma doesn't go with the capability %s here",
+                                 mig_capability_name(others[i]));
+        }
+    }
+    mig_read_leave(r, mark);
+    return true;
+}
+
 /* What depends on the version and the guest, in this order. */
 static bool read_late(MigReader *r, json_object *root, MigScenario *s)
 {
@@ -259,7 +278,7 @@ static bool read_top(MigReader *r, json_object *v, MigScenario *s)
         s->destination_version = s->version;
     }
     return check_machine(r, s, s->version) && check_machine(r, s, s->destination_version) &&
-           read_late(r, v, s) && check_migrate(r, s);
+           read_late(r, v, s) && check_migrate(r, s) && check_transport(r, s);
 }
 
 MigScenario *mig_scenario_read(json_object *v, const char *name, const char *folder, GError **error)

@@ -123,6 +123,11 @@ static bool load_image(Run *run)
     return fine;
 }
 
+static void take_remote(void *opaque, uint32_t block, uint64_t page, const void *bytes)
+{
+    mig_dest_remote(((Run *)opaque)->m->dest, block, page, bytes);
+}
+
 static bool take_end(void *opaque, uint32_t channel)
 {
     Run *run = opaque;
@@ -247,6 +252,7 @@ static bool make_destination(Run *run, MigCapabilitySet capabilities, GError **e
         return false;
     }
     config.disks = mig_scenario_disks_of(m->dest_disks);
+    config.rdma = run->s->link.rdma;
     config.memory = mig_buffer_memory(m->memory);
     m->dest = mig_dest_new(&config);
     mig_simulate_postcopy_begin(run, capabilities);
@@ -271,6 +277,11 @@ static void make_world(Run *run)
         .devices = save_devices,
         .devices_opaque = run,
     };
+    if (run->s->link.rdma) {
+        const MigParameters *p = mig_source_parameters(run->m->source);
+        config.rdma.chunk = p->x_rdma_chunk_size;
+        config.rdma.pin_all = run->s->capabilities & MIG_CAP_BIT(MIG_CAP_RDMA_PIN_ALL);
+    }
     if (run->m->dest) {
         config.sink = (MigSink){
             .opaque = run,
@@ -279,6 +290,7 @@ static void make_world(Run *run)
             .seek = take_seek,
             .place = take_place,
         };
+        config.sink.remote = take_remote;
     }
     mig_simulate_postcopy_world(run, &config);
     run->world = mig_virtual_new(&config);
@@ -449,6 +461,7 @@ static void conclude(Run *run)
     MigSimulation *m = run->m;
     m->now = run->clock.now;
     m->dest_done = mig_virtual_receiver_done(run->world);
+    m->rdma = mig_virtual_rdma_counts(run->world);
     m->events_digest = g_strdup(mig_virtual_events_digest(run->world));
     m->bytes_digest = m->dest ? g_strdup(mig_virtual_bytes_digest(run->world)) : NULL;
     m->guest_stats = mig_guest_stats(m->guest);
@@ -468,6 +481,7 @@ MigSimulation *mig_simulate(const MigScenario *s, const MigSimulateOptions *opti
     m->disks = mig_scenario_disks_source(s, &run.clock.now);
     run.run = (MigScenarioRun){ .scenario = s, .guest = m->guest, .log = m->events };
     run.run.disks = mig_scenario_disks_of(m->disks);
+    run.run.transport = s->link.rdma ? MIG_TRANSPORT_RDMA : MIG_TRANSPORT_STREAM;
     mig_era_resolve(s->version, s->machine, &run.run.era);
     if ((!options->accounting || has_postcopy(s->capabilities)) &&
         !make_destination(&run, s->capabilities, error)) {

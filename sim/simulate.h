@@ -12,12 +12,13 @@
 #include <glib.h>
 #include <signal.h>
 
-#include "sim/engine/dest.h"
+#include "sim/engine/dest-remote.h"
 #include "sim/engine/source.h"
 #include "sim/guest/mapped.h"
 #include "sim/scenario-disks.h"
 #include "sim/scenario-run.h"
 #include "sim/simulate-incoming.h"
+#include "sim/world/virtual.h"
 
 /*
  * A simulation that is steered from outside, by a monitor: it migrates when it is told to, and may
@@ -82,6 +83,7 @@ typedef struct MigSimulation {
     MigScenarioDisks *disks, *dest_disks; /* NULL: none */
     char *disk_difference;                /* what the destination's disks lack, or NULL */
     bool disks_compared;
+    MigRdmaCounts rdma; /* of the last world */
     MigMemoryVerdict verdict;
     MigMemoryDifference difference;
     char *dest_error;                   /* why the destination failed, or NULL */

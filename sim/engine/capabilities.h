@@ -87,17 +87,20 @@ char *mig_capability_absent(MigCapability cap, MigVersion binary);
     (MIG_CAP_BIT(MIG_CAP_BLOCK) | MIG_CAP_BIT(MIG_CAP_ZERO_BLOCKS) | \
      MIG_CAP_BIT(MIG_CAP_DIRTY_BITMAPS))
 
+/* In virtual time only. */
+#define MIG_CAPS_OF_RDMA MIG_CAP_BIT(MIG_CAP_RDMA_PIN_ALL)
+
 #define MIG_CAPS_OF_FILES MIG_CAP_BIT(MIG_CAP_MAPPED_RAM)
 
 /* The capabilities that this engine can do already; others must be refused by name. */
-#define MIG_CAPS_IMPLEMENTED                                                                   \
-    (MIG_CAPS_OF_DISKS | MIG_CAPS_OF_FILES | MIG_CAP_BIT(MIG_CAP_EVENTS) | MIG_CAP_BIT(MIG_CAP_RETURN_PATH) |      \
-     MIG_CAP_BIT(MIG_CAP_X_IGNORE_SHARED) | MIG_CAP_BIT(MIG_CAP_VALIDATE_UUID) |               \
-     MIG_CAP_BIT(MIG_CAP_LATE_BLOCK_ACTIVATE) | MIG_CAP_BIT(MIG_CAP_PAUSE_BEFORE_SWITCHOVER) | \
-     MIG_CAP_BIT(MIG_CAP_XBZRLE) | MIG_CAP_BIT(MIG_CAP_AUTO_CONVERGE) |                        \
-     MIG_CAP_BIT(MIG_CAP_SWITCHOVER_ACK) | MIG_CAP_BIT(MIG_CAP_MULTIFD) |                      \
-     MIG_CAP_BIT(MIG_CAP_COMPRESS) | MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM) |                       \
-     MIG_CAP_BIT(MIG_CAP_POSTCOPY_PREEMPT) | MIG_CAP_BIT(MIG_CAP_POSTCOPY_BLOCKTIME) |         \
-     MIG_CAP_BIT(MIG_CAP_DIRTY_LIMIT))
+#define MIG_CAPS_IMPLEMENTED                                                                  \
+    (MIG_CAPS_OF_DISKS | MIG_CAPS_OF_FILES | MIG_CAPS_OF_RDMA | MIG_CAP_BIT(MIG_CAP_EVENTS) | \
+     MIG_CAP_BIT(MIG_CAP_RETURN_PATH) | MIG_CAP_BIT(MIG_CAP_X_IGNORE_SHARED) |                \
+     MIG_CAP_BIT(MIG_CAP_VALIDATE_UUID) | MIG_CAP_BIT(MIG_CAP_LATE_BLOCK_ACTIVATE) |          \
+     MIG_CAP_BIT(MIG_CAP_PAUSE_BEFORE_SWITCHOVER) | MIG_CAP_BIT(MIG_CAP_XBZRLE) |             \
+     MIG_CAP_BIT(MIG_CAP_AUTO_CONVERGE) | MIG_CAP_BIT(MIG_CAP_SWITCHOVER_ACK) |               \
+     MIG_CAP_BIT(MIG_CAP_MULTIFD) | MIG_CAP_BIT(MIG_CAP_COMPRESS) |                           \
+     MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM) | MIG_CAP_BIT(MIG_CAP_POSTCOPY_PREEMPT) |              \
+     MIG_CAP_BIT(MIG_CAP_POSTCOPY_BLOCKTIME) | MIG_CAP_BIT(MIG_CAP_DIRTY_LIMIT))
 
 #endif

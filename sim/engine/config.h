@@ -14,11 +14,18 @@
 #include "stream/decoder.h"
 #include "stream/version.h"
 
+typedef enum MigTransportKind {
+    MIG_TRANSPORT_STREAM,
+    MIG_TRANSPORT_RDMA,
+    MIG_TRANSPORT_COUNT
+} MigTransportKind;
+
 typedef struct MigSourceConfig {
     MigEra era;
     const char *machine; /* as it stands in the configuration section */
     MigMemory *memory;
-    MigDisks *disks;       /* borrowed; NULL: none */
+    MigDisks *disks; /* borrowed; NULL: none */
+    MigTransportKind transport;
     bool blk, inc;         /* of `migrate`: copy disks, and of those only what the top image has */
     MigBlockers *blockers; /* told by query-migrate; borrowed, may be NULL */
     MigCapabilitySet capabilities;
@@ -43,6 +50,7 @@ typedef struct MigDestConfig {
     MigEra era;
     const char *machine;
     MigMemory *memory;
+    bool rdma;       /* HOOK records are welcome: pages come past the stream */
     MigDisks *disks; /* borrowed; NULL: none */
     MigCapabilitySet capabilities;
     uint8_t uuid[16];

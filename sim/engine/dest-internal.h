@@ -11,6 +11,7 @@
 #include "sim/engine/blocktime.h"
 #include "sim/engine/dest-disks.h"
 #include "sim/engine/dest-postcopy.h"
+#include "sim/engine/dest-remote.h"
 #include "sim/engine/states.h"
 #include "stream/page-codec.h"
 

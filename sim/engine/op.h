@@ -38,9 +38,10 @@ typedef enum MigOpKind {
     MIG_OP_SLEEP,       /* until `until`, or an urgent request */
     MIG_OP_WAIT_RETURN, /* until a return-path message arrives or the channel fails */
     MIG_OP_CLOSE,
-    MIG_OP_DISK_READ,     /* read `chunks` MiB of disks; their bytes come with later SENDs */
-    MIG_OP_NOTIFY,        /* something a monitor would be told: state, pass, stop, resume */
-    MIG_OP_DONE,          /* the engine has ended; see its status */
+    MIG_OP_TRANSPORT_SYNC, /* RDMA: every page is there, `phase` is over at both ends */
+    MIG_OP_DISK_READ,      /* read `chunks` MiB of disks; their bytes come with later SENDs */
+    MIG_OP_NOTIFY,         /* something a monitor would be told: state, pass, stop, resume */
+    MIG_OP_DONE,           /* the engine has ended; see its status */
     MIG_OP_WAIT_CONTINUE, /* pre-switchover: until migrate-continue, cancel or an error; may end for
                              nothing, the engine then asks again */
     MIG_OP_MULTIFD_SEND,  /* hand a packet to the next idle channel, waiting for one */
@@ -61,11 +62,15 @@ typedef enum MigClaim {
     MIG_CLAIM_STOP, /* a page request comes first: end the operation in front of this page */
 } MigClaim;
 
+/* Sections of RAM, to a transport. */
+typedef enum MigRamPhase { MIG_RAM_SETUP, MIG_RAM_ROUND, MIG_RAM_FINISH } MigRamPhase;
+
 /* What becomes of the pages of MIG_OP_SEND_PAGES. */
 typedef enum MigPagesHow {
-    MIG_PAGES_LOOK,         /* zero or normal, on the channel */
-    MIG_PAGES_RAW,          /* all normal, nobody looks */
-    MIG_PAGES_QUEUE,        /* nothing is sent: the engine collects them for a packet */
+    MIG_PAGES_REMOTE, /* the transport writes them past the stream, and counts them like multifd */
+    MIG_PAGES_LOOK,   /* zero or normal, on the channel */
+    MIG_PAGES_RAW,    /* all normal, nobody looks */
+    MIG_PAGES_QUEUE,  /* nothing is sent: the engine collects them for a packet */
     MIG_PAGES_QUEUE_NORMAL, /* zero ones on the channel, the others as QUEUE */
     MIG_PAGES_COMPRESS,     /* to compress threads, see MigCompress */
 } MigPagesHow;
@@ -149,8 +154,9 @@ typedef struct MigOp {
         MigPacket packet; /* MULTIFD_SEND; of MULTIFD_SYNC `allocated` */
         unsigned percent;
         bool hinting;
-        unsigned chunks; /* DISK_READ */
-        int64_t until;   /* ns; an urgent request ends the sleep, a cancel does not */
+        unsigned chunks;   /* DISK_READ */
+        MigRamPhase phase; /* TRANSPORT_SYNC */
+        int64_t until;     /* ns; an urgent request ends the sleep, a cancel does not */
         struct {
             const char *event;  /* QAPI: MIGRATION, MIGRATION_PASS, STOP, RESUME */
             const char *status; /* MIGRATION, else NULL */

@@ -91,7 +91,7 @@ const MigParameterRow mig_parameter_rows[] = {
     FLAG("block-incremental", block_incremental, 0, V(2, 10), V(9, 1), true,
          "block migration of the top image alone"),
     SIZE("x-rdma-chunk-size", x_rdma_chunk_size, 1, UINT64_MAX, 1u << 20, true, V(11, 0), FOREVER,
-         false, "bytes"),
+         true, "bytes"),
     TEXT("tls-creds", V(2, 7), FOREVER, "TLS is not supported"),
     TEXT("tls-hostname", V(2, 7), FOREVER, "TLS is not supported"),
     TEXT("tls-authz", V(4, 0), FOREVER, "TLS is not supported"),

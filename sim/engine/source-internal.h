@@ -11,6 +11,7 @@
 
 #include "sim/engine/iterables.h"
 #include "sim/engine/source-disks.h"
+#include "sim/engine/source-transport.h"
 #include "sim/engine/source.h"
 #include "sim/engine/states.h"
 #include "stream/xbzrle-cache.h"

@@ -36,6 +36,8 @@ static void state_start_end(MigSource *s)
 
 static void state_listed(MigSource *s)
 {
+    mig_source_before_iterate(s, MIG_RAM_SETUP);
+    mig_source_after_iterate(s, MIG_RAM_SETUP);
     if (s->packet) {
         mig_source_multifd_sync(s, state_start_end);
     } else {

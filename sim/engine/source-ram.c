@@ -83,6 +83,7 @@ static void state_end_section(MigSource *s)
 {
     s->in_call = false;
     mig_source_hints_apply(s);
+    mig_source_after_iterate(s, s->final ? MIG_RAM_FINISH : MIG_RAM_ROUND);
     mig_source_send(s, MIG_REC_RAM_EOS)->ram.block = UINT32_MAX;
     mig_source_op(s, MIG_OP_FLUSH);
     s->ram_bytes += s->final ? 0 : 8;
@@ -186,7 +187,8 @@ static bool queues(const MigSource *s)
 static void state_sent(MigSource *s)
 {
     /* What a channel's thread looks at, it counts. */
-    bool thread = s->packet && s->parameters.zero_page_detection == MIG_ZERO_MULTIFD;
+    bool thread = (s->packet && s->parameters.zero_page_detection == MIG_ZERO_MULTIFD) ||
+                  s->current.op.pages.how == MIG_PAGES_REMOTE;
     bool packs = s->current.op.pages.how == MIG_PAGES_COMPRESS;
     s->run_sent = s->outcome.sent;
     s->run_zero = s->outcome.zero;
@@ -244,6 +246,7 @@ static void queue_run(MigSource *s)
     op->pages.quota = mig_source_quota_left(s);
     mig_source_compress_run(s, op);
     mig_source_mapped_run(s, op);
+    mig_source_save_page(s, op);
     s->state = state_sent;
 }
 
@@ -260,7 +263,7 @@ static void send_run(MigSource *s)
 
 static void send_cleared(MigSource *s)
 {
-    if (s->cache && s->round_done) {
+    if (s->cache && s->round_done && !mig_source_takes_pages(s)) {
         mig_source_xbzrle_page(s);
     } else {
         send_run(s);
@@ -338,6 +341,7 @@ void mig_source_ram(MigSource *s, bool final, MigState next)
     s->call_began = s->outcome.now;
     s->after_ram = next;
     s->state = mig_source_state_ram;
+    mig_source_before_iterate(s, final ? MIG_RAM_FINISH : MIG_RAM_ROUND);
 }
 
 /* Sync. */

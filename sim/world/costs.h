@@ -36,10 +36,13 @@
     X(receive_delta, 500000, "ps, the receiver: an XBZRLE page")                                 \
     X(inflate_page, 15000000, "ps, the receiver: decompressing a page, on top of it")            \
     X(first_touch, 700000, "ps, the receiver: the first write to a page, on top of it")          \
+    X(rdma_page, 100000, "ps, RDMA: looking at a page and joining it to a write")                \
+    X(rdma_write, 1500, "ns, RDMA: posting a write, and its completion")                         \
+    X(rdma_register, 250000, "ns, RDMA: pinning and registering 1 MiB; also the receiver's")     \
     X(disk_read, 500000, "ns, reading 1 MiB of a disk, and its copy into the socket")            \
     X(disk_write, 500000, "ns, the receiver: writing 1 MiB of a disk")                           \
-    X(place_page, 1000000, "ps, the receiver: placing a host page in postcopy, on top of it") \
-    X(fault, 15000, "ns, the receiver: from a vCPU's fault to the request on its way")       \
+    X(place_page, 1000000, "ps, the receiver: placing a host page in postcopy, on top of it")    \
+    X(fault, 15000, "ns, the receiver: from a vCPU's fault to the request on its way")           \
     X(load_devices, 1200000, "ns, the receiver: devices, until its guest runs")
 
 typedef struct MigCosts {

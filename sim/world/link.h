@@ -12,6 +12,7 @@
 #ifndef MIG_SIM_WORLD_LINK_H
 #define MIG_SIM_WORLD_LINK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,7 @@ typedef struct MigLinkConfig {
     int64_t latency;    /* ns, one way */
     MigFraming framing;
     uint64_t send_buffer, receive_buffer; /* bytes; 0: the defaults above */
+    bool rdma; /* pages are written into the destination's memory: not the link's matter */
 } MigLinkConfig;
 
 typedef struct MigLinkChunk {

@@ -57,6 +57,8 @@ struct MigVirtual {
     uint64_t placed;                  /* bytes, by the operation under way */
     MigCompressCounts compressed;     /* by the operation under way */
 
+    struct MigVirtualRdma *rdma; /* NULL: pages travel in the stream */
+
     /* Multifd. */
     MigVirtualChannel **channels;
     uint32_t channel_count, channel_last;          /* the last one that was given something */
@@ -93,6 +95,13 @@ void mig_virtual_put_at(MigVirtual *v, uint64_t at, const void *data, uint64_t n
 bool mig_virtual_compress(MigVirtual *v, const MigOp *op, uint64_t page, bool named);
 void mig_virtual_compress_flush(MigVirtual *v, const MigOp *op);
 void mig_virtual_compress_free(MigVirtual *v);
+
+/* RDMA. */
+typedef struct MigVirtualRdma MigVirtualRdma;
+void mig_virtual_rdma_init(MigVirtual *v);
+void mig_virtual_rdma_free(MigVirtual *v);
+void mig_virtual_rdma_page(MigVirtual *v, uint32_t block, uint64_t page);
+void mig_virtual_rdma_sync(MigVirtual *v, MigRamPhase phase);
 
 /* Hands bytes to the sink, and takes note when it fails. */
 void mig_virtual_deliver(MigVirtual *v, uint32_t channel, const uint8_t *data, uint64_t n,

@@ -36,6 +36,7 @@ MigVirtual *mig_virtual_new(const MigVirtualConfig *config)
         v->ram_bytes += length;
         v->touched[i] = mig_bitmap_new(length / m->page_size);
     }
+    mig_virtual_rdma_init(v);
     v->scratch = g_malloc(m->page_size);
     v->encoded = g_malloc(MIG_ENCODED_MAX);
     mig_virtual_postcopy_init(v);
@@ -58,6 +59,7 @@ void mig_virtual_free(MigVirtual *v)
     }
     g_free(v->touched);
     mig_virtual_multifd_free(v);
+    mig_virtual_rdma_free(v);
     mig_virtual_compress_free(v);
     mig_virtual_postcopy_free(v);
     mig_link_clear(&v->link);
@@ -231,6 +233,10 @@ static bool send_page(MigVirtual *v, const MigOp *op, uint64_t page, bool named)
     const MigCosts *c = &v->config.costs, *rc = &v->config.receiver;
     uint32_t block = op->pages.block;
     MigPagesHow how = op->pages.how;
+    if (how == MIG_PAGES_REMOTE) {
+        mig_virtual_rdma_page(v, block, page);
+        return false;
+    }
     bool look = how != MIG_PAGES_RAW && how != MIG_PAGES_QUEUE;
     bool zero = look && m->ops->is_zero(m, block, page);
     if (how == MIG_PAGES_QUEUE || (how == MIG_PAGES_QUEUE_NORMAL && !zero)) {
@@ -452,6 +458,9 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
         if (v->config.guest.throttle) {
             v->config.guest.throttle(v->config.guest.opaque, op->percent);
         }
+        break;
+    case MIG_OP_TRANSPORT_SYNC:
+        mig_virtual_rdma_sync(v, op->phase);
         break;
     case MIG_OP_DISK_READ:
         spend(v, v->config.costs.disk_read * op->chunks);

@@ -40,6 +40,9 @@ typedef struct MigGuestHooks {
 typedef struct MigSink {
     void *opaque;
     bool (*bytes)(void *opaque, uint32_t channel, const void *data, size_t n, int64_t arrival);
+    /* RDMA: a page was written past the stream; |bytes| NULL: it was filled with zeros. May be
+     * NULL. */
+    void (*remote)(void *opaque, uint32_t block, uint64_t page, const void *bytes);
     bool (*end)(void *opaque, uint32_t channel); /* the channel was closed; false: too early */
     /* Postcopy: the line is gone; a new one is there (false: refused). */
     void (*broken)(void *opaque);
@@ -62,6 +65,17 @@ typedef struct MigObserver {
     void (*answer)(void *opaque, const MigRecord *message, const void *payload);
 } MigObserver;
 
+/* chunk 0: pages travel in the stream. */
+typedef struct MigRdmaConfig {
+    uint64_t chunk; /* bytes that are registered at once, a power of two from a page on */
+    bool pin_all;
+} MigRdmaConfig;
+
+typedef struct MigRdmaCounts {
+    uint64_t writes, registrations, controls;
+    uint64_t fills; /* runs of zero pages in chunks that nobody had written to */
+} MigRdmaCounts;
+
 typedef struct MigVirtualConfig {
     MigClock *clock;
     MigMemory *memory;           /* the source's */
@@ -80,6 +94,7 @@ typedef struct MigVirtualConfig {
     /* The devices' state, asked for once with the guest stopped; the world frees it. */
     MigDevices *(*devices)(void *opaque);
     void *devices_opaque;
+    MigRdmaConfig rdma;
 } MigVirtualConfig;
 
 typedef struct MigVirtual MigVirtual;
@@ -114,6 +129,8 @@ void mig_virtual_restore(MigVirtual *v);
  * write ends at once and later ones fail.
  */
 void mig_virtual_cancel(MigVirtual *v);
+
+MigRdmaCounts mig_virtual_rdma_counts(const MigVirtual *v);
 
 /* When the receiver had worked on everything sent so far, ns. */
 int64_t mig_virtual_receiver_done(const MigVirtual *v);
