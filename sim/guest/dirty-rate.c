@@ -107,7 +107,7 @@ static uint64_t count_changed(MigDirtyRate *d)
 
 MigDirtyRate *mig_dirty_rate_begin(MigGuest *g, const MigDirtyRateConfig *config)
 {
-    g_assert(config->ms > 0 && config->vcpus > 0);
+    g_assert(config->vcpus > 0);
     MigDirtyRate *d = g_new0(MigDirtyRate, 1);
     d->guest = g;
     d->config = *config;
@@ -130,51 +130,53 @@ void mig_dirty_rate_free(MigDirtyRate *d)
     }
 }
 
-static int64_t rate_of_pages(const MigDirtyRate *d, uint64_t pages)
+static int64_t rate_of_pages(const MigDirtyRate *d, uint64_t pages, int64_t ms)
 {
     uint64_t bytes = pages * mig_guest_memory(d->guest)->page_size;
-    return (int64_t)((bytes >> MIB_SHIFT) * 1000) / d->config.ms;
+    return (int64_t)((bytes >> MIB_SHIFT) * 1000) / ms;
 }
 
-static MigDirtyRateResult rate_of_samples(MigDirtyRate *d)
+static MigDirtyRateResult rate_of_samples(MigDirtyRate *d, int64_t ms)
 {
     MigDirtyRateResult r = { .samples = d->samples->len };
     __uint128_t part = (__uint128_t)count_changed(d) * d->mib * 1000;
     if (r.samples > 0) {
-        r.rate = (int64_t)(part / ((uint64_t)d->config.ms * r.samples));
+        r.rate = (int64_t)(part / ((uint64_t)ms * r.samples));
     }
     return r;
 }
 
 /* A ring knows vCPUs only: their rates make the whole. */
-static MigDirtyRateResult rate_of_rings(const MigDirtyRate *d)
+static MigDirtyRateResult rate_of_rings(const MigDirtyRate *d, int64_t ms)
 {
     MigDirtyRateResult r = { .by_vcpu = g_new0(int64_t, d->config.vcpus),
                              .vcpus = d->config.vcpus };
     for (uint32_t i = 0; i < d->config.vcpus; i++) {
-        r.by_vcpu[i] = rate_of_pages(d, mig_write_counter_by(d->counter, i));
+        r.by_vcpu[i] = rate_of_pages(d, mig_write_counter_by(d->counter, i), ms);
         r.rate += r.by_vcpu[i];
     }
     return r;
 }
 
-MigDirtyRateResult mig_dirty_rate_end(MigDirtyRate *d)
+MigDirtyRateResult mig_dirty_rate_end(MigDirtyRate *d, int64_t ms)
 {
+    g_assert(ms > 0);
     MigDirtyRateResult r = { 0 };
     mig_guest_count_into(d->guest, NULL);
     switch (d->config.mode) {
     case MIG_DIRTY_RATE_PAGE_SAMPLING:
-        r = rate_of_samples(d);
+        r = rate_of_samples(d, ms);
         break;
     case MIG_DIRTY_RATE_DIRTY_RING:
-        r = rate_of_rings(d);
+        r = rate_of_rings(d, ms);
         break;
     case MIG_DIRTY_RATE_DIRTY_BITMAP:
-        r.rate = rate_of_pages(d, mig_write_counter_pages(d->counter));
+        r.rate = rate_of_pages(d, mig_write_counter_pages(d->counter), ms);
         break;
     case MIG_DIRTY_RATE_MODES:
         g_assert_not_reached();
     }
     mig_dirty_rate_free(d);
+    r.ms = ms;
     return r;
 }

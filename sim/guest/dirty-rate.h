@@ -2,7 +2,7 @@
 /*
  * calc-dirty-rate: how many MiB a second a guest dirties, measured on the guest itself.
  *
- *     d = begin(guest)   ... the guest runs for `ms` ...   end(d, guest) --> rate, rate per vCPU
+ *     d = begin(guest)   ... the guest runs for |ms| ...   end(d, ms) --> rate, rate per vCPU
  *
  * page-sampling   random pages of every block are hashed at both ends; the share that changed
  *                 stands for all. What writes leave as it was does not count
@@ -32,7 +32,6 @@ const char *mig_dirty_rate_mode_name(MigDirtyRateMode mode); /* "page-sampling" 
 
 typedef struct MigDirtyRateConfig {
     MigDirtyRateMode mode;
-    int64_t ms;            /* > 0: what the pages are divided by */
     uint32_t sample_pages; /* per GiB; page-sampling only */
     uint64_t seed, number; /* of the samples: another number, other pages */
     uint32_t vcpus;        /* >= 1; workload n runs on vCPU n modulo this */
@@ -43,6 +42,7 @@ typedef struct MigDirtyRate MigDirtyRate;
 /* MiB per second, rounded down as QEMU does, step by step. */
 typedef struct MigDirtyRateResult {
     int64_t rate;
+    int64_t ms;       /* that it took */
     int64_t *by_vcpu; /* dirty-ring: `vcpus` of them, g_free(); else NULL */
     uint32_t vcpus;
     uint64_t samples; /* page-sampling: pages looked at */
@@ -51,8 +51,8 @@ typedef struct MigDirtyRateResult {
 /* The guest has been advanced to the present. One measurement of a guest at a time. */
 MigDirtyRate *mig_dirty_rate_begin(MigGuest *g, const MigDirtyRateConfig *config);
 
-/* Ends and frees it. The guest has been advanced to the present. */
-MigDirtyRateResult mig_dirty_rate_end(MigDirtyRate *d);
+/* Ends and frees it, |ms| (> 0) after its beginning. The guest has been advanced to the present. */
+MigDirtyRateResult mig_dirty_rate_end(MigDirtyRate *d, int64_t ms);
 
 /* Drops it without a result; its guest runs no more, or is gone. NULL is fine. */
 void mig_dirty_rate_free(MigDirtyRate *d);

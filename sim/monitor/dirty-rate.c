@@ -137,6 +137,7 @@ void mig_monitor_measured(MigMonitor *m, const MigDirtyRateResult *result)
     MigMonitorRate *rate = &m->rate;
     rate->status = MIG_RATE_MEASURED;
     rate->rate = result->rate;
+    rate->how.ms = result->ms; /* on the real clock it may have become more */
     rate->by_vcpu = result->by_vcpu ? vcpus_to_json(result->by_vcpu, result->vcpus) : NULL;
     if (rate->how.mode != MIG_DIRTY_RATE_PAGE_SAMPLING) {
         rate->samples = 0; /* while it measures QEMU shows the default, afterwards none */

@@ -171,8 +171,9 @@ static bool pmemsave(void *opaque, uint64_t address, uint64_t size, const char *
 static void measured(void *opaque, int64_t at)
 {
     MigMonitored *t = opaque;
+    int64_t ms = (at - t->measured_from) / MIG_NS_PER_MS;
     mig_guest_advance(t->m->guest, at);
-    MigDirtyRateResult r = mig_dirty_rate_end(g_steal_pointer(&t->measuring));
+    MigDirtyRateResult r = mig_dirty_rate_end(g_steal_pointer(&t->measuring), ms);
     mig_monitor_measured(t->monitor, &r);
     g_free(r.by_vcpu);
 }
@@ -192,13 +193,13 @@ static bool measure(void *opaque, const MigMonitorMeasure *how, GError **error)
     }
     MigDirtyRateConfig config = {
         .mode = how->mode,
-        .ms = how->ms,
         .sample_pages = how->sample_pages,
         .seed = s->seed,
         .number = t->measurements++,
         .vcpus = MAX(s->vcpus, 1),
     };
     mig_guest_advance(t->m->guest, at);
+    t->measured_from = at;
     t->measuring = mig_dirty_rate_begin(t->m->guest, &config);
     mig_events_add(t->run->events, at + how->ms * MIG_NS_PER_MS, measured, t);
     return true;

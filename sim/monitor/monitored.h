@@ -33,6 +33,7 @@ typedef struct MigMonitored {
     bool quit;         /* somebody said so */
 
     MigDirtyRate *measuring; /* calc-dirty-rate is under way */
+    int64_t measured_from;   /* ns */
     uint64_t measurements;
 } MigMonitored;
 

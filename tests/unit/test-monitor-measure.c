@@ -77,13 +77,14 @@ static void test_statuses(void)
     fake_monitor_rows(&f, before, G_N_ELEMENTS(before));
     g_assert_cmpstr(f.calls->str, ==, "measure dirty-ring 1500 512;");
     int64_t rates[] = { 7, 0 };
-    mig_monitor_measured(f.monitor, &(MigDirtyRateResult){ 7, rates, 2, 0 });
+    mig_monitor_measured(
+        f.monitor, &(MigDirtyRateResult){ .rate = 7, .ms = 1501, .by_vcpu = rates, .vcpus = 2 });
     static const FakeMonitorRow after[] = {
         { MILLISECONDS,
           "{\"return\":{\"status\":\"measured\",\"sample-pages\":0,\"dirty-rate\":7,"
           "\"mode\":\"dirty-ring\",\"vcpu-dirty-rate\":[{\"dirty-rate\":7,\"id\":0},"
           "{\"dirty-rate\":0,\"id\":1}],\"calc-time-unit\":\"millisecond\",\"start-time\":3,"
-          "\"calc-time\":1500}}" },
+          "\"calc-time\":1501}}" },
         { CALC("\"calc-time\":1,\"sample-pages\":128"), OK }, /* another one: nothing of it stays */
         { RATE, "{\"return\":{\"status\":\"measuring\",\"sample-pages\":128,\"mode\":"
                 "\"page-sampling\",\"calc-time-unit\":\"second\",\"start-time\":3,"
