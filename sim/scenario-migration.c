@@ -148,6 +148,9 @@ static bool read_do(MigReader *r, json_object *v, void *dst)
         [MIG_ACTION_START_POSTCOPY] = "migrate-start-postcopy",
         [MIG_ACTION_PAUSE] = "migrate-pause",
         [MIG_ACTION_RECOVER] = "migrate-recover",
+        [MIG_ACTION_ADD_BLOCK] = "x-add-block",
+        [MIG_ACTION_REMOVE_BLOCK] = "x-remove-block",
+        [MIG_ACTION_RESIZE_BLOCK] = "x-resize-block",
         [MIG_ACTION_KILL] = "x-kill-destination",
         NULL,
     };
@@ -235,6 +238,57 @@ static bool read_continue(MigReader *r, json_object *v, MigScenarioEvent *e)
     return fine;
 }
 
+static bool read_block_name(MigReader *r, json_object *v, void *dst)
+{
+    char *name = dst;
+    g_autofree char *text = NULL;
+    if (!mig_read_string(r, v, &text)) {
+        return false;
+    }
+    g_strlcpy(name, text, sizeof(((MigScenarioChange *)NULL)->name));
+    return (*text && strlen(text) < 256) || mig_read_fail(r, "a block's name has 1 to 255 bytes");
+}
+
+/* A block that is there, and its new length. */
+static bool check_change(MigReader *r, const MigScenario *s, MigScenarioEvent *e)
+{
+    if (!mig_scenario_find_block(r, s, e->change.name, &e->change.block)) {
+        return false;
+    }
+    const MigScenarioBlock *b = &g_array_index(s->blocks, MigScenarioBlock, e->change.block);
+    uint64_t size = e->change.size;
+    bool fine = size > 0 && size % MIG_SCENARIO_PAGE == 0 && size <= b->max_size;
+    return fine || e->action == MIG_ACTION_REMOVE_BLOCK ||
+           mig_read_fail(r,
+                         "the size %" G_GUINT64_FORMAT " is not a multiple of %u up to the "
+                         "max-size %" G_GUINT64_FORMAT " of block \"%s\"",
+                         size, MIG_SCENARIO_PAGE, b->max_size, b->name);
+}
+
+static bool read_change(MigReader *r, const MigScenario *s, json_object *v, MigScenarioEvent *e)
+{
+    static const MigField add[] = {
+        { "block", read_block_name, offsetof(MigScenarioChange, name), true },
+        { "migratable", mig_read_bool, offsetof(MigScenarioChange, migratable) },
+        { NULL }
+    };
+    static const MigField gone[] = {
+        { "block", read_block_name, offsetof(MigScenarioChange, name), true }, { NULL }
+    };
+    static const MigField resized[] = {
+        { "block", read_block_name, offsetof(MigScenarioChange, name), true },
+        { "size", mig_read_size, offsetof(MigScenarioChange, size), true },
+        { NULL }
+    };
+    e->change.migratable = true;
+    if (e->action == MIG_ACTION_ADD_BLOCK) {
+        return mig_read_object(r, v, add, &e->change);
+    }
+    return mig_read_object(r, v, e->action == MIG_ACTION_REMOVE_BLOCK ? gone : resized,
+                           &e->change) &&
+           check_change(r, s, e);
+}
+
 static bool read_arguments(MigReader *r, const MigScenario *s, json_object *v, MigScenarioEvent *e)
 {
     static const MigField none[] = { { NULL } };
@@ -251,6 +305,10 @@ static bool read_arguments(MigReader *r, const MigScenario *s, json_object *v, M
         return read_continue(r, v, e);
     case MIG_ACTION_FAIL:
         return mig_read_object(r, v, step_fields, e);
+    case MIG_ACTION_ADD_BLOCK:
+    case MIG_ACTION_REMOVE_BLOCK:
+    case MIG_ACTION_RESIZE_BLOCK:
+        return read_change(r, s, v, e);
     case MIG_ACTION_RECOVER:
         return mig_read_object(r, v, recover_fields, e);
     default:
@@ -271,7 +329,8 @@ static bool read_event(MigReader *r, json_object *v, void *dst)
     }
     bool given = json_object_object_get_ex(v, "arguments", &arguments);
     bool needs = e.action == MIG_ACTION_SET_PARAMETERS || e.action == MIG_ACTION_WRITE ||
-                 e.action == MIG_ACTION_FAIL;
+                 e.action == MIG_ACTION_FAIL ||
+                 (e.action >= MIG_ACTION_ADD_BLOCK && e.action <= MIG_ACTION_RESIZE_BLOCK);
     if (!given && needs) {
         return mig_read_fail(r, "the key \"arguments\" is missing");
     }

@@ -127,6 +127,30 @@ static void write_pages(MigScenarioRun *run, const MigScenarioEvent *e, int64_t 
     mig_guest_fill(run->guest, w->block, w->first, w->pages, w->byte);
 }
 
+static void add_block(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
+{
+    mig_scenario_run_note(run, at, "x-add-block", NULL, 0);
+    mig_source_add_block(run->source, e->change.name, e->change.migratable);
+}
+
+static void remove_block(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
+{
+    mig_scenario_run_note(run, at, "x-remove-block", NULL, 0);
+    mig_source_remove_block(run->source, e->change.block);
+}
+
+static void resize_block(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
+{
+    MigMemory *m = run->memory;
+    mig_scenario_run_note(run, at, "x-resize-block", NULL, 0);
+    bool resized = m->ops->resize && m->ops->resize(m, e->change.block, e->change.size);
+    if (mig_source_resize_block(run->source, e->change.block)) {
+        mig_scenario_run_cancel(run, at);
+    } else if (!resized) {
+        mig_source_abort(run->source, g_strdup("this guest's memory can't be resized"));
+    }
+}
+
 static void fire(MigScenarioRun *run, uint32_t index, int64_t at)
 {
     static void (*const actions[])(MigScenarioRun *, const MigScenarioEvent *, int64_t) = {
@@ -139,6 +163,9 @@ static void fire(MigScenarioRun *run, uint32_t index, int64_t at)
         [MIG_ACTION_START_POSTCOPY] = start_postcopy,
         [MIG_ACTION_PAUSE] = pause_postcopy,
         [MIG_ACTION_RECOVER] = recover,
+        [MIG_ACTION_ADD_BLOCK] = add_block,
+        [MIG_ACTION_REMOVE_BLOCK] = remove_block,
+        [MIG_ACTION_RESIZE_BLOCK] = resize_block,
         [MIG_ACTION_KILL] = kill_destination,
     };
     const MigScenarioEvent *e = &g_array_index(run->scenario->events, MigScenarioEvent, index);
@@ -318,6 +345,7 @@ void mig_scenario_run_source(MigScenarioRun *run, MigMemory *memory, unsigned ma
     mig_parameters_apply(&config.parameters, &s->parameters);
     config.capabilities = run->capabilities ? *run->capabilities : config.capabilities;
     config.parameters = run->parameters ? *run->parameters : config.parameters;
+    run->memory = memory;
     run->source = mig_source_new(&config);
 }
 

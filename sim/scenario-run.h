@@ -32,6 +32,7 @@ typedef struct MigScenarioRun {
     MigTransportKind transport;
     MigBackend *backend; /* who really is the guest, on the real clock; NULL: |guest| */
     MigSource *source;   /* not owned */
+    MigMemory *memory;   /* that it migrates; not owned */
     GArray *log;         /* MigSimulationEvent; not owned */
     MigEvents *events;   /* the world's */
     void *world;

@@ -72,6 +72,9 @@ typedef enum MigAction {
     MIG_ACTION_START_POSTCOPY, /* migrate-start-postcopy */
     MIG_ACTION_PAUSE,          /* migrate-pause, at the source */
     MIG_ACTION_RECOVER,        /* migrate-recover there, then migrate with resume here */
+    MIG_ACTION_ADD_BLOCK,      /* x-add-block */
+    MIG_ACTION_REMOVE_BLOCK,   /* x-remove-block */
+    MIG_ACTION_RESIZE_BLOCK,   /* x-resize-block */
     MIG_ACTION_KILL,           /* x-kill-destination: its process is gone */
 } MigAction;
 
@@ -88,6 +91,14 @@ typedef struct MigScenarioFree {
     int64_t from, until;
 } MigScenarioFree;
 
+/* A RAM block that comes, goes, or changes its length. */
+typedef struct MigScenarioChange {
+    char name[256];
+    uint32_t block; /* not of one that comes */
+    uint64_t size;  /* bytes */
+    bool migratable;
+} MigScenarioChange;
+
 typedef struct MigParameterSet {
     MigParameters values;
     uint64_t given; /* which: bit n is row n of mig_parameter_rows */
@@ -103,9 +114,10 @@ typedef struct MigScenarioEvent {
     MigAction action;
     MigParameterSet parameters;
     MigScenarioWrite write;
-    const char *state; /* CONTINUE */
-    int64_t link_back; /* RECOVER: ns until a cut link is back, and `migrate` comes */
-    MigStep step;      /* FAIL */
+    MigScenarioChange change; /* *_BLOCK */
+    const char *state;        /* CONTINUE */
+    int64_t link_back;        /* RECOVER: ns until a cut link is back, and `migrate` comes */
+    MigStep step;             /* FAIL */
 } MigScenarioEvent;
 
 typedef struct MigScenario {

@@ -108,6 +108,7 @@ const MigEraRow mig_era_rows[] = {
     BINARY(expect, V(11, 0), FOREVER, MIG_EXPECT_AT_QUERY),
     BINARY(integer_bandwidth, V(1, 4), V(2, 5), 1),
     BINARY(transferred_flushed, V(8, 1), FOREVER, 1), /* 7.2 counts RAM, 10.0 flushes */
+    BINARY(resize_cancels, V(6, 0), FOREVER, 1),      /* from text */
     BINARY(setup_sync_event, V(2, 5), V(11, 0), 1),
     BINARY(final_sync_counts, V(1, 4), V(11, 0), 1),
     BINARY(device_state, V(9, 0), FOREVER, 1),      /* 7.2 skips it, 10.0 passes it */
@@ -115,7 +116,8 @@ const MigEraRow mig_era_rows[] = {
     BINARY(failing_state, V(11, 0), FOREVER, 1),
     BINARY(rounds_stop, V(1, 4), V(8, 0), 1),
     BINARY(unsent_map, V(2, 5), V(4, 2), 1), /* from text */
-    BINARY(limit_in_pages, V(5, 0), V(6, 0), 1), /* 5.2 does, 7.2 does not; the bounds are from text */
+    BINARY(limit_in_pages, V(5, 0), V(6, 0),
+           1), /* 5.2 does, 7.2 does not; the bounds are from text */
     BINARY(preempt_thread, V(8, 0), FOREVER, 1),
     BINARY(preempt_hint, V(10, 2), FOREVER, 1), /* 11.1's effect was seen, 10.0's lack of it, too */
     BINARY(recover_setup, V(9, 1), FOREVER, 1),

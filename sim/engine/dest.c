@@ -201,6 +201,15 @@ static bool on_end(MigDest *d, const MigRecord *r)
     return !d->ended || !mig_dest_listens(d) || mig_dest_postcopy_end(d);
 }
 
+/* As qemu_ram_resize(): a block that can be another length takes the source's. */
+static bool resize_block(MigDest *d, uint32_t index, uint64_t length)
+{
+    MigMemory *m = d->config.memory;
+    const MigMemoryBlock *b = m->ops->block(m, index);
+    return b->max_length > b->used_length && length > 0 && length % m->page_size == 0 &&
+           length <= b->max_length && m->ops->resize && m->ops->resize(m, index, length);
+}
+
 static bool on_ram_block(MigDest *d, const MigRecord *r)
 {
     MigMemory *m = d->config.memory;
@@ -210,8 +219,8 @@ static bool on_ram_block(MigDest *d, const MigRecord *r)
         if (strcmp(b->name, name) != 0) {
             continue;
         }
-        bool fits = r->block.used_length == b->used_length ||
-                    (b->max_length > b->used_length && r->block.used_length <= b->max_length);
+        uint64_t length = r->block.used_length;
+        bool fits = length == b->used_length || resize_block(d, i, length);
         if (!fits) {
             g_autofree char *found =
                 g_strdup_printf("0x%" G_GINT64_MODIFIER "x", r->block.used_length);

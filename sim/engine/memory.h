@@ -53,6 +53,12 @@ typedef struct MigMemoryOps {
     /* The page's bytes: either a pointer into memory or |scratch|, filled. */
     const uint8_t *(*read)(MigMemory *m, uint32_t block, uint64_t page, uint8_t *scratch);
 
+    /*
+     * The block's used length, at most max_length, a multiple of the page; new pages are zero, and
+     * all of them count as written. False: that can't be. NULL where blocks never change.
+     */
+    bool (*resize)(MigMemory *m, uint32_t block, uint64_t used_length);
+
     /* Destination side. */
 
     /* Where bytes of the page can be put, or NULL: then |write| takes them. */

@@ -30,11 +30,12 @@ typedef struct MigSourceBlock {
     const MigMemoryBlock *info;
     uint64_t pages;
     MigBitmap *dirty;
-    MigBitmap *uncleared; /* chunks of the log that wait for their first page; NULL: none */
-    bool skipped;         /* x-ignore-shared */
-    bool absent;          /* not there (yet, or any more) */
-    MigBitmap *left_out;  /* hinted free, and not sent since; NULL: no hints */
-    uint64_t address;     /* of its first byte in the list of all blocks */
+    MigBitmap *uncleared;  /* chunks of the log that wait for their first page; NULL: none */
+    bool skipped;          /* x-ignore-shared */
+    bool absent;           /* not there (yet, or any more) */
+    bool leaving, resized; /* to be noticed */
+    MigBitmap *left_out;   /* hinted free, and not sent since; NULL: no hints */
+    uint64_t address;      /* of its first byte in the list of all blocks */
     MigMappedBlock mapped;
 } MigSourceBlock;
 
@@ -104,6 +105,9 @@ struct MigSource {
     uint64_t forced_sync_count; /* dirty-sync-count when it looked last */
     unsigned strikes, throttle; /* percent */
     MigDirtyLimit *limit;       /* NULL: without */
+    char *abort;                /* why it fails behind the operation under way; or NULL */
+    bool has_reason;            /* error says why it was cancelled */
+    bool blocks_changed;        /* since the last call of RAM's iterate */
     GArray *hints;              /* that wait for the end of a call; NULL: without */
     bool hinting;               /* they are welcome */
     bool in_call;               /* of RAM's iterate: it holds the lock of the bitmap */
@@ -213,6 +217,10 @@ void mig_source_unthrottle(MigSource *s); /* ends the dirty limit, too */
 void mig_source_arm_sync(MigSource *s);
 /* The timer has something to say (asked once per tick): a sync has to be made now. */
 bool mig_source_sync_is_due(MigSource *s);
+
+/* Blocks that have changed: what must be at once, and at the beginning of a call of iterate. */
+void mig_source_blocks_apply(MigSource *s);
+void mig_source_blocks_look(MigSource *s);
 
 /* Free page hints: they begin behind a sync, and end before the next. */
 void mig_source_hints_init(MigSource *s);

@@ -13,6 +13,9 @@ static void send_blocks(MigSource *s)
 {
     for (uint32_t i = 0; i < s->block_count; i++) {
         const MigMemoryBlock *info = s->blocks[i].info;
+        if (s->blocks[i].absent) {
+            continue;
+        }
         bool huge = mig_source_has(s, MIG_CAP_POSTCOPY_RAM) && mig_source_host_pages(s, i) > 1 &&
                     mig_source_era(s)->advise_all_sizes;
         mig_source_send(s, MIG_REC_RAM_BLOCK)->block = (MigRecordRamBlock){
@@ -64,7 +67,7 @@ static void state_log(MigSource *s)
     m->ops->log_start(m);
     for (uint32_t i = 0; i < s->block_count; i++) {
         MigSourceBlock *b = &s->blocks[i];
-        if (!b->skipped) {
+        if (!b->skipped && !b->absent) {
             s->dirty_pages += mig_bitmap_set_range(b->dirty, 0, b->pages);
         }
     }

@@ -84,6 +84,7 @@ static void state_end_section(MigSource *s)
     s->in_call = false;
     mig_source_hints_apply(s);
     mig_source_after_iterate(s, s->final ? MIG_RAM_FINISH : MIG_RAM_ROUND);
+    mig_source_blocks_apply(s);
     mig_source_send(s, MIG_REC_RAM_EOS)->ram.block = UINT32_MAX;
     mig_source_op(s, MIG_OP_FLUSH);
     s->ram_bytes += s->final ? 0 : 8;
@@ -334,6 +335,7 @@ void mig_source_state_ram(MigSource *s)
 
 void mig_source_ram(MigSource *s, bool final, MigState next)
 {
+    mig_source_blocks_look(s);
     s->in_call = true;
     s->final = final;
     s->index = 0;
@@ -368,7 +370,7 @@ static uint64_t fetch(MigSource *s)
     uint64_t fresh = 0;
     for (uint32_t i = 0; i < s->block_count; i++) {
         MigSourceBlock *b = &s->blocks[i];
-        if (b->skipped) {
+        if (b->skipped || b->absent) {
             continue;
         }
         fresh += m->ops->sync(m, i, b->dirty);

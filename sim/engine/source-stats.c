@@ -70,6 +70,7 @@ void mig_source_query(const MigSource *s, int64_t now, MigStats *stats)
         stats->blocked_reasons =
             mig_blockers_reasons(s->config.blockers, mig_source_era(s)->binary);
     }
+    stats->has_reason = s->has_reason;
     stats->has_times = shown[i].times;
     stats->has_expected_downtime = shown[i].expected;
     stats->has_downtime = shown[i].downtime;

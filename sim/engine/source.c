@@ -13,13 +13,14 @@ static MigSourceBlock new_block(const MigSource *s, uint32_t i)
     MigMemory *m = s->config.memory;
     const MigMemoryBlock *info = m->ops->block(m, i);
     uint64_t pages = info->used_length / m->page_size;
+    uint64_t most = MAX(info->max_length, info->used_length) / m->page_size;
     uint64_t chunk = s->config.clear_chunk_pages;
     bool lazy = chunk && mig_source_era(s)->lazy_clear;
     return (MigSourceBlock){
         .info = info,
         .pages = pages,
-        .dirty = mig_bitmap_new(pages),
-        .uncleared = lazy ? mig_bitmap_new((pages + chunk - 1) / chunk) : NULL,
+        .dirty = mig_bitmap_new(most),
+        .uncleared = lazy ? mig_bitmap_new((most + chunk - 1) / chunk) : NULL,
         .skipped = info->shared && mig_source_has(s, MIG_CAP_X_IGNORE_SHARED),
     };
 }
@@ -87,6 +88,7 @@ void mig_source_free(MigSource *s)
     g_free(s->queue);
     g_free(s->machine);
     g_free(s->error);
+    g_free(s->abort);
     g_free(s);
 }
 
@@ -168,8 +170,12 @@ bool mig_source_change(MigSource *s, MigStatusName from, MigStatusName to)
 
 void mig_source_fail(MigSource *s, char *error)
 {
-    g_free(s->error);
-    s->error = error;
+    if (s->has_reason) {
+        g_free(error);
+    } else {
+        g_free(s->error);
+        s->error = error;
+    }
     s->ending = true;
     s->queue_count = s->queue_head = 0;
     s->state = mig_source_state_failed;
@@ -235,6 +241,10 @@ const MigOp *mig_source_next(MigSource *s, const MigOutcome *outcome)
     if ((bad || outcome->interrupt == MIG_INTERRUPT_ERROR) && !s->ending &&
         !mig_source_postcopy_breaks(s, channel_error(s))) {
         mig_source_fail(s, g_strdup(channel_error(s)));
+        note_stopped(s);
+    }
+    if (s->abort && !s->ending) {
+        mig_source_fail(s, g_steal_pointer(&s->abort));
         note_stopped(s);
     }
     while (s->queue_head == s->queue_count) {

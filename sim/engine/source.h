@@ -75,6 +75,17 @@ uint64_t mig_source_hinted(const MigSource *s); /* pages that did not have to go
 bool mig_source_is_left_out(const MigSource *s, uint32_t block, uint64_t page);
 
 /*
+ * RAM blocks that come, go, and have got another length while it migrates; may be called while an
+ * operation is under way. Of the last: true, where the era cancels for it; the caller does what a
+ * migrate_cancel does.
+ */
+void mig_source_add_block(MigSource *s, const char *name, bool migratable);
+void mig_source_remove_block(MigSource *s, uint32_t block);
+bool mig_source_resize_block(MigSource *s, uint32_t block);
+/* Fails with |error|, which it takes, at the end of the operation under way. */
+void mig_source_abort(MigSource *s, char *error);
+
+/*
  * The dirty limit, for who measures; NULL: there is none. While it is in service that is done every
  * x-vcpu-dirty-limit-period.
  */

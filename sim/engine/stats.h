@@ -48,6 +48,7 @@ typedef struct MigDiskStats {
 
 typedef struct MigStats {
     const char *status;
+    bool has_reason;                    /* error-desc says why it was cancelled */
     const char *error_desc;             /* NULL: none; the source's */
     const char *const *blocked_reasons; /* NULL: none; else ended by NULL. Of any status */
     bool has_times;                     /* total-time and setup-time */

@@ -94,6 +94,22 @@ static void buffer_fill(MigMemory *m, uint32_t block, uint64_t page, uint8_t byt
     }
 }
 
+/* Anonymous memory only. */
+static bool buffer_resize(MigMemory *m, uint32_t index, uint64_t used_length)
+{
+    BufferBlock *b = &((MigBuffer *)m)->blocks[index];
+    if (b->shared || !b->at || used_length == 0 || used_length > b->memory.max_length) {
+        return false;
+    }
+    void *at = mremap(b->at, b->memory.used_length, used_length, MREMAP_MAYMOVE);
+    if (at == MAP_FAILED) {
+        return false;
+    }
+    b->at = at;
+    b->memory.used_length = used_length;
+    return true;
+}
+
 static const MigMemoryOps buffer_ops = {
     .count = buffer_count,
     .block = buffer_block,
@@ -103,6 +119,7 @@ static const MigMemoryOps buffer_ops = {
     .clear = buffer_clear,
     .is_zero = buffer_is_zero,
     .read = buffer_read,
+    .resize = buffer_resize,
     .map = buffer_map,
     .write = buffer_write,
     .fill = buffer_fill,
@@ -308,9 +325,11 @@ bool mig_memory_equal_but(MigMemory *a, MigMemory *b,
     for (uint32_t i = 0; i < a->ops->count(a); i++) {
         uint64_t pages = a->ops->block(a, i)->used_length / a->page_size;
         for (uint64_t page = 0; page < pages; page++) {
+            bool there = page < b->ops->block(b, i)->used_length / a->page_size;
             if (left_out(opaque, i, page)) {
                 difference->left_out++;
-            } else if (!page_equal(a, b, i, page, scratch) && difference->pages++ == 0) {
+            } else if ((!there || !page_equal(a, b, i, page, scratch)) &&
+                       difference->pages++ == 0) {
                 difference->block = i;
                 difference->page = page;
             }

@@ -363,6 +363,24 @@ static const uint8_t *memory_read(MigMemory *m, uint32_t block, uint64_t page, u
     return scratch;
 }
 
+/* As qemu_ram_resize(): the whole block counts as written. */
+static bool memory_resize(MigMemory *m, uint32_t block, uint64_t used_length)
+{
+    MigGuest *g = look(m);
+    GuestBlock *b = &g->blocks[block];
+    if (used_length > b->memory.max_length || used_length % m->page_size) {
+        return false;
+    }
+    b->memory.used_length = used_length;
+    b->pages = used_length / m->page_size;
+    mig_bitmap_clear_range(b->log, 0, b->log->bits);
+    mig_bitmap_clear_range(b->reported, 0, b->reported->bits);
+    if (g->logging) {
+        mig_bitmap_set_range(b->log, 0, b->pages);
+    }
+    return true;
+}
+
 static const MigMemoryOps guest_ops = {
     .count = memory_count,
     .block = memory_block,
@@ -372,6 +390,7 @@ static const MigMemoryOps guest_ops = {
     .clear = memory_clear,
     .is_zero = memory_is_zero,
     .read = memory_read,
+    .resize = memory_resize,
 };
 
 void mig_guest_on_write(MigGuest *g, void (*wrote)(void *opaque, uint32_t block, uint64_t page),
@@ -407,8 +426,9 @@ static void begin_block(MigGuest *g, uint32_t index, const MigGuestBlock *from, 
     b->content_count = from->content_count;
     b->pages = from->memory.used_length / g->memory.page_size;
     b->key = mig_prng_key(seed, "content", index);
-    b->log = mig_bitmap_new(b->pages);
-    b->reported = mig_bitmap_new(b->pages);
+    uint64_t most = MAX(from->memory.max_length, from->memory.used_length) / g->memory.page_size;
+    b->log = mig_bitmap_new(most);
+    b->reported = mig_bitmap_new(most);
 }
 
 static bool overlap(const MigWorkload *a, const MigWorkload *b)

@@ -24,6 +24,11 @@ struct MigRings {
     uint32_t vcpus, size, blocks;
 };
 
+static uint64_t most(const MigMemoryBlock *b)
+{
+    return MAX(b->max_length, b->used_length);
+}
+
 MigRings *mig_rings_new(const MigMemory *m, uint32_t vcpus, uint32_t entries)
 {
     MigRings *r = g_new0(MigRings, 1);
@@ -36,7 +41,7 @@ MigRings *mig_rings_new(const MigMemory *m, uint32_t vcpus, uint32_t entries)
         r->rings[i].entries = g_new(Entry, entries);
     }
     for (uint32_t i = 0; i < r->blocks; i++) {
-        r->in[i] = mig_bitmap_new(m->ops->block(m, i)->max_length / m->page_size);
+        r->in[i] = mig_bitmap_new(most(m->ops->block(m, i)) / m->page_size);
     }
     return r;
 }

@@ -28,7 +28,7 @@ static bool hides_error(const MigSource *source, const MigStats *stats, MigVersi
     bool cancelled =
         strcmp(stats->status, "cancelling") == 0 || strcmp(stats->status, "cancelled") == 0;
     bool late = mig_source_downtime(source)->stopped > 0;
-    return cancelled && !(late && binary >= V(10, 0));
+    return cancelled && !stats->has_reason && !(late && binary >= V(10, 0));
 }
 
 json_object *mig_monitor_query(const MigSource *source, MigVersion binary, int64_t now)

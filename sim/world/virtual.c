@@ -34,7 +34,8 @@ MigVirtual *mig_virtual_new(const MigVirtualConfig *config)
     for (uint32_t i = 0; i < m->ops->count(m); i++) {
         uint64_t length = m->ops->block(m, i)->used_length;
         v->ram_bytes += length;
-        v->touched[i] = mig_bitmap_new(length / m->page_size);
+        uint64_t most = MAX(length, m->ops->block(m, i)->max_length);
+        v->touched[i] = mig_bitmap_new(most / m->page_size);
     }
     mig_virtual_rdma_init(v);
     v->scratch = g_malloc(m->page_size);
