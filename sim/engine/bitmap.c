@@ -103,14 +103,52 @@ uint64_t mig_bitmap_next(const MigBitmap *b, uint64_t from)
     return w * 64 + (unsigned)__builtin_ctzll(b->words[w]);
 }
 
+/* Most words of a huge and mostly clean block have one bit; counting one needs no counting. */
+static uint64_t count_bits(uint64_t word)
+{
+    return (word & (word - 1)) == 0 ? word != 0 : (unsigned)__builtin_popcountll(word);
+}
+
+/* The words of |group| that are not clear in |from|. */
+static uint64_t merge_group(MigBitmap *into, const MigBitmap *from, uint64_t group)
+{
+    uint64_t fresh = 0;
+    for (uint64_t some = from->summary[group]; some; some &= some - 1) {
+        uint64_t w = group * 64 + (unsigned)__builtin_ctzll(some);
+        uint64_t bits = from->words[w] & ~into->words[w];
+        into->words[w] |= bits;
+        fresh += count_bits(bits);
+    }
+    into->summary[group] |= from->summary[group];
+    return fresh;
+}
+
+static uint64_t group_count(const MigBitmap *b)
+{
+    return (mig_bitmap_word_count(b) + 63) / 64;
+}
+
+uint64_t mig_bitmap_merge(MigBitmap *into, const MigBitmap *from)
+{
+    assert(into->bits == from->bits);
+    uint64_t before = into->set;
+    for (uint64_t group = 0; from->set && group < group_count(from); group++) {
+        into->set += merge_group(into, from, group);
+    }
+    return into->set - before;
+}
+
 uint64_t mig_bitmap_move(MigBitmap *into, MigBitmap *from)
 {
     assert(into->bits == from->bits);
     uint64_t before = into->set;
-    for (uint64_t i = mig_bitmap_next(from, 0); i < from->bits; i = mig_bitmap_next(from, i)) {
-        uint64_t w = i / 64, mask = from->words[w];
-        mig_bitmap_set_mask(into, w, mask);
-        mig_bitmap_clear_mask(from, w, mask);
+    for (uint64_t group = 0; from->set && group < group_count(from); group++) {
+        into->set += merge_group(into, from, group);
+        for (uint64_t some = from->summary[group]; some; some &= some - 1) {
+            from->words[group * 64 + (unsigned)__builtin_ctzll(some)] = 0;
+        }
+        from->summary[group] = 0;
     }
+    from->set = 0;
     return into->set - before;
 }

@@ -70,7 +70,14 @@ static inline uint64_t mig_bitmap_clear_mask(MigBitmap *b, uint64_t w, uint64_t 
 static inline bool mig_bitmap_set(MigBitmap *b, uint64_t i)
 {
     assert(i < b->bits);
-    return mig_bitmap_set_mask(b, i / 64, 1ull << (i % 64)) != 0;
+    uint64_t w = i / 64, bit = 1ull << (i % 64);
+    if (b->words[w] & bit) {
+        return false;
+    }
+    b->words[w] |= bit;
+    b->summary[w / 64] |= 1ull << (w % 64);
+    b->set++; /* nothing to be counted */
+    return true;
 }
 
 static inline bool mig_bitmap_clear(MigBitmap *b, uint64_t i)
@@ -88,6 +95,9 @@ uint64_t mig_bitmap_count_range(const MigBitmap *b, uint64_t first, uint64_t n);
 
 /* The first set bit at or behind |from|, or |bits|. */
 uint64_t mig_bitmap_next(const MigBitmap *b, uint64_t from);
+
+/* Adds every bit of |from| to |into| (same size), and returns how many are new there. */
+uint64_t mig_bitmap_merge(MigBitmap *into, const MigBitmap *from);
 
 /* Moves every bit of |from| into |into| (same size), leaves |from| clear; returns the new ones. */
 uint64_t mig_bitmap_move(MigBitmap *into, MigBitmap *from);

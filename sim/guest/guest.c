@@ -7,6 +7,11 @@
  * the order of the scenario), so that how often somebody looks can't change what a page holds.
  * Memory: one log bit per page, 48 bytes per written page.
  *
+ * What a write leaves in its page is a pure function of the write's number. So as long as nobody
+ * asks for contents that a bit can't tell ("written", so not zero any more), only that bit is kept,
+ * and batches of writes that nothing holds up are made at once; who asks has the writes made again.
+ * That is what a terabyte and a million writes a second need.
+ *
  * Limits. The dirty log's faults and the sync itself cost the vCPUs nothing. A full dirty ring is
  * reaped alone, and at once but for the sleep of a dirty limit, which a stop of the guest ends.
  */
@@ -16,23 +21,12 @@
 #include <glib.h>
 #include <string.h>
 
-#include "sim/guest/page-map.h"
+#include "sim/guest/guest-block.h"
 #include "sim/guest/rings.h"
 #include "sim/guest/write-counter.h"
 #include "sim/world/prng.h"
 
 #define SLICE_NS 10000000ll /* CPU_THROTTLE_TIMESLICE_NS of softmmu/cpu-throttle.c */
-
-typedef struct GuestBlock {
-    MigMemoryBlock memory;
-    MigContent *content;
-    uint32_t content_count;
-    uint64_t pages;
-    uint64_t key; /* of the random words of its initial content */
-    MigPageMap written;
-    MigBitmap *log;
-    MigBitmap *reported; /* KVM_MANUAL: bits of the log that a sync saw and clear() may drop */
-} GuestBlock;
 
 struct MigGuest {
     MigMemory memory;     /* first: it is one */
@@ -42,7 +36,8 @@ struct MigGuest {
     uint32_t block_count;
     MigWorkloadRun *runs;
     uint32_t run_count;
-    bool shared; /* some workloads share pages */
+    bool shared;   /* some workloads share pages */
+    bool deferred; /* pages have no states yet */
     bool logging, running;
     int64_t now;        /* materialised up to here */
     int64_t stopped_at; /* while not running */
@@ -84,13 +79,107 @@ static MigPageOrigin origin_of(const MigGuest *g, const GuestBlock *b, uint64_t 
     return o;
 }
 
+/* Contents that are deferred ---------------------------------------------------------------- */
+
+/* Each page has one writer at most, and what that leaves behind is zero, or is not, for sure. */
+static bool can_defer(const MigGuest *g)
+{
+    bool can = !g->shared;
+    for (uint32_t i = 0; i < g->run_count; i++) {
+        const MigWorkload *w = &g->runs[i].w;
+        can = can && (w->access == MIG_ACCESS_READ || w->write != MIG_WRITE_BYTES);
+    }
+    return can;
+}
+
+static void defer(MigGuest *g)
+{
+    g->deferred = can_defer(g);
+    for (uint32_t i = 0; g->deferred && i < g->block_count; i++) {
+        g->blocks[i].touched = mig_bitmap_new(g->blocks[i].pages);
+    }
+}
+
+/* Somebody wants contents: all writes so far are made again. */
+static void make_contents(MigGuest *g)
+{
+    for (uint32_t i = 0; g->deferred && i < g->run_count; i++) {
+        const MigWorkloadRun *r = &g->runs[i];
+        GuestBlock *b = &g->blocks[r->w.block];
+        for (uint64_t n = 0; n < r->next && r->w.access == MIG_ACCESS_WRITE; n++) {
+            uint64_t page = mig_workload_page_of(r, n);
+            MigPageOrigin origin = origin_of(g, b, page);
+            MigWrite w = mig_workload_write_of(r, n);
+            mig_content_write(mig_page_map_get(&b->written, page), &origin, &w);
+        }
+    }
+    for (uint32_t i = 0; g->deferred && i < g->block_count; i++) {
+        mig_bitmap_free(g->blocks[i].touched);
+        g->blocks[i].touched = NULL;
+    }
+    g->deferred = false;
+}
+
+/* A page that was written, while contents are deferred: its only writer tells. */
+static bool is_zero_now(const MigGuest *g, uint32_t block, uint64_t page)
+{
+    for (uint32_t i = 0; i < g->run_count; i++) {
+        const MigWorkload *w = &g->runs[i].w;
+        if (w->access == MIG_ACCESS_WRITE && w->block == block && page >= w->first &&
+            page - w->first < w->pages) {
+            return w->write == MIG_WRITE_FILL && w->write_byte == 0;
+        }
+    }
+    return false;
+}
+
+/* The next |n| writes, of which nobody but the log has to know. */
+static void touch(MigGuest *g, const MigWorkloadRun *r, uint64_t n)
+{
+    enum { GROUP = 64 }; /* pages are far apart: memory is asked for well before it is needed */
+    GuestBlock *b = &g->blocks[r->w.block];
+    MigBitmap *bits = g->logging ? b->log : b->touched;
+    uint64_t pages[GROUP];
+    for (uint64_t done = 0; done < n;) {
+        uint64_t count = n - done < GROUP ? n - done : GROUP;
+        for (uint64_t i = 0; i < count; i++) {
+            pages[i] = mig_workload_page_of(r, r->next + done + i);
+            __builtin_prefetch(&bits->words[pages[i] / 64], 1);
+        }
+        for (uint64_t i = 0; i < count; i++) {
+            mig_bitmap_set(bits, pages[i]);
+        }
+        done += count;
+    }
+}
+
+/* Makes as many writes of |r| at once as can be; 0: none. */
+static uint64_t make_batch(MigGuest *g, MigWorkloadRun *r, int64_t until)
+{
+    if (!g->deferred || g->wrote || g->counter || g->rings) {
+        return 0;
+    }
+    uint64_t n = mig_workload_batch(r, until);
+    if (r->w.access == MIG_ACCESS_WRITE) {
+        touch(g, r, n);
+    }
+    mig_workload_skip(r, n);
+    return n;
+}
+
+/* Writes ----------------------------------------------------------------------------------- */
+
 /* By workload number |writer|, or from outside. */
 static void write_page(MigGuest *g, uint32_t writer, uint32_t block, uint64_t page,
                        const MigWrite *w)
 {
     GuestBlock *b = &g->blocks[block];
-    MigPageOrigin origin = origin_of(g, b, page);
-    mig_content_write(mig_page_map_get(&b->written, page), &origin, w);
+    if (g->deferred) {
+        mig_bitmap_set(b->touched, page);
+    } else {
+        MigPageOrigin origin = origin_of(g, b, page);
+        mig_content_write(mig_page_map_get(&b->written, page), &origin, w);
+    }
     if (g->logging) {
         mig_bitmap_set(b->log, page);
     }
@@ -150,8 +239,11 @@ static void run_until(MigGuest *g, int64_t until)
         make_write(g, r);
     }
     for (uint32_t i = 0; !g->shared && i < g->run_count; i++) {
-        while (mig_workload_next(&g->runs[i]) <= until) {
-            make_write(g, &g->runs[i]);
+        MigWorkloadRun *r = &g->runs[i];
+        for (int64_t at; (at = mig_workload_next(r)) <= until && at != INT64_MAX;) {
+            if (make_batch(g, r, until) == 0) {
+                make_write(g, r);
+            }
         }
     }
 }
@@ -223,6 +315,7 @@ void mig_guest_fill(MigGuest *g, uint32_t block, uint64_t first, uint64_t pages,
 {
     assert(block < g->block_count && first + pages <= g->blocks[block].pages);
     MigWrite w = { .kind = MIG_WRITE_FILL, .byte = byte };
+    make_contents(g);
     for (uint64_t page = first; page < first + pages; page++) {
         write_page(g, MIG_WRITER_OUTSIDE, block, page, &w);
     }
@@ -259,7 +352,8 @@ MigGuestStats mig_guest_stats(const MigGuest *g)
         s.lost += g->runs[i].lost;
     }
     for (uint32_t i = 0; i < g->block_count; i++) {
-        s.touched += g->blocks[i].written.count;
+        const GuestBlock *b = &g->blocks[i];
+        s.touched += g->deferred ? mig_guest_block_touched(b) : b->written.count;
     }
     return s;
 }
@@ -287,8 +381,7 @@ static void memory_log_start(MigMemory *m)
 {
     MigGuest *g = look(m);
     for (uint32_t i = 0; i < g->block_count; i++) {
-        mig_bitmap_clear_range(g->blocks[i].log, 0, g->blocks[i].pages);
-        mig_bitmap_clear_range(g->blocks[i].reported, 0, g->blocks[i].pages);
+        mig_guest_block_forget(&g->blocks[i]);
     }
     g->logging = true;
 }
@@ -298,51 +391,20 @@ static void memory_log_stop(MigMemory *m)
     look(m)->logging = false;
 }
 
-/* What a manual-protect sync does: the log keeps its bits until their chunk is cleared. */
-static uint64_t merge(MigBitmap *into, const MigBitmap *log)
-{
-    uint64_t fresh = 0;
-    for (uint64_t i = mig_bitmap_next(log, 0); i < log->bits;) {
-        uint64_t w = i / 64, next = (w + 1) * 64;
-        uint64_t got = mig_bitmap_set_mask(into, w, mig_bitmap_word(log, w));
-        fresh += (unsigned)__builtin_popcountll(got);
-        i = next < log->bits ? mig_bitmap_next(log, next) : log->bits;
-    }
-    return fresh;
-}
-
 static uint64_t memory_sync(MigMemory *m, uint32_t block, MigBitmap *dirty)
 {
     MigGuest *g = look(m);
-    MigBitmap *log = g->blocks[block].log;
     if (g->rings && block == 0) {
         mig_rings_reap_all(g->rings); /* the first block of a sync */
     }
-    if (g->tracking != MIG_TRACKING_KVM_MANUAL) {
-        return mig_bitmap_move(dirty, log);
-    }
-    merge(g->blocks[block].reported, log);
-    return merge(dirty, log);
-}
-
-/* As KVM_CLEAR_DIRTY_LOG: what was written since the sync, and not before, stays for the next. */
-static void drop_reported(GuestBlock *b, uint64_t from, uint64_t end)
-{
-    for (uint64_t i = mig_bitmap_next(b->reported, from); i < end;
-         i = mig_bitmap_next(b->reported, i)) {
-        uint64_t w = i / 64, left = end - w * 64;
-        uint64_t mask = mig_bitmap_word(b->reported, w) & ~0ull << i % 64;
-        mask &= left < 64 ? (1ull << left) - 1 : ~0ull;
-        mig_bitmap_clear_mask(b->log, w, mask);
-        mig_bitmap_clear_mask(b->reported, w, mask);
-    }
+    return mig_guest_block_sync(&g->blocks[block], dirty, g->tracking == MIG_TRACKING_KVM_MANUAL);
 }
 
 static void memory_clear(MigMemory *m, uint32_t block, uint64_t first, uint64_t count)
 {
     MigGuest *g = look(m);
     if (g->tracking == MIG_TRACKING_KVM_MANUAL) {
-        drop_reported(&g->blocks[block], first, first + count);
+        mig_guest_block_clear(&g->blocks[block], first, first + count);
     }
 }
 
@@ -351,12 +413,16 @@ static bool memory_is_zero(MigMemory *m, uint32_t block, uint64_t page)
     MigGuest *g = look(m);
     const GuestBlock *b = &g->blocks[block];
     MigPageOrigin origin = origin_of(g, b, page);
+    if (g->deferred && mig_guest_block_is_touched(b, page)) {
+        return is_zero_now(g, block, page);
+    }
     return mig_content_is_zero(mig_page_map_find(&b->written, page), &origin);
 }
 
 static const uint8_t *memory_read(MigMemory *m, uint32_t block, uint64_t page, uint8_t *scratch)
 {
     MigGuest *g = look(m);
+    make_contents(g);
     const GuestBlock *b = &g->blocks[block];
     MigPageOrigin origin = origin_of(g, b, page);
     mig_content_read(mig_page_map_find(&b->written, page), &origin, scratch);
@@ -476,6 +542,7 @@ MigGuest *mig_guest_new(const MigGuestConfig *config)
     /* A vCPU with two workloads has one ring: which page fills it is a matter of their order. */
     g->shared = any_overlap(config->workloads, config->workload_count) ||
                 (g->rings && config->workload_count > g->vcpus);
+    defer(g);
     return g;
 }
 
@@ -483,6 +550,7 @@ void mig_guest_free(MigGuest *g)
 {
     for (uint32_t i = 0; g && i < g->block_count; i++) {
         mig_page_map_clear(&g->blocks[i].written);
+        mig_bitmap_free(g->blocks[i].touched);
         mig_bitmap_free(g->blocks[i].log);
         mig_bitmap_free(g->blocks[i].reported);
         g_free(g->blocks[i].content);

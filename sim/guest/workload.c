@@ -48,9 +48,9 @@ static uint64_t below(uint64_t random, uint64_t bound)
     return (uint64_t)(((__uint128_t)random * bound) >> 64);
 }
 
-uint64_t mig_workload_page(const MigWorkloadRun *r)
+uint64_t mig_workload_page_of(const MigWorkloadRun *r, uint64_t n)
 {
-    uint64_t pages = r->w.pages, n = r->next;
+    uint64_t pages = r->w.pages;
     if (r->w.pattern == MIG_PATTERN_RANDOM) {
         return r->w.first + below(mig_prng_at(r->key, n), pages);
     }
@@ -62,15 +62,52 @@ uint64_t mig_workload_page(const MigWorkloadRun *r)
     return r->w.first + n % pages;
 }
 
+uint64_t mig_workload_page(const MigWorkloadRun *r)
+{
+    return mig_workload_page_of(r, r->next);
+}
+
 MigWrite mig_workload_write(const MigWorkloadRun *r)
+{
+    return mig_workload_write_of(r, r->next);
+}
+
+MigWrite mig_workload_write_of(const MigWorkloadRun *r, uint64_t number)
 {
     return (MigWrite){
         .kind = r->w.write,
         .byte = r->w.write_byte,
         .n = r->w.write_bytes,
         .key = r->page_key,
-        .number = r->next,
+        .number = number,
     };
+}
+
+/*
+ * Turns up to the end of this second: due(t) <= until means t <= ((until - origin + 1) rate - 1) /
+ * 10^9. A vCPU that is behind, or that a write keeps longer than its interval, makes them later.
+ */
+uint64_t mig_workload_batch(const MigWorkloadRun *r, int64_t until)
+{
+    uint64_t rate = r->w.rate, left = r->w.pages - r->next;
+    if (rate == 0 || r->w.pattern == MIG_PATTERN_PERIODIC || until < r->origin ||
+        (uint64_t)r->w.cost > NS_PER_S / rate || due(r, r->turn) < r->free) {
+        return 0;
+    }
+    uint64_t span = (uint64_t)(until - r->origin) + 1;
+    __uint128_t last = ((__uint128_t)span * rate - 1) / NS_PER_S;
+    uint64_t end = last < rate ? (uint64_t)last + 1 : rate;
+    uint64_t n = end > r->turn ? end - r->turn : 0;
+    return r->w.pattern == MIG_PATTERN_ONCE && n > left ? left : n;
+}
+
+void mig_workload_skip(MigWorkloadRun *r, uint64_t writes)
+{
+    if (writes > 0) {
+        r->turn += writes - 1;
+        r->next += writes - 1;
+        mig_workload_step(r);
+    }
 }
 
 void mig_workload_step(MigWorkloadRun *r)

@@ -66,6 +66,18 @@ uint64_t mig_workload_page(const MigWorkloadRun *r);
 /* The write itself. */
 MigWrite mig_workload_write(const MigWorkloadRun *r);
 
+/* Both of write |number|, whenever it happens. */
+uint64_t mig_workload_page_of(const MigWorkloadRun *r, uint64_t number);
+MigWrite mig_workload_write_of(const MigWorkloadRun *r, uint64_t number);
+
+/*
+ * Many at once: how many of the next writes are made by |until|, each when it is due, and can be
+ * passed over with mig_workload_skip() as well as with as many steps. 0: there may be some, but
+ * only steps can tell.
+ */
+uint64_t mig_workload_batch(const MigWorkloadRun *r, int64_t until);
+void mig_workload_skip(MigWorkloadRun *r, uint64_t writes);
+
 /* The next write was made: moves on. */
 void mig_workload_step(MigWorkloadRun *r);
 

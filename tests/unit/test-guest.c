@@ -218,6 +218,81 @@ static void test_unique_pages(void)
     mig_guest_free(g);
 }
 
+static void nobody(void *opaque, uint32_t block, uint64_t page)
+{
+    (void)opaque, (void)block, (void)page;
+}
+
+/* The pages of the last sync, and which pages are zero. */
+static void assert_same_log(MigGuest *a, MigGuest *b, uint64_t pages)
+{
+    MigMemory *x = mig_guest_memory(a), *y = mig_guest_memory(b);
+    MigBitmap *p = mig_bitmap_new(pages), *q = mig_bitmap_new(pages);
+    g_assert_cmpuint(x->ops->sync(x, 0, p), ==, y->ops->sync(y, 0, q));
+    x->ops->clear(x, 0, 64, pages / 2);
+    y->ops->clear(y, 0, 64, pages / 2);
+    for (uint64_t i = 0; i < pages; i++) {
+        g_assert_cmpint(mig_bitmap_test(p, i), ==, mig_bitmap_test(q, i));
+        g_assert_cmpint(x->ops->is_zero(x, 0, i), ==, y->ops->is_zero(y, 0, i));
+    }
+    mig_bitmap_free(p);
+    mig_bitmap_free(q);
+}
+
+/*
+ * Writes that are made in batches, and contents that are deferred, are those that are made one by
+ * one (which a listener enforces), with any rate, cost, pace and stall.
+ */
+static void test_batches(void)
+{
+    static const uint64_t rates[] = { 0, 1, 7, 999, 1000, 20000, 333333 };
+    MigPrng r = mig_prng(11, "test", 0);
+    for (unsigned round = 0; round < 60; round++) {
+        MigWorkload w[3];
+        for (unsigned i = 0; i < 3; i++) {
+            w[i] = (MigWorkload){ .first = i * 500,
+                                  .pages = 1 + mig_prng_below(&r, 500),
+                                  .pattern = (MigPattern)mig_prng_below(&r, 5),
+                                  .access = mig_prng_below(&r, 5) == 0 ? MIG_ACCESS_READ : 0,
+                                  .hot_share = 80,
+                                  .hot_size = 10,
+                                  .rate = rates[mig_prng_below(&r, G_N_ELEMENTS(rates))],
+                                  .pace = (MigPace)mig_prng_below(&r, 2),
+                                  .catch_up = 20 * MS,
+                                  .cost = (int64_t)mig_prng_below(&r, 20000),
+                                  .period = 30 * MS,
+                                  .write =
+                                      mig_prng_below(&r, 2) ? MIG_WRITE_COUNTER : MIG_WRITE_FILL };
+        }
+        MigTracking tracking = mig_prng_below(&r, 2) ? MIG_TRACKING_KVM_MANUAL : MIG_TRACKING_TCG;
+        MigGuest *a = one_block(1500, tracking, w, 3), *b = one_block(1500, tracking, w, 3);
+        uint8_t page[PAGE];
+        mig_guest_on_write(b, nobody, NULL);                             /* steps */
+        mig_guest_memory(b)->ops->read(mig_guest_memory(b), 0, 0, page); /* contents from now on */
+        mig_guest_memory(a)->ops->log_start(mig_guest_memory(a));
+        mig_guest_memory(b)->ops->log_start(mig_guest_memory(b));
+        for (int64_t now = 0; now < 3 * S;) {
+            now += (int64_t)mig_prng_below(&r, 900 * MS);
+            mig_guest_throttle(a, now, round % 3 * 20);
+            mig_guest_throttle(b, now, round % 3 * 20);
+            if (mig_prng_below(&r, 3) == 0) {
+                mig_guest_stop(a, now);
+                mig_guest_stop(b, now);
+                now += (int64_t)mig_prng_below(&r, 70 * MS);
+                mig_guest_start(a, now);
+                mig_guest_start(b, now);
+            }
+            assert_same_log(a, b, 1500);
+        }
+        MigGuestStats s = mig_guest_stats(a), t = mig_guest_stats(b);
+        g_assert_cmpmem(&s, sizeof(s), &t, sizeof(t));
+        MigMemoryDifference difference;
+        g_assert_true(mig_memory_equal(mig_guest_memory(a), mig_guest_memory(b), &difference));
+        mig_guest_free(a);
+        mig_guest_free(b);
+    }
+}
+
 /* Looking often or once: the same bytes and the same log, also where workloads share pages. */
 static void test_looking_changes_nothing(void)
 {
@@ -376,6 +451,7 @@ int main(int argc, char **argv)
     g_test_add_func("/guest/workload/reads", test_reads);
     g_test_add_func("/guest/workload/patterns", test_patterns);
     g_test_add_func("/guest/workload/unique-pages", test_unique_pages);
+    g_test_add_func("/guest/batches", test_batches);
     g_test_add_func("/guest/looking-changes-nothing", test_looking_changes_nothing);
     g_test_add_func("/guest/pace", test_pace);
     g_test_add_func("/guest/throttle", test_throttle);

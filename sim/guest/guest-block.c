@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A block's dirty log, see guest-block.h. Costs follow the pages that were written. */
+#include "sim/guest/guest-block.h"
+
+/* Before bits of the log are dropped: that they were written is still to be known. */
+static void keep_touched(GuestBlock *b)
+{
+    if (b->touched) {
+        mig_bitmap_merge(b->touched, b->log);
+    }
+}
+
+uint64_t mig_guest_block_sync(GuestBlock *b, MigBitmap *dirty, bool manual)
+{
+    if (!manual) {
+        keep_touched(b);
+        return mig_bitmap_move(dirty, b->log);
+    }
+    mig_bitmap_merge(b->reported, b->log);
+    return mig_bitmap_merge(dirty, b->log);
+}
+
+void mig_guest_block_clear(GuestBlock *b, uint64_t from, uint64_t end)
+{
+    for (uint64_t i = mig_bitmap_next(b->reported, from); i < end;
+         i = mig_bitmap_next(b->reported, i)) {
+        uint64_t w = i / 64, left = end - w * 64;
+        uint64_t mask = mig_bitmap_word(b->reported, w) & ~0ull << i % 64;
+        mask &= left < 64 ? (1ull << left) - 1 : ~0ull;
+        uint64_t gone = mig_bitmap_clear_mask(b->log, w, mask);
+        if (b->touched) {
+            mig_bitmap_set_mask(b->touched, w, gone);
+        }
+        mig_bitmap_clear_mask(b->reported, w, mask);
+    }
+}
+
+void mig_guest_block_forget(GuestBlock *b)
+{
+    keep_touched(b);
+    mig_bitmap_clear_range(b->log, 0, b->pages);
+    mig_bitmap_clear_range(b->reported, 0, b->pages);
+}
+
+bool mig_guest_block_is_touched(const GuestBlock *b, uint64_t page)
+{
+    return mig_bitmap_test(b->touched, page) || mig_bitmap_test(b->log, page);
+}
+
+uint64_t mig_guest_block_touched(const GuestBlock *b)
+{
+    uint64_t count = b->touched->set;
+    for (uint64_t w = 0; b->log->set && w < mig_bitmap_word_count(b->log); w++) {
+        uint64_t fresh = mig_bitmap_word(b->log, w) & ~mig_bitmap_word(b->touched, w);
+        count += (unsigned)__builtin_popcountll(fresh);
+    }
+    return count;
+}
