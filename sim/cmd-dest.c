@@ -16,17 +16,16 @@ static const MigLiveCommand command = {
     .name = "migbench dest",
     .summary = "Waits for one source (a QEMU, or migbench source) and loads what it sends.",
     .description =
-        "The scenario says which machine with which memory this is; its workload and events are\n"
-        "not looked at. URIs are QEMU's: tcp:HOST:PORT (port 0: any, it is printed) unix:PATH\n"
-        "vsock:CID:PORT fd:NUMBER exec:COMMAND file:PATH[,offset=N]. Device state is checked for\n"
-        "its form and not used, but by --backend kvm: there the guest goes on, for --run, and "
-        "then\n"
-        "--onward; --dump is of the memory as it was loaded. Exit status: 0 loaded; 1 the "
-        "migration failed; 2 bad scenario or\n"
-        "command line; 4 the environment failed.\n"
-        "With --qmp a monitor says where to wait (with --uri: it waits there at once), and it "
-        "stays\n"
-        "until quit; without, it ends with its migration.",
+        "The scenario says which machine with which memory this is; its events are not looked\n"
+        "at. Its workload is what the guest touches in postcopy; that is checked and taken\n"
+        "back before --dump. A paused postcopy is recovered by the next connection. URIs are\n"
+        "QEMU's: tcp:HOST:PORT (port 0: any, it is printed) unix:PATH vsock:CID:PORT fd:NUMBER\n"
+        "exec:COMMAND file:PATH[,offset=N]. Device state is checked for its form and not used,\n"
+        "but by --backend kvm: there the guest goes on, for --run, and then --onward; --dump is\n"
+        "of the memory as it was loaded. Exit status: 0 loaded; 1 the migration failed; 2 bad\n"
+        "scenario or command line; 4 the environment failed.\n"
+        "With --qmp a monitor says where to wait (with --uri: it waits there at once), and it\n"
+        "stays until quit; without, it ends with its migration.",
 };
 
 static void show_listening(void *opaque, const char *address)
