@@ -65,9 +65,10 @@ static json_object *transport_to_json(const MigLiveSetup *setup, const MigLiveRe
 
 static MigMemory *memory_of(const MigLiveSetup *setup, const MigSimulation *m)
 {
-    return setup->backend ? setup->backend->ops->memory(setup->backend)
-           : m->mapped    ? mig_mapped_memory(m->mapped)
-                          : mig_guest_memory(m->guest);
+    return m->snapshot      ? mig_buffer_memory(m->snapshot)
+           : setup->backend ? setup->backend->ops->memory(setup->backend)
+           : m->mapped      ? mig_mapped_memory(m->mapped)
+                            : mig_guest_memory(m->guest);
 }
 
 static int report(const MigLiveArguments *a, const MigLiveSetup *setup, const MigSimulation *m,
@@ -125,6 +126,7 @@ static int run(const MigLiveArguments *a, const MigLiveSetup *setup)
     MigProgress progress = mig_progress_begin();
     MigLiveOptions options = {
         .uri = setup->uri,
+        .keep_snapshot = a->dumps != NULL,
         .wake = setup->wake,
         .progress = show_progress,
         .opaque = &progress,

@@ -8,6 +8,7 @@
 
 #include "sim/engine/source-postcopy.h"
 #include "sim/live.h"
+#include "sim/snapshot.h"
 #include "sim/world/real-answers.h"
 
 #define PROGRESS_OPS 64u           /* operations between two looks at the progress */
@@ -73,6 +74,20 @@ static void limit_dirt(void *opaque)
 {
     Live *live = opaque;
     mig_scenario_run_dirty_limit(&live->run, live->clock.now);
+}
+
+/* The guest goes on: --dump is of the memory as it is now. */
+static void keep_snapshot(void *opaque)
+{
+    Live *live = opaque;
+    g_autoptr(GError) error = NULL;
+    g_clear_pointer(&live->m->snapshot, mig_buffer_free);
+    if (live->options->keep_snapshot) {
+        live->m->snapshot = mig_snapshot_take(mig_live_memory(live), &error);
+    }
+    if (error) {
+        mig_real_shutdown(live->world, "no memory for a copy of the guest's (--dump)");
+    }
 }
 
 static void throttle_guest(void *opaque, unsigned percent)
@@ -196,6 +211,7 @@ static void make_world(Live *live)
         .guest = { .opaque = live,
                    .run = run_guest,
                    .throttle = throttle_guest,
+                   .frozen = keep_snapshot,
                    .dirty_limit = limit_dirt,
                    .free_pages = hint_free_pages },
         .observer = { .opaque = live, .event = take_event },

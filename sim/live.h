@@ -62,6 +62,7 @@ typedef struct MigLiveOptions {
     void (*listening)(void *opaque, const char *address);
     /* See MigSimulateOptions. May be NULL. */
     void (*progress)(void *opaque, const MigSource *source, int64_t now);
+    bool keep_snapshot; /* of a source: keep a copy of what a background snapshot is to hold */
     void *opaque;
     const MigLiveSteering *steering;      /* of a source; NULL: it begins at once, and once */
     const MigLoadSteering *load_steering; /* of a destination; NULL: likewise */

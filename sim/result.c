@@ -239,6 +239,10 @@ static json_object *guest_to_json(const MigSimulation *m)
     if (m->guest_stats.limited) {
         put_int(o, "limited-ns", m->guest_stats.limited);
     }
+    if (m->guest_stats.faults > 0) {
+        put_uint(o, "held-writes", m->guest_stats.faults);
+        put_int(o, "held-ns", m->guest_stats.held);
+    }
     put_uint(o, "pages-touched", m->guest_stats.touched);
     if (mig_source_hinted(m->source)) {
         put_uint(o, "pages-hinted-free", mig_source_hinted(m->source));

@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "sim/snapshot.h"
 #include "sim/stream-recorder.h"
 
 #define PROGRESS_OPS 256u /* operations between two looks at the progress */
@@ -57,6 +58,17 @@ static void limit_dirt(void *opaque)
 {
     Run *run = opaque;
     mig_scenario_run_dirty_limit(&run->run, run->clock.now);
+}
+
+/* The guest goes on; what arrives is compared with this. */
+static void keep_snapshot(void *opaque)
+{
+    Run *run = opaque;
+    g_clear_pointer(&run->m->snapshot, mig_buffer_free);
+    if (run->m->dest && !run->stream_failed) {
+        run->m->snapshot = mig_snapshot_take(mig_guest_memory(run->m->guest), &run->error);
+        run->stream_failed = run->m->snapshot == NULL;
+    }
 }
 
 static void throttle_guest(void *opaque, unsigned percent)
@@ -271,6 +283,7 @@ static void make_world(Run *run)
         .guest = { .opaque = run,
                    .run = run_guest,
                    .throttle = throttle_guest,
+                   .frozen = keep_snapshot,
                    .dirty_limit = limit_dirt,
                    .free_pages = hint_free_pages },
         .observer = { .opaque = run, .event = take_event },
@@ -336,8 +349,9 @@ static void compare_memory(MigSimulation *m)
 {
     m->verdict = MIG_MEMORY_NOT_COMPARED;
     if (m->dest && mig_source_completed(m->source)) {
-        bool equal = mig_memory_equal_but(mig_guest_memory(m->guest), mig_buffer_memory(m->memory),
-                                          is_left_out, m->source, &m->difference);
+        MigMemory *sent = m->snapshot ? mig_buffer_memory(m->snapshot) : mig_guest_memory(m->guest);
+        bool equal = mig_memory_equal_but(sent, mig_buffer_memory(m->memory), is_left_out,
+                                          m->source, &m->difference);
         m->verdict = equal ? MIG_MEMORY_EQUAL : MIG_MEMORY_DIFFERS;
     }
 }
@@ -512,32 +526,4 @@ MigSimulation *mig_simulate(const MigScenario *s, const MigSimulateOptions *opti
         return NULL;
     }
     return g_steal_pointer(&m);
-}
-
-void mig_simulation_free(MigSimulation *m)
-{
-    if (!m) {
-        return;
-    }
-    mig_source_free(m->source);
-    mig_dest_free(m->dest);
-    mig_mapped_free(m->mapped);
-    mig_guest_free(m->guest);
-    mig_scenario_disks_free(m->disks);
-    mig_scenario_disks_free(m->dest_disks);
-    g_free(m->disk_difference);
-    mig_buffer_free(m->memory);
-    g_array_unref(m->events);
-    g_free(m->refused);
-    g_free(m->dest_error);
-    g_free(m->events_digest);
-    g_free(m->bytes_digest);
-    g_free(m);
-}
-
-bool mig_simulation_fine(const MigSimulation *m)
-{
-    return !m->outcome && mig_source_completed(m->source) && !m->dest_error &&
-           m->verdict != MIG_MEMORY_DIFFERS && !m->disk_difference &&
-           (!m->dest || mig_dest_state(m->dest) == MIG_DEST_COMPLETED);
 }

@@ -76,6 +76,7 @@ typedef struct MigSimulation {
     MigMapped *mapped;   /* the source's memory on the real clock, else NULL */
     MigDest *dest;       /* NULL: accounting */
     MigBuffer *memory;   /* the destination's; NULL: accounting */
+    MigBuffer *snapshot; /* what a background snapshot is to hold; NULL: there is none */
     int64_t now;         /* ns, the end */
     const char *outcome; /* x-outcome: "limit", "interrupted", or NULL */
     char *refused;       /* why `migrate` was refused: nothing has happened; or NULL. Unsteered */

@@ -89,6 +89,7 @@ const MigEraRow mig_era_rows[] = {
     BINARY(host_page_order, V(2, 5), V(5, 2), 1),
     BINARY(postcopy_prepare, V(10, 2), FOREVER, 1), /* 10.0 has none, 11.1 has it */
     BINARY(mapped_ram, V(9, 0), FOREVER, 1),
+    BINARY(snapshot_counts, V(11, 0), FOREVER, 1), /* 11.1 does, 10.0 does not */
     BINARY(switchover_ack, V(8, 1), FOREVER, 1),
     MACHINE(switchover_ack, V(11, 1), FOREVER, 2), /* x-switchover-ack-legacy is off */
 

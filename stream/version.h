@@ -107,6 +107,7 @@ typedef enum MigPeek {
     X(preempt_early, "the preempt channel is made in the setup and ends with EOS")                \
     X(host_page_order, "the parts of a host page must come in order in postcopy")                 \
     X(mapped_ram, "mapped-ram exists")                                                            \
+    X(snapshot_counts, "a background snapshot counts a sync that it doesn't make")                \
     X(switchover_ack, "1: one SWITCHOVER_ACK; 2: one of each device, and the source counts")      \
     X(validated_capabilities, "the configuration may carry capabilities")                         \
     X(postcopy_prepare, "an empty PART stands before postcopy's switchover")                      \

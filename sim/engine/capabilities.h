@@ -90,7 +90,8 @@ char *mig_capability_absent(MigCapability cap, MigVersion binary);
 /* In virtual time only. */
 #define MIG_CAPS_OF_RDMA MIG_CAP_BIT(MIG_CAP_RDMA_PIN_ALL)
 
-#define MIG_CAPS_OF_FILES MIG_CAP_BIT(MIG_CAP_MAPPED_RAM)
+#define MIG_CAPS_OF_FILES \
+    (MIG_CAP_BIT(MIG_CAP_MAPPED_RAM) | MIG_CAP_BIT(MIG_CAP_BACKGROUND_SNAPSHOT))
 
 /* The capabilities that this engine can do already; others must be refused by name. */
 #define MIG_CAPS_IMPLEMENTED                                                                  \

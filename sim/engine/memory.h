@@ -58,6 +58,14 @@ typedef struct MigMemoryOps {
      * all of them count as written. False: that can't be. NULL where blocks never change.
      */
     bool (*resize)(MigMemory *m, uint32_t block, uint64_t used_length);
+    /*
+     * Background snapshot; NULL where memory can't. From now on a write to a page (but ROM's) waits
+     * until that is unprotected. NULL, or why that can't be; g_free().
+     */
+    char *(*protect)(MigMemory *m);
+    void (*unprotect)(MigMemory *m, uint32_t block, uint64_t first, uint64_t count);
+    /* The page that is waited for longest; false: none. */
+    bool (*wanted)(MigMemory *m, uint32_t *block, uint64_t *page);
 
     /* Destination side. */
 

@@ -46,6 +46,7 @@ typedef enum MigOpKind {
                              nothing, the engine then asks again */
     MIG_OP_MULTIFD_SEND,  /* hand a packet to the next idle channel, waiting for one */
     MIG_OP_MULTIFD_SYNC,  /* SYNC packets on all channels; until everything is written */
+    MIG_OP_PROTECT,       /* writes wait from now on: it calls memory->protect at its end */
     MIG_OP_SEEK,          /* mapped-ram: what is sent next stands at `seek` in the file */
     MIG_OP_PLACE,         /* mapped-ram: bytes at their place in the file */
     MIG_OP_COMPRESS_FLUSH, /* compress threads: waits for all of them, queues what they have */

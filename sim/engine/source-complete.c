@@ -10,13 +10,13 @@
 #include "sim/engine/source-internal.h"
 #include "sim/engine/source-postcopy-internal.h"
 
-static void finish(MigSource *s)
+void mig_source_finish(MigSource *s)
 {
     mig_source_op(s, MIG_OP_CLOSE);
     s->finished = true;
 }
 
-static void final_rate(MigSource *s)
+void mig_source_final_rate(MigSource *s)
 {
     int64_t ms = s->total_time - s->setup_time;
     uint64_t bytes = mig_source_transferred(s);
@@ -38,12 +38,12 @@ static void state_completed(MigSource *s)
     if (s->postcopy->running && (s->postcopy->downtime || !mig_source_era(s)->device_state)) {
         s->downtime = s->postcopy->downtime; /* 10.0 and 11.1 take 0 for "not known so far" */
     }
-    final_rate(s);
+    mig_source_final_rate(s);
     mig_source_cleanup(s);
     s->ending = true;
     mig_source_unthrottle(s);
     mig_source_change(s, s->status, MIG_STATUS_IS_COMPLETED);
-    finish(s);
+    mig_source_finish(s);
 }
 
 void mig_source_state_verdict(MigSource *s)
@@ -78,23 +78,27 @@ static void send_device(MigSource *s, const MigDevice *d)
     mig_source_footer(s, d->section_id);
 }
 
-static void state_devices(MigSource *s)
+void mig_source_send_devices(MigSource *s, const MigDevices *d)
 {
-    const MigDevices *d = s->outcome.devices;
-    if (mig_source_step_fails(s, MIG_STEP_DEVICES)) {
-        return;
-    }
     for (size_t i = 0; d && i < d->count; i++) {
         send_device(s, &d->list[i]);
-    }
-    if (!mig_source_era(s)->inactivate_first && mig_source_step_fails(s, MIG_STEP_INACTIVATE)) {
-        return;
     }
     mig_source_send(s, MIG_REC_END_OF_STREAM);
     if (d && d->text) {
         mig_source_send_payload(s, MIG_REC_VMDESC, d->text, d->text_len);
     }
     mig_source_op(s, MIG_OP_FLUSH);
+}
+
+static void state_devices(MigSource *s)
+{
+    if (mig_source_step_fails(s, MIG_STEP_DEVICES)) {
+        return;
+    }
+    if (!mig_source_era(s)->inactivate_first && mig_source_step_fails(s, MIG_STEP_INACTIVATE)) {
+        return;
+    }
+    mig_source_send_devices(s, s->outcome.devices);
     s->state = state_sent_all;
 }
 
@@ -217,12 +221,12 @@ static void resume_guest(MigSource *s, MigState next)
 static void state_failed_end(MigSource *s)
 {
     mig_source_change(s, MIG_STATUS_IS_FAILING, MIG_STATUS_IS_FAILED);
-    finish(s);
+    mig_source_finish(s);
 }
 
 static void state_failed_resumed(MigSource *s)
 {
-    finish(s);
+    mig_source_finish(s);
 }
 
 void mig_source_state_failed(MigSource *s)
@@ -240,7 +244,7 @@ void mig_source_state_failed(MigSource *s)
 static void state_cancelled_end(MigSource *s)
 {
     mig_source_change(s, MIG_STATUS_IS_CANCELLING, MIG_STATUS_IS_CANCELLED);
-    finish(s);
+    mig_source_finish(s);
 }
 
 void mig_source_state_cancelled(MigSource *s)

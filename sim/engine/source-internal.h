@@ -127,6 +127,10 @@ struct MigSource {
     uint32_t mapped_block; /* whose turn it is */
     MigState after_mapped;
 
+    /* Background snapshot. */
+    bool snapshot_protected;
+    int64_t snapshot_downtime; /* ms */
+
     /* Compress threads; threads 0: off. */
     MigCompress compress;
     MigCompressionStats compression, compression_then; /* the latter at last_rate_ms */
@@ -191,6 +195,14 @@ void mig_source_mapped_list(MigSource *s, MigState next); /* of blocks; finds th
 void mig_source_mapped_run(MigSource *s, MigOp *op);
 void mig_source_mapped_sent(MigSource *s, uint64_t sent, uint64_t zero); /* a run */
 void mig_source_mapped_bitmaps(MigSource *s, MigState next);
+
+/* Background snapshot. */
+bool mig_source_is_snapshot(const MigSource *s);
+void mig_source_state_snapshot(MigSource *s); /* active, and nothing saved */
+void mig_source_snapshot_jump(MigSource *s);  /* to a page that a vCPU waits for */
+bool mig_source_snapshot_holds(const MigSource *s, uint32_t block); /* writes to it wait */
+void mig_source_snapshot_sent(MigSource *s, MigState next);         /* one page of such a block */
+void mig_source_snapshot_cleanup(MigSource *s);
 
 /* Compress threads. */
 void mig_source_compress_init(MigSource *s);
@@ -261,6 +273,13 @@ void mig_source_state_complete(MigSource *s);
 void mig_source_state_failed(MigSource *s);
 void mig_source_state_cancelled(MigSource *s);
 void mig_source_state_verdict(MigSource *s); /* of the destination, when all was sent */
+
+/* Steps of every end. */
+void mig_source_final_rate(MigSource *s);
+void mig_source_finish(MigSource *s);
+void mig_source_send_devices(MigSource *s, const MigDevices *d); /* and the end of the stream */
+/* Closes the window when its time has come. */
+void mig_source_update_counters(MigSource *s);
 
 /* Ends in failure; takes |error|, which is g_free()d. */
 void mig_source_fail(MigSource *s, char *error);

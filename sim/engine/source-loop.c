@@ -131,17 +131,22 @@ static void state_slept(MigSource *s)
     }
 }
 
-void mig_source_state_rate(MigSource *s)
+void mig_source_update_counters(MigSource *s)
 {
     int64_t now = mig_source_ms(s);
+    if (now >= s->window_ms + MIG_WINDOW_MS) {
+        close_window(s, now);
+    }
+}
+
+void mig_source_state_rate(MigSource *s)
+{
     if (mig_source_sync_is_due(s)) {
         mig_source_sync(s, true, true, mig_source_state_rate);
         return;
     }
     s->state = mig_source_state_loop;
-    if (now >= s->window_ms + MIG_WINDOW_MS) {
-        close_window(s, now);
-    }
+    mig_source_update_counters(s);
     if (mig_source_quota_exceeded(s)) {
         sleep_on(s);
     }

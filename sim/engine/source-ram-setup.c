@@ -64,14 +64,22 @@ static void state_list(MigSource *s)
 static void state_log(MigSource *s)
 {
     MigMemory *m = s->config.memory;
-    m->ops->log_start(m);
+    bool snapshot = mig_source_is_snapshot(s); /* which needs no log */
+    if (!snapshot) {
+        m->ops->log_start(m);
+    }
     for (uint32_t i = 0; i < s->block_count; i++) {
         MigSourceBlock *b = &s->blocks[i];
         if (!b->skipped && !b->absent) {
             s->dirty_pages += mig_bitmap_set_range(b->dirty, 0, b->pages);
         }
     }
-    mig_source_sync(s, true, mig_source_era(s)->setup_sync_event, state_list);
+    if (snapshot) {
+        s->ram.dirty_sync_count += mig_source_era(s)->snapshot_counts;
+        s->state = state_list;
+    } else {
+        mig_source_sync(s, true, mig_source_era(s)->setup_sync_event, state_list);
+    }
 }
 
 static void setup(MigSource *s, MigState next)
@@ -131,6 +139,7 @@ static void complete_postcopy(MigSource *s, MigState next)
 
 static void cleanup(MigSource *s)
 {
+    mig_source_snapshot_cleanup(s);
     s->config.memory->ops->log_stop(s->config.memory);
 }
 

@@ -207,6 +207,8 @@ static void state_sent(MigSource *s)
         mig_source_count_bytes(s, s->run_bytes);
         s->run_bytes = 0;
         mig_source_compress_flush(s, state_packet_sent);
+    } else if (mig_source_snapshot_holds(s, s->position_block) && s->run_sent) {
+        mig_source_snapshot_sent(s, state_packet_sent);
     } else if (queues(s) && mig_source_multifd_queue(s, s->run_sent, s->run_zero)) {
         mig_source_multifd_send(s, state_packet_sent);
     } else {
@@ -222,6 +224,8 @@ static unsigned run_limit(const MigSource *s)
     limit = MIN(limit, s->config.max_run);
     if (mig_source_compresses(s) && s->last_sent != s->position_block) {
         limit = 1; /* no record of a thread has a name */
+    } else if (s->snapshot_protected) {
+        limit = 1; /* a vCPU may wait for another page */
     } else if (mig_source_compresses(s) && mig_source_has(s, MIG_CAP_POSTCOPY_RAM)) {
         limit = 1;
     } else if (queues(s)) {
@@ -310,6 +314,7 @@ static void finish_round(MigSource *s)
 /* Without a look at quota or clock. */
 static void search_on(MigSource *s)
 {
+    mig_source_snapshot_jump(s);
     switch (search(s)) {
     case FOUND:
         send_page(s);

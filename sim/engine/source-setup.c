@@ -12,7 +12,7 @@ static void state_active(MigSource *s)
 {
     s->setup_time = mig_source_ms(s) - s->setup_ms;
     mig_source_change(s, MIG_STATUS_IS_SETUP, MIG_STATUS_IS_ACTIVE);
-    s->state = mig_source_state_loop;
+    s->state = mig_source_is_snapshot(s) ? mig_source_state_snapshot : mig_source_state_loop;
 }
 
 /* Lists are static: they must live as long as the queued record. */

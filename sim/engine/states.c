@@ -35,7 +35,7 @@ static const Transition transitions[] = {
     { S(SETUP), S(WAIT_UNPLUG), V(4, 2), FOREVER },
     { S(WAIT_UNPLUG), S(ACTIVE), V(4, 2), FOREVER },
 
-    { S(ACTIVE), S(COMPLETED), ALWAYS, V(9, 0) },
+    { S(ACTIVE), S(COMPLETED), ALWAYS, FOREVER }, /* from 9.0 on: a background snapshot only */
     { S(ACTIVE), S(PRE_SWITCHOVER), V(2, 11), FOREVER },
     { S(PRE_SWITCHOVER), S(DEVICE), V(2, 11), FOREVER },
     { S(ACTIVE), S(DEVICE), V(9, 0), FOREVER },

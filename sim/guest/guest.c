@@ -22,6 +22,7 @@
 #include <string.h>
 
 #include "sim/guest/guest-block.h"
+#include "sim/guest/protection.h"
 #include "sim/guest/rings.h"
 #include "sim/guest/write-counter.h"
 #include "sim/world/prng.h"
@@ -43,7 +44,9 @@ struct MigGuest {
     int64_t stopped_at; /* while not running */
     unsigned throttle;  /* percent */
     int64_t nap;        /* while throttled: the present slice's sleep begins here */
-    int64_t stalled, limited;
+    int64_t stalled, limited, held;
+    uint64_t faults;
+    MigProtection *protection; /* NULL: none */
     uint32_t vcpus;
     MigRings *rings;          /* NULL: none */
     int64_t *sleeps;          /* ns, of each vCPU whose ring is full */
@@ -209,6 +212,10 @@ static void make_write(MigGuest *g, MigWorkloadRun *r)
     if (r->w.access == MIG_ACCESS_WRITE) {
         MigWrite w = mig_workload_write(r);
         uint64_t page = mig_workload_page(r);
+        if (g->protection && mig_protection_holds(g->protection, vcpu, at, r->w.block, page)) {
+            g->faults++;
+            return;
+        }
         write_page(g, number, r->w.block, page, &w);
         full = g->rings && g->logging && mig_rings_note(g->rings, vcpu, r->w.block, page);
     }
@@ -218,12 +225,18 @@ static void make_write(MigGuest *g, MigWorkloadRun *r)
     }
 }
 
+/* Its vCPU waits for a protected page. */
+static bool is_held(const MigGuest *g, uint32_t run)
+{
+    return g->protection && mig_hold_is_on(mig_protection_hold(g->protection, run % g->vcpus));
+}
+
 /* The run whose next write comes first and not behind |until|, or NULL. */
 static MigWorkloadRun *earliest(MigGuest *g, int64_t until)
 {
     MigWorkloadRun *first = NULL;
     for (uint32_t i = 0; i < g->run_count; i++) {
-        int64_t at = mig_workload_next(&g->runs[i]);
+        int64_t at = is_held(g, i) ? INT64_MAX : mig_workload_next(&g->runs[i]);
         if (at <= until && at != INT64_MAX) {
             first = &g->runs[i];
             until = at - 1;
@@ -235,10 +248,11 @@ static MigWorkloadRun *earliest(MigGuest *g, int64_t until)
 /* The vCPUs run until |until|. */
 static void run_until(MigGuest *g, int64_t until)
 {
-    for (MigWorkloadRun *r; g->shared && (r = earliest(g, until)) != NULL;) {
+    bool in_order = g->shared || g->protection;
+    for (MigWorkloadRun *r; in_order && (r = earliest(g, until)) != NULL;) {
         make_write(g, r);
     }
-    for (uint32_t i = 0; !g->shared && i < g->run_count; i++) {
+    for (uint32_t i = 0; !in_order && i < g->run_count; i++) {
         MigWorkloadRun *r = &g->runs[i];
         for (int64_t at; (at = mig_workload_next(r)) <= until && at != INT64_MAX;) {
             if (make_batch(g, r, until) == 0) {
@@ -346,7 +360,9 @@ void mig_guest_ring_sleep(MigGuest *g, int64_t now, uint32_t vcpu, int64_t ns)
 
 MigGuestStats mig_guest_stats(const MigGuest *g)
 {
-    MigGuestStats s = { .stalled = g->stalled, .limited = g->limited };
+    MigGuestStats s = {
+        .stalled = g->stalled, .limited = g->limited, .held = g->held, .faults = g->faults
+    };
     for (uint32_t i = 0; i < g->run_count; i++) {
         *(g->runs[i].w.access == MIG_ACCESS_READ ? &s.read : &s.written) += g->runs[i].next;
         s.lost += g->runs[i].lost;
@@ -447,6 +463,37 @@ static bool memory_resize(MigMemory *m, uint32_t block, uint64_t used_length)
     return true;
 }
 
+static char *memory_protect(MigMemory *m)
+{
+    MigGuest *g = look(m);
+    mig_protection_free(g->protection);
+    g->protection = mig_protection_new(m, g->vcpus);
+    return NULL;
+}
+
+static void memory_unprotect(MigMemory *m, uint32_t block, uint64_t first, uint64_t count)
+{
+    MigGuest *g = look(m);
+    uint32_t vcpu = 0;
+    int64_t since = 0;
+    if (!g->protection) {
+        return;
+    }
+    mig_protection_lift(g->protection, block, first, count);
+    while (mig_protection_release(g->protection, &vcpu, &since)) {
+        for (uint32_t i = vcpu; i < g->run_count; i += g->vcpus) {
+            mig_workload_stall(&g->runs[i], since, g->now);
+        }
+        g->held += g->now > since ? g->now - since : 0;
+    }
+}
+
+static bool memory_wanted(MigMemory *m, uint32_t *block, uint64_t *page)
+{
+    MigGuest *g = look(m);
+    return g->protection && mig_protection_wanted(g->protection, block, page);
+}
+
 static const MigMemoryOps guest_ops = {
     .count = memory_count,
     .block = memory_block,
@@ -454,6 +501,9 @@ static const MigMemoryOps guest_ops = {
     .log_stop = memory_log_stop,
     .sync = memory_sync,
     .clear = memory_clear,
+    .protect = memory_protect,
+    .unprotect = memory_unprotect,
+    .wanted = memory_wanted,
     .is_zero = memory_is_zero,
     .read = memory_read,
     .resize = memory_resize,
@@ -557,6 +607,7 @@ void mig_guest_free(MigGuest *g)
     }
     if (g) {
         mig_rings_free(g->rings);
+        mig_protection_free(g->protection);
         g_free(g->sleeps);
         g_free(g->blocks);
         g_free(g->runs);

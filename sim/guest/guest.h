@@ -98,6 +98,8 @@ typedef struct MigGuestStats {
     uint64_t read;    /* likewise: pages looked at */
     uint64_t lost;    /* due, but never made: the guest's slowdown */
     int64_t stalled;  /* ns that the vCPUs did not run, stops and throttling together */
+    int64_t held;     /* ns that vCPUs waited for protected pages, added up */
+    uint64_t faults;  /* times that they did */
     int64_t limited;  /* ns that vCPUs slept for their full rings, added up */
     uint64_t touched; /* pages that any write has hit */
 } MigGuestStats;

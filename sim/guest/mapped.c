@@ -91,6 +91,24 @@ static uint8_t *page_at(MigMemory *memory, uint32_t block, uint64_t page)
     return at;
 }
 
+static char *mapped_protect(MigMemory *m)
+{
+    MigMemory *guest = mig_guest_memory(look(m)->guest);
+    return guest->ops->protect(guest);
+}
+
+static void mapped_unprotect(MigMemory *m, uint32_t block, uint64_t first, uint64_t count)
+{
+    MigMemory *guest = mig_guest_memory(look(m)->guest);
+    guest->ops->unprotect(guest, block, first, count);
+}
+
+static bool mapped_wanted(MigMemory *m, uint32_t *block, uint64_t *page)
+{
+    MigMemory *guest = mig_guest_memory(look(m)->guest);
+    return guest->ops->wanted(guest, block, page);
+}
+
 static bool mapped_is_zero(MigMemory *m, uint32_t block, uint64_t page)
 {
     return mig_is_zero(page_at(m, block, page), m->page_size);
@@ -109,6 +127,9 @@ static const MigMemoryOps mapped_ops = {
     .log_stop = mapped_log_stop,
     .sync = mapped_sync,
     .clear = mapped_clear,
+    .protect = mapped_protect,
+    .unprotect = mapped_unprotect,
+    .wanted = mapped_wanted,
     .is_zero = mapped_is_zero,
     .read = mapped_read,
 };

@@ -26,6 +26,7 @@
     X(sync_base, 30000, "ns, a dirty bitmap sync")                                               \
     X(sync_gib, 30000, "ns, the same per GiB of guest memory")                                   \
     X(clear_chunk, 20000, "ns, re-arming a chunk of the dirty log")                              \
+    X(protect_gib, 500000, "ns, protecting a GiB of guest memory from writes: assumed")          \
     X(connect, 200000, "ns, opening a channel, beside the link's round trip")                    \
     X(setup, 3000000, "ns, until the first section is written: threads, log start")              \
     X(stop, 150000, "ns, stopping the guest")                                                    \

@@ -422,6 +422,11 @@ static void dispatch(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome 
     case MIG_OP_SEND_PAGE:
         do_page(r, c, op);
         break;
+    case MIG_OP_PROTECT: /* the engine asks memory itself */
+        if (r->config.guest.frozen) {
+            r->config.guest.frozen(r->config.guest.opaque);
+        }
+        break;
     case MIG_OP_SEEK:
         mig_real_seek(r, c, op->seek);
         break;

@@ -336,6 +336,15 @@ static void do_sync(MigVirtual *v)
     digest(v, "sync", NULL, 0);
 }
 
+static void do_protect(MigVirtual *v)
+{
+    __uint128_t part = (__uint128_t)(uint64_t)v->config.costs.protect_gib * v->ram_bytes;
+    spend(v, (int64_t)(part >> 30));
+    if (v->config.guest.frozen) {
+        v->config.guest.frozen(v->config.guest.opaque);
+    }
+}
+
 static void do_guest(MigVirtual *v, bool run)
 {
     spend(v, run ? v->config.costs.start : v->config.costs.stop);
@@ -425,6 +434,9 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
         break;
     case MIG_OP_SEND_PAGE:
         do_page(v, op);
+        break;
+    case MIG_OP_PROTECT:
+        do_protect(v);
         break;
     case MIG_OP_SEEK:
         mig_virtual_seek(v, op->seek);

@@ -29,7 +29,9 @@ typedef struct MigGuestHooks {
     void (*run)(void *opaque, bool running);          /* vCPUs start or stop */
     void (*throttle)(void *opaque, unsigned percent); /* 0: none */
     void (*free_pages)(void *opaque, bool hinting);   /* begins or ends to hint at free ones */
-    void (*dirty_limit)(void *opaque);                /* it began, or ended: the engine tells */
+    /* Its writes will wait, see MIG_OP_PROTECT: this is the memory that a snapshot will have. */
+    void (*frozen)(void *opaque);
+    void (*dirty_limit)(void *opaque); /* it began, or ended: the engine tells */
 } MigGuestHooks;
 
 /*

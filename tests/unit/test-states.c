@@ -222,7 +222,7 @@ static void test_table(void)
         MigStatusName from, to;
         const char *qemus; /* 1.4, 2.5, 5.2, 7.2, 10.0, 10.2, 11.1: y or n */
     } rows[] = {
-        { MIG_STATUS_IS_ACTIVE, MIG_STATUS_IS_COMPLETED, "yyyynnn" },
+        { MIG_STATUS_IS_ACTIVE, MIG_STATUS_IS_COMPLETED, "yyyyyyy" },
         { MIG_STATUS_IS_ACTIVE, MIG_STATUS_IS_DEVICE, "nnnnyyy" },
         { MIG_STATUS_IS_ACTIVE, MIG_STATUS_IS_PRE_SWITCHOVER, "nnyyyyy" },
         { MIG_STATUS_IS_ACTIVE, MIG_STATUS_IS_CANCELLED, "ynnnnnn" },
