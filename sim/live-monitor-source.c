@@ -100,7 +100,7 @@ static bool quit(void *opaque, GError **error)
     Session *s = opaque;
     (void)error;
     s->common.quit = true;
-    if (s->engine_runs) {
+    if (s->engine_runs && !mig_source_completed(s->common.m->source)) { /* else: it is closing */
         mig_live_quit(s->live);
     }
     return true;

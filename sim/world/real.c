@@ -551,6 +551,12 @@ MigOutcome mig_real_do(MigReal *r, const MigOp *op)
     return out;
 }
 
+void mig_real_pass(MigReal *r)
+{
+    run_events(r);
+    mig_real_look(r);
+}
+
 void mig_real_set_uri(MigReal *r, const MigUri *uri)
 {
     r->config.uri = uri;

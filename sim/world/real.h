@@ -47,6 +47,9 @@ MigEvents *mig_real_events(MigReal *r);
 /* Where CONNECT leads from now on. */
 void mig_real_set_uri(MigReal *r, const MigUri *uri);
 
+/* Between operations: runs the events that are due and looks at the clock, without waiting. */
+void mig_real_pass(MigReal *r);
+
 /* The outcome of the operation under way, or of the next one, says this. */
 void mig_real_interrupt(MigReal *r, MigInterrupt why);
 

@@ -83,7 +83,8 @@ class Real(Session):
             file.truncate(MEMORY)
         argv = [peer.path_of(version), "-accel", "tcg", *peer.QUIET,
                 "-object", f"memory-backend-file,id=ram,size={MEMORY},share=on,mem-path={memory}",
-                "-M", "none,memory-backend=ram", "-m", f"size={MEMORY}B", "-qmp", "stdio", *(["-incoming", "defer"] if incoming else [])]
+                "-M", "none,memory-backend=ram", "-m", f"size={MEMORY}B", "-qmp", "stdio"]
+        argv += ["-incoming", "defer"] if incoming else []
         self.log = open(os.path.join(space.files, f"monitor-{version}.log"), "w+b")
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=self.log)
