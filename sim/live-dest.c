@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A destination whose source is real, see live.h. One loop: read what there is, feed it, send what
- * the engine wants to reply, until the stream has ended or is bad. A read goes first to where the
- * page under way belongs, then to a buffer that caches hold.
+ * the engine wants to reply, until the stream has ended or is bad. Channels of multifd have threads
+ * of their own.
  */
 #include <errno.h>
 #include <poll.h>
@@ -11,10 +11,10 @@
 #include "sim/live-postcopy.h"
 #include "sim/world/arrivals.h"
 #include "sim/world/mapped-reader.h"
+#include "sim/world/page-reader.h"
 #include "sim/world/receivers.h"
 #include "stream/encoder.h"
 
-#define READ_BYTES (256u << 10)
 #define STEERER_US 1000 /* between two looks at what the steerer wants, while busy */
 
 /* What was set before the source came. */
@@ -32,12 +32,12 @@ typedef struct Loading {
     MigMappedReader *mapped; /* of the file's pages; NULL: they are in the stream */
     uint64_t file_offset;    /* where the stream begins in its file */
     GByteArray *replies;     /* encoded, not sent */
-    uint8_t *buffer;
-    int64_t looked;     /* us: at the steerer, last */
-    const GArray *acks; /* of the scenario: when devices acknowledge the switchover */
-    uint64_t acked;     /* bits: those that have */
-    int64_t began;      /* us: when the source had come */
-    GError *refused;    /* what a backend has against a device */
+    MigPageReader *reader;   /* of the main channel */
+    int64_t looked;          /* us: at the steerer, last */
+    const GArray *acks;      /* of the scenario: when devices acknowledge the switchover */
+    uint64_t acked;          /* bits: those that have */
+    int64_t began;           /* us: when the source had come */
+    GError *refused;         /* what a backend has against a device */
 } Loading;
 
 static void reply(void *opaque, const MigRecord *message)
@@ -159,16 +159,6 @@ static bool fail_diagnosis(Loading *in)
     return fail(in, text);
 }
 
-/* Hands |n| bytes over of which the first may stand where they belong already. */
-static bool take(Loading *in, size_t direct, size_t n)
-{
-    MigDest *d = in->load->dest;
-    size_t placed = MIN(direct, n);
-    bool fine = (placed == 0 || mig_dest_filled(d, placed)) &&
-                (n == placed || mig_dest_feed(d, in->buffer, n - placed));
-    return fine || fail_diagnosis(in);
-}
-
 /* The main channel is at a sync point; the source may wait for what it has been told so far. */
 static bool sync_channels(void *opaque, MigDestMultifd *channels, MigDiagnosis *error)
 {
@@ -200,12 +190,8 @@ static bool read_places(Loading *in)
 /* Reads once. False: failed, or (without an error) the end. */
 static bool read_some(Loading *in)
 {
-    void *page = NULL;
     g_autoptr(GError) error = NULL;
-    size_t direct = mig_dest_direct(in->load->dest, &page);
-    struct iovec v[2] = { { page, direct }, { in->buffer, READ_BYTES } };
-    int64_t n = direct ? mig_transport_read(in->transport, v, 2, &error)
-                       : mig_transport_read(in->transport, v + 1, 1, &error);
+    int64_t n = mig_page_reader_read(in->reader, in->transport, &error);
     if (n == MIG_IO_ERROR) {
         return fail(in, error->message);
     }
@@ -216,7 +202,8 @@ static bool read_some(Loading *in)
     if (n == 0) {
         return mig_dest_end(in->load->dest) ? false : fail_diagnosis(in);
     }
-    return take(in, direct, (size_t)n) && read_places(in) && send_replies(in);
+    return (mig_dest_state(in->load->dest) != MIG_DEST_FAILED || fail_diagnosis(in)) &&
+           read_places(in) && send_replies(in);
 }
 
 /* The last word of a destination: 0, or 1 after a failure. */
@@ -439,13 +426,13 @@ static void load_all(Loading *in)
 {
     in->began = g_get_monotonic_time();
     in->replies = g_byte_array_new();
-    in->buffer = g_malloc(READ_BYTES);
+    in->reader = mig_page_reader_new(in->load->dest);
     load_stream(in);
     close_transport(in);
     in->load->time = (g_get_monotonic_time() - in->began) * MIG_NS_PER_US;
     g_clear_pointer(&in->mapped, mig_mapped_reader_free);
     g_byte_array_unref(in->replies);
-    g_free(in->buffer);
+    mig_page_reader_free(in->reader);
     g_clear_error(&in->refused);
 }
 

@@ -17,6 +17,7 @@
 
 typedef struct MigDestBlock {
     uint32_t memory; /* index in memory */
+    uint64_t fresh;  /* from this page on nothing has come */
 } MigDestBlock;
 
 /* The host page that a channel has under way, in postcopy. */
@@ -95,6 +96,9 @@ bool mig_dest_refuse(MigDest *d, MigFault fault, const char *found, const char *
 
 /* Where the page of |r| belongs in memory; false: refused. */
 bool mig_dest_page_at(MigDest *d, const MigRecord *r, uint32_t *block, uint64_t *page);
+
+/* A page of the list's block |index| is coming. */
+void mig_dest_note_page(MigDest *d, uint32_t index, uint64_t page);
 
 /* A message of the return path with a value: PONG, RESUME_ACK. */
 void mig_dest_reply_value(MigDest *d, uint16_t type, uint32_t value);

@@ -251,6 +251,7 @@ bool mig_dest_page_at(MigDest *d, const MigRecord *r, uint32_t *block, uint64_t 
         return mig_dest_refuse(d, MIG_FAULT_RAM_OFFSET, "a page beyond it",
                                "a page inside the block");
     }
+    mig_dest_note_page(d, r->ram.block, *page);
     return true;
 }
 

@@ -39,6 +39,13 @@ bool mig_dest_feed(MigDest *d, const void *data, size_t n);
  */
 size_t mig_dest_direct(const MigDest *d, void **dst);
 bool mig_dest_filled(MigDest *d, size_t n);
+/*
+ * Behind a page, or inside it: the header of the |ahead|-th page from it (1: the next), if pages go
+ * on in ascending order, and where that one belongs. NULL: there is none, or bytes of another page
+ * must not be put there by mistake. Zeros must be put back where they were.
+ */
+uint8_t *mig_dest_guess(const MigDest *d, uint64_t ahead, uint8_t header[8]);
+uint32_t mig_dest_page_size(const MigDest *d);
 
 /*
  * Bytes of a multifd channel, from 1; see dest-multifd.h for the order in which channels are to be
