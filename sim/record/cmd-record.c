@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sim/command.h"
 #include "sim/commands.h"
+#include "sim/record/import.h"
 #include "sim/record/relay.h"
 #include "sim/wake.h"
 #include "sim/world/capture-writer.h"
@@ -13,6 +15,8 @@
 
 typedef struct Options {
     char *listen, *connect, *again, *out;
+    char *import;
+    char **ports;
     char *rate, *delay, *jitter, *cut_after, *stall_at, *stall_for, *seed;
     char **cuts;
     int breaks; /* -1: as many as there are cuts */
@@ -37,6 +41,8 @@ static void options_clear(Options *o)
     for (gsize i = 0; i < G_N_ELEMENTS(texts); i++) {
         g_clear_pointer(texts[i], g_free);
     }
+    g_free(o->import);
+    g_strfreev(o->ports);
     g_strfreev(o->cuts);
 }
 
@@ -49,6 +55,14 @@ static bool parse(int *argc, char ***argv, Options *o, GError **error)
         { "connect-again", 0, 0, G_OPTION_ARG_STRING, &o->again,
           "where it listens after a break (default: the same)", "URI" },
         { "output", 'o', 0, G_OPTION_ARG_FILENAME, &o->out, "the recording (pcapng)", "FILE" },
+        { "import", 0, 0, G_OPTION_ARG_FILENAME, &o->import,
+          "instead of relaying: take the migration out of captured packets (pcap, pcapng)",
+          "FILE" },
+        { "port", 0, 0, G_OPTION_ARG_STRING_ARRAY, &o->ports,
+          "with --import: where the destination listened (default: found out); may be given "
+          "several "
+          "times",
+          "N" },
         { "rate", 0, 0, G_OPTION_ARG_STRING, &o->rate, "of what the source sends (100Mbit/s)",
           "RATE" },
         { "delay", 0, 0, G_OPTION_ARG_STRING, &o->delay, "one way, each direction (10ms)", "TIME" },
@@ -78,8 +92,10 @@ static bool parse(int *argc, char ***argv, Options *o, GError **error)
         "The source migrates to --listen, the destination listens at --connect; both are URIs as\n"
         "QEMU has them: tcp:HOST:PORT unix:PATH vsock:CID:PORT fd:NUMBER. The recording holds all\n"
         "channels, both directions, with times; inspect, check, diff, extract and replay read it.\n"
-        "It ends with the last connection, or with SIGINT. Exit status: 0 recorded; 2 bad command\n"
-        "line; 4 an end could not be reached, or the recording not be written.");
+        "It ends with the last connection, or with SIGINT. With --import the connections are\n"
+        "found in captured packets, retransmissions and disorder undone. Exit status: 0 recorded;\n"
+        "2 bad command line; 3 packets are missing in the capture; 4 an end could not be reached,\n"
+        "or a file not be read or written.");
     g_option_context_add_main_entries(context, entries, NULL);
     return g_option_context_parse(context, argc, argv, error);
 }
@@ -185,7 +201,7 @@ static int relay(const Options *o, MigRelayConfig *config, int wake)
 {
     g_autoptr(GError) error = NULL;
     Recording rec = { 0 };
-    config->tap = (MigRelayTap){ &rec, put_channel, put_chunk };
+    config->tap = (MigTap){ &rec, put_channel, put_chunk };
     MigRelay *r = mig_relay_new(config, &error);
     int status = r ? open_file(&rec, o->out) : complain(MIG_EXIT_ENVIRONMENT, error->message);
     if (status == MIG_EXIT_OK) {
@@ -203,6 +219,69 @@ static int relay(const Options *o, MigRelayConfig *config, int wake)
     return status;
 }
 
+/* Importing -------------------------------------------------------------------------------- */
+
+static void tell_gap(void *opaque, const char *channel, uint64_t offset, uint64_t missing)
+{
+    (void)opaque;
+    fprintf(stderr, "migbench record: %s: bytes are missing at offset %" G_GUINT64_FORMAT, channel,
+            offset);
+    if (missing) {
+        fprintf(stderr, " (%" G_GUINT64_FORMAT ")", missing);
+    }
+    fputs("; what came behind them is left out\n", stderr);
+}
+
+static bool read_ports(char **ports, MigImportConfig *config, GError **error)
+{
+    for (; ports && *ports; ports++) {
+        guint64 port;
+        if (config->port_count == MIG_IMPORT_PORTS) {
+            g_set_error(error, MIG_UNITS_ERROR, MIG_UNITS_ERROR_RANGE, "--port: at most %u ports",
+                        MIG_IMPORT_PORTS);
+            return false;
+        }
+        if (!g_ascii_string_to_unsigned(*ports, 10, 1, G_MAXUINT16, &port, error)) {
+            return false;
+        }
+        config->ports[config->port_count++] = (uint16_t)port;
+    }
+    return true;
+}
+
+static int import(const Options *o)
+{
+    g_autoptr(GError) error = NULL;
+    Recording rec = { 0 };
+    MigImportCounts c;
+    MigImportConfig config = {
+        .path = o->import,
+        .tap = { &rec, put_channel, put_chunk },
+        .gap = tell_gap,
+    };
+    if (o->listen || o->connect || !o->out || !read_ports(o->ports, &config, &error)) {
+        return complain(MIG_EXIT_USAGE, error ? error->message : "expected --import FILE -o FILE");
+    }
+    int status = open_file(&rec, o->out);
+    if (status == MIG_EXIT_OK && !mig_import(&config, &c, &error)) {
+        complain(MIG_EXIT_ENVIRONMENT, error->message);
+        fclose(rec.file);
+        unlink(rec.temporary);
+        g_free(rec.temporary);
+        return MIG_EXIT_ENVIRONMENT;
+    }
+    int closed = close_file(&rec, o->out);
+    status = MAX(status, closed);
+    if (status == MIG_EXIT_OK) {
+        g_autofree char *forward = mig_format_size(c.forward), *back = mig_format_size(c.back);
+        printf("imported     %s from the source, %s back, %u connection%s, %u gap%s\n", forward,
+               back, c.connections, c.connections == 1 ? "" : "s", c.gaps, c.gaps == 1 ? "" : "s");
+        printf("to           %s\n", o->out);
+        status = c.gaps ? MIG_EXIT_INCOMPLETE : MIG_EXIT_OK;
+    }
+    return status;
+}
+
 int mig_cmd_record(int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
@@ -211,7 +290,9 @@ int mig_cmd_record(int argc, char **argv)
     Options o = { .breaks = -1 };
     bool fine = parse(&argc, &argv, &o, &error);
     int status = MIG_EXIT_USAGE;
-    if (fine && (argc > 1 || !o.listen || !o.connect || !o.out)) {
+    if (fine && o.import && argc == 1) {
+        status = import(&o);
+    } else if (fine && (argc > 1 || !o.listen || !o.connect || !o.out)) {
         complain(status, "expected --listen URI --connect URI -o FILE; see --help");
     } else if (!fine || !(listen = mig_uri_parse(o.listen, &error)) ||
                !(connect = mig_uri_parse(o.connect, &error)) ||

@@ -16,7 +16,6 @@
 #include <sys/uio.h>
 #include <time.h>
 
-#include "sim/record/channel-name.h"
 #include "sim/world/clock.h"
 #include "sim/world/prng.h"
 #include "sim/world/transport.h"
@@ -42,15 +41,11 @@ typedef struct Half {
     gint64 last_due;
     gboolean ended;  /* nothing more comes */
     gboolean closed; /* and the other end knows */
-    int channel;     /* of the tap; -1: not told yet */
 } Half;
 
 struct Connection {
     Half forward, back;
-    GByteArray *head; /* first bytes of forward, until there is a name */
-    guint64 head_ns;
-    char *name;
-    gboolean first; /* of its generation */
+    MigTold told;
 };
 
 struct MigRelay {
@@ -58,7 +53,8 @@ struct MigRelay {
     MigListener *listener;
     GPtrArray *connections; /* Connection, those that are open */
     guint generation, generation_connections;
-    unsigned channels, cuts_done;
+    MigTeller teller;
+    unsigned cuts_done;
     gboolean stalled, timed_cut_done;
     gboolean cutting;  /* no more is read from the source; what was arrives, then the line breaks */
     gint64 began;      /* of the first connection; 0: nobody came yet */
@@ -87,7 +83,7 @@ static void parcel_free(gpointer data)
 
 static void half_init(Half *h, Connection *c, MigTransport *from, MigTransport *to)
 {
-    *h = (Half){ .connection = c, .from = from, .to = to, .channel = -1 };
+    *h = (Half){ .connection = c, .from = from, .to = to };
     g_queue_init(&h->parcels);
     h->ended = !mig_transport_has_return(from) && from == c->forward.to;
 }
@@ -102,8 +98,7 @@ static void connection_free(gpointer data)
         mig_transport_shutdown(ends[i]);
         mig_transport_close(ends[i], NULL);
     }
-    g_byte_array_unref(c->head);
-    g_free(c->name);
+    mig_told_clear(&c->told);
     g_free(c);
 }
 
@@ -115,6 +110,7 @@ MigRelay *mig_relay_new(const MigRelayConfig *config, GError **error)
     }
     MigRelay *r = g_new0(MigRelay, 1);
     r->config = *config;
+    r->teller.tap = config->tap;
     r->listener = listener;
     r->connections = g_ptr_array_new_with_free_func(connection_free);
     r->prng = mig_prng(config->shape.seed, "relay-jitter", 0);
@@ -158,73 +154,24 @@ static gboolean take_in(MigRelay *r, int wake, GError **error)
     Connection *c = g_new0(Connection, 1);
     half_init(&c->forward, c, source, target);
     half_init(&c->back, c, target, source);
-    c->head = g_byte_array_new();
-    c->first = r->generation_connections++ == 0;
+    mig_told_init(&c->told, r->generation_connections++ == 0, r->generation);
     g_ptr_array_add(r->connections, c);
     r->counts.connections++;
     r->began = r->began ? r->began : monotonic();
     return TRUE;
 }
 
-/* Telling ---------------------------------------------------------------------------------- */
-
-static gboolean refused(GError **error)
-{
-    g_set_error_literal(error, MIG_TRANSPORT_ERROR, EIO, "the recording can't be written");
-    return FALSE;
-}
-
-static gboolean tell(MigRelay *r, Half *h, guint64 ns, const void *data, gsize n, GError **error)
-{
-    const MigRelayTap *tap = &r->config.tap;
-    return n == 0 || tap->chunk(tap->opaque, (unsigned)h->channel, ns, data, n) || refused(error);
-}
-
-static gboolean open_channel(MigRelay *r, Half *h, const char *name, GError **error)
-{
-    const MigRelayTap *tap = &r->config.tap;
-    h->channel = (int)r->channels++;
-    return tap->channel(tap->opaque, (unsigned)h->channel, name) || refused(error);
-}
-
-/* Names a connection as soon as its first bytes allow it, and tells what was kept until then. */
-static gboolean name_it(MigRelay *r, Connection *c, gboolean ended, GError **error)
-{
-    c->name = mig_channel_name(c->head->data, c->head->len, c->first, r->generation, ended);
-    if (!c->name) {
-        return TRUE;
-    }
-    /* Both halves of the main one are listed, if only to show that the return path was silent. */
-    g_autofree char *answers = mig_channel_return_name(c->name);
-    return open_channel(r, &c->forward, c->name, error) &&
-           (!g_str_has_prefix(answers, "return") || open_channel(r, &c->back, answers, error)) &&
-           tell(r, &c->forward, c->head_ns, c->head->data, c->head->len, error);
-}
-
 static gboolean heard(MigRelay *r, Half *h, const void *data, gsize n, GError **error)
 {
     Connection *c = h->connection;
+    gboolean forward = h == &c->forward;
     guint64 ns = (guint64)g_get_real_time() * 1000;
-    if (h == &c->forward) {
-        r->counts.forward += n;
-        if (!c->name) {
-            c->head_ns = c->head->len ? c->head_ns : ns;
-            g_byte_array_append(c->head, data, (guint)n);
-            return name_it(r, c, FALSE, error);
-        }
-        return tell(r, h, ns, data, n, error);
+    *(forward ? &r->counts.forward : &r->counts.back) += n;
+    if (mig_teller_heard(&r->teller, &c->told, forward ? MIG_FORWARD : MIG_BACK, ns, data, n)) {
+        return TRUE;
     }
-    r->counts.back += n;
-    if (!c->name && !name_it(r, c, TRUE, error)) { /* the other end spoke first */
-        return FALSE;
-    }
-    if (h->channel < 0) {
-        g_autofree char *answers = mig_channel_return_name(c->name);
-        if (!open_channel(r, h, answers, error)) {
-            return FALSE;
-        }
-    }
-    return tell(r, h, ns, data, n, error);
+    g_set_error_literal(error, MIG_TRANSPORT_ERROR, EIO, "the recording can't be written");
+    return FALSE;
 }
 
 /* The line --------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
 #ifndef MIG_SIM_RECORD_RELAY_H
 #define MIG_SIM_RECORD_RELAY_H
 
+#include "sim/record/teller.h"
 #include "sim/world/uri.h"
 
 #define MIG_RELAY_CUTS 64u
@@ -29,20 +30,12 @@ typedef struct MigRelayShape {
     int64_t stall_for;
 } MigRelayShape;
 
-typedef struct MigRelayTap {
-    void *opaque;
-    /* A channel was found out; they are numbered from 0. False ends the relay. */
-    bool (*channel)(void *opaque, unsigned channel, const char *name);
-    /* |ns|: since 1970, when the bytes came in. */
-    bool (*chunk)(void *opaque, unsigned channel, uint64_t ns, const void *data, size_t n);
-} MigRelayTap;
-
 typedef struct MigRelayConfig {
     const MigUri *listen, *connect;
     const MigUri *connect_again; /* for connections behind a break; NULL: as the first ones */
     unsigned breaks;             /* how often the ends may come back after all connections broke */
     MigRelayShape shape;
-    MigRelayTap tap;
+    MigTap tap; /* whose refusal ends the relay */
 } MigRelayConfig;
 
 typedef struct MigRelay MigRelay;

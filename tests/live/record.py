@@ -11,6 +11,7 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -139,6 +140,59 @@ def recorded(version, kind):
         return notes
 
 
+# importing -----------------------------------------------------------------------------
+
+
+def capture(port, out):
+    """tcpdump of one port of the loopback, ready to see packets."""
+    if not shutil.which("tcpdump"):
+        raise peer.Skip("tcpdump is not installed")
+    process = subprocess.Popen(["tcpdump", "-i", "lo", "-U", "-w", out, "-B", "65536", "-s", "0", "tcp",
+                                "port", str(port)], stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if "listening on" in line:
+            return process
+    raise peer.Skip("tcpdump may not capture here")
+
+
+def imported(version, kind):
+    """What tcpdump saw gives the same records as what the relay wrote."""
+    peer.path_of(version)
+    with peer.Workspace() as space:
+        folder = Folder(space)
+        packets, direct, out = (folder(n) for n in ("packets.pcap", "direct.pcapng", "imported.pcapng"))
+        ports = ends.free_port(), ends.free_port()
+        uris = [f"tcp:127.0.0.1:{port}" for port in ports]
+        memory = {side: os.path.join(space.memory, side) for side in ("source", "target")}
+        with open(memory["source"], "wb") as file:
+            file.write(image())
+        dump = capture(ports[0], packets)
+        try:
+            with ends.Program("record", "--listen", uris[0], "--connect", uris[1], "-o", direct) as relay, \
+                    peer.Peer(version, machine(memory["target"]) + ["-incoming", "defer"]) as target, \
+                    peer.Peer(version, machine(memory["source"])) as source:
+                relay.listening()
+                prepare(source, kind)
+                prepare(target, kind)
+                target.qmp("migrate-incoming", uri=uris[1])
+                source.qmp("migrate", uri=uris[0])
+                source.wait_status(["completed"], timeout=peer.PATIENCE)
+                relay.finish()
+            time.sleep(0.5)  # for tcpdump to write what it has
+        finally:
+            dump.terminate()
+            lost = dump.communicate()[1] or "nothing said"
+        done = subprocess.run([peer.MIGBENCH, "record", "--import", packets, "-o", out], text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if done.returncode == 3:
+            raise peer.Skip(f"tcpdump lost packets: {lost.splitlines()[-1]}")
+        if done.returncode != 0:
+            raise peer.Fail(done.stdout)
+        peer.migbench("diff", direct, out)
+        peer.migbench("check", out)
+        return done.stdout.splitlines()[:1]
+
+
 # replaying what traces/ has --------------------------------------------------------------
 
 
@@ -217,6 +271,8 @@ if __name__ == "__main__":
     for version_ in peer.VERSIONS:
         for kind_ in SETTINGS:
             tap.run(f"/live/record/{version_}/{kind_}", recorded, version_, kind_)
+    for kind_ in ("plain", "multifd"):
+        tap.run(f"/live/record/import/{kind_}", imported, "7.2", kind_)
     for name_ in channel_traces():
         tap.run(f"/live/replay/{name_}", replayed, name_)
     tap.run("/live/replay/another-answer", deviates)
