@@ -7,7 +7,6 @@
 #include "sim/trace-image.h"
 
 #define NAME_MAX_BYTES 255 /* one length byte on the wire */
-#define LENGTH_REST    UINT64_MAX
 
 static MigScenarioBlock *last_block(MigScenario *s)
 {
@@ -23,9 +22,8 @@ static bool to_pages(MigReader *r, const char *what, uint64_t bytes, uint64_t *p
                          what, bytes, MIG_SCENARIO_PAGE);
 }
 
-/* A range inside |block|, in bytes; LENGTH_REST: up to its end. */
-static bool to_range(MigReader *r, const MigScenarioBlock *block, uint64_t offset, uint64_t length,
-                     uint64_t *first, uint64_t *pages)
+bool mig_scenario_range(MigReader *r, const MigScenarioBlock *block, uint64_t offset,
+                        uint64_t length, uint64_t *first, uint64_t *pages)
 {
     if (offset >= block->size) {
         return mig_read_fail(r,
@@ -33,7 +31,7 @@ static bool to_range(MigReader *r, const MigScenarioBlock *block, uint64_t offse
                              "\"%s\" (%" G_GUINT64_FORMAT ")",
                              offset, block->name, block->size);
     }
-    if (length == LENGTH_REST) {
+    if (length == MIG_LENGTH_REST) {
         length = block->size - offset;
     }
     if (length == 0 || length > block->size - offset) {
@@ -112,7 +110,7 @@ static bool lend_file(MigReader *r, const ContentText *t, MigScenario *s, MigCon
 static bool add_content(MigReader *r, const ContentText *t, MigScenario *s)
 {
     MigContent c = { .kind = (MigContentKind)t->kind, .byte = (uint8_t)t->byte };
-    if (!to_range(r, last_block(s), t->offset, t->length, &c.first, &c.pages)) {
+    if (!mig_scenario_range(r, last_block(s), t->offset, t->length, &c.first, &c.pages)) {
         return false;
     }
     if ((t->kind == MIG_CONTENT_FILE || t->kind == KIND_TRACE) && !lend_file(r, t, s, &c)) {
@@ -130,7 +128,7 @@ static bool add_content(MigReader *r, const ContentText *t, MigScenario *s)
 
 bool mig_scenario_read_content(MigReader *r, json_object *v, void *dst)
 {
-    ContentText t = { .length = LENGTH_REST };
+    ContentText t = { .length = MIG_LENGTH_REST };
     bool fine = mig_read_object(r, v, content_fields, &t) && add_content(r, &t, dst);
     g_free(t.file);
     return fine;
@@ -213,144 +211,6 @@ static bool read_ram(MigReader *r, json_object *v, void *dst)
     return ((MigScenario *)dst)->blocks->len > 0 || mig_read_fail(r, "there is no block");
 }
 
-/* Workloads -------------------------------------------------------------------------------- */
-
-typedef struct WorkloadText {
-    char *block, *write;
-    uint64_t offset, length;
-    unsigned pattern, pace, access;
-    MigWorkload w;
-} WorkloadText;
-
-/* In MigPattern's order; what comes behind MIG_PATTERN_PERIODIC is for later versions. */
-static const char *const patterns[] = { "sequential", "random", "hot-cold", "once",
-                                        "periodic",   "zipf",   "trace",    NULL };
-static const char *const paces[] = { "clock", "cpu", NULL };
-static const char *const accesses[] = { "write", "read", NULL }; /* MigAccess */
-
-static bool read_pattern(MigReader *r, json_object *v, void *dst)
-{
-    unsigned *pattern = dst;
-    if (!mig_read_choice(r, v, patterns, pattern)) {
-        return false;
-    }
-    return *pattern <= MIG_PATTERN_PERIODIC ||
-           mig_read_fail(r, "the pattern \"%s\" is not simulated yet", patterns[*pattern]);
-}
-
-static bool read_pace(MigReader *r, json_object *v, void *dst)
-{
-    return mig_read_choice(r, v, paces, dst);
-}
-
-static bool read_access(MigReader *r, json_object *v, void *dst)
-{
-    return mig_read_choice(r, v, accesses, dst);
-}
-
-static bool read_percent(MigReader *r, json_object *v, void *dst)
-{
-    uint32_t *percent = dst;
-    return mig_read_u32(r, v, percent) &&
-           (*percent <= 100 || mig_read_fail(r, "a percentage is 0 to 100"));
-}
-
-static const MigField hot_fields[] = {
-    { "share", read_percent, offsetof(MigWorkload, hot_share), true },
-    { "size", read_percent, offsetof(MigWorkload, hot_size), true },
-    { NULL },
-};
-
-static bool read_hot(MigReader *r, json_object *v, void *dst)
-{
-    return mig_read_object(r, v, hot_fields, dst);
-}
-
-static bool read_page_rate(MigReader *r, json_object *v, void *dst)
-{
-    uint64_t *rate = dst;
-    return mig_read_u64(r, v, rate) &&
-           (*rate <= MIG_WORKLOAD_RATE_MAX ||
-            mig_read_fail(r, "at most %u writes per second", MIG_WORKLOAD_RATE_MAX));
-}
-
-static const MigField workload_fields[] = {
-    { "block", mig_read_string, offsetof(WorkloadText, block) },
-    { "offset", mig_read_size, offsetof(WorkloadText, offset) },
-    { "length", mig_read_size, offsetof(WorkloadText, length) },
-    { "pattern", read_pattern, offsetof(WorkloadText, pattern) },
-    { "access", read_access, offsetof(WorkloadText, access) },
-    { "hot", read_hot, offsetof(WorkloadText, w) },
-    { "rate", read_page_rate, offsetof(WorkloadText, w.rate), true },
-    { "pace", read_pace, offsetof(WorkloadText, pace) },
-    { "catch-up", mig_read_time, offsetof(WorkloadText, w.catch_up) },
-    { "write-cost", mig_read_time, offsetof(WorkloadText, w.cost) },
-    { "period", mig_read_time, offsetof(WorkloadText, w.period) },
-    { "write", mig_read_string, offsetof(WorkloadText, write) },
-    { NULL },
-};
-
-static bool parse_write(MigReader *r, const char *text, MigWorkload *w)
-{
-    static const char *const names[] = { "counter", "page", "bytes:N", "zero", NULL };
-    guint64 n;
-    if (strcmp(text, "counter") == 0) {
-        w->write = MIG_WRITE_COUNTER;
-    } else if (strcmp(text, "page") == 0) {
-        w->write = MIG_WRITE_PAGE;
-    } else if (strcmp(text, "zero") == 0) {
-        w->write = MIG_WRITE_FILL;
-    } else if (g_str_has_prefix(text, "bytes:")) {
-        if (!g_ascii_string_to_unsigned(text + 6, 10, 1, MIG_SCENARIO_PAGE, &n, NULL)) {
-            return mig_read_fail(r, "\"%s\": expected bytes:1 to bytes:%u", text,
-                                 MIG_SCENARIO_PAGE);
-        }
-        w->write = MIG_WRITE_BYTES;
-        w->write_bytes = (uint16_t)n;
-    } else {
-        return mig_read_fail_unknown(r, "write", text, names);
-    }
-    return true;
-}
-
-static bool check_workload(MigReader *r, const MigScenario *s, const WorkloadText *t,
-                           MigWorkload *w)
-{
-    const char *name = t->block ? t->block : g_array_index(s->blocks, MigScenarioBlock, 0).name;
-    if (!mig_scenario_find_block(r, s, name, &w->block)) {
-        return false;
-    }
-    if (!to_range(r, &g_array_index(s->blocks, MigScenarioBlock, w->block), t->offset, t->length,
-                  &w->first, &w->pages)) {
-        return false;
-    }
-    w->pattern = (MigPattern)t->pattern;
-    w->pace = (MigPace)t->pace;
-    w->access = (MigAccess)t->access;
-    if (w->pattern == MIG_PATTERN_PERIODIC && w->period == 0) {
-        return mig_read_fail(r, "the pattern \"periodic\" needs a \"period\"");
-    }
-    return parse_write(r, t->write ? t->write : "counter", w);
-}
-
-bool mig_scenario_read_workload(MigReader *r, json_object *v, void *dst)
-{
-    MigScenario *s = dst;
-    WorkloadText t = { .length = LENGTH_REST,
-                       .pattern = MIG_PATTERN_RANDOM,
-                       .w = {
-                           .catch_up = 50000000, .cost = 100, .hot_share = 90, .hot_size = 10 } };
-    bool fine = mig_read_object(r, v, workload_fields, &t);
-    MigWorkload w = t.w;
-    fine = fine && check_workload(r, s, &t, &w);
-    if (fine) {
-        g_array_append_val(s->workloads, w);
-    }
-    g_free(t.block);
-    g_free(t.write);
-    return fine;
-}
-
 /* Free pages ------------------------------------------------------------------------------- */
 
 typedef struct FreeText {
@@ -372,14 +232,14 @@ static bool check_free(MigReader *r, const MigScenario *s, const FreeText *t, Mi
 {
     const char *name = t->block ? t->block : g_array_index(s->blocks, MigScenarioBlock, 0).name;
     return mig_scenario_find_block(r, s, name, &f->block) &&
-           to_range(r, &g_array_index(s->blocks, MigScenarioBlock, f->block), t->offset, t->length,
-                    &f->first, &f->pages);
+           mig_scenario_range(r, &g_array_index(s->blocks, MigScenarioBlock, f->block), t->offset,
+                              t->length, &f->first, &f->pages);
 }
 
 static bool read_free(MigReader *r, json_object *v, void *dst)
 {
     MigScenario *s = dst;
-    FreeText t = { .length = LENGTH_REST, .f.until = INT64_MAX };
+    FreeText t = { .length = MIG_LENGTH_REST, .f.until = INT64_MAX };
     bool fine = mig_read_object(r, v, free_fields, &t) && check_free(r, s, &t, &t.f);
     if (fine) {
         g_array_append_val(s->free_pages, t.f);

@@ -201,6 +201,12 @@ MigReadFn mig_scenario_read_bitmap_mapping;
 /* One element of those lists: of the last block, of any. */
 MigReadFn mig_scenario_read_content;
 MigReadFn mig_scenario_read_workload;
+
+#define MIG_LENGTH_REST UINT64_MAX
+
+/* The pages of a range inside |block|, in bytes; MIG_LENGTH_REST: up to its end. Or fails. */
+bool mig_scenario_range(MigReader *r, const MigScenarioBlock *block, uint64_t offset,
+                        uint64_t length, uint64_t *first, uint64_t *pages);
 bool mig_scenario_check_block(MigReader *r, const MigScenario *s, MigScenarioBlock *b);
 
 /* Makes and frees what scenario-disks.c reads into. */

@@ -265,13 +265,14 @@ static bool fill_region(const MigKvm *k, uint32_t index, struct mig_guest_region
             "first MiB is the program's, ROMs can't be written: set \"offset\"",
             index, b->name, (unsigned long long)(w->first * MIG_KVM_PAGE));
     }
-    if (w->pattern >= G_N_ELEMENTS(patterns) || w->write >= G_N_ELEMENTS(writes) ||
+    bool always = w->phase_count == 0 && w->start == 0 && w->end == 0;
+    if (!always || w->pattern >= G_N_ELEMENTS(patterns) || w->write >= G_N_ELEMENTS(writes) ||
         w->access == MIG_ACCESS_READ) {
         return complain(
             error, MIG_KVM_ERROR_CONFIG,
             "backend kvm: guest.workload[%u]: its program has the patterns sequential, "
-            "random, hot-cold, once and periodic, writes counter, page and bytes:N, and "
-            "does not read; take --backend synthetic for others",
+            "random, hot-cold, once and periodic, writes counter, page and bytes:N, one rate "
+            "from beginning to end, and no reads; take --backend synthetic for others",
             index);
     }
     r->pattern = patterns[w->pattern];

@@ -15,19 +15,51 @@
 
 #define NS_PER_S 1000000000ull
 
+static uint64_t phase_writes(const MigPhase *p)
+{
+    return (uint64_t)((__uint128_t)(uint64_t)p->length * p->rate / NS_PER_S);
+}
+
 MigWorkloadRun mig_workload_begin(const MigWorkload *w, uint64_t seed, uint32_t index)
 {
     assert(w->pages > 0 && w->rate <= MIG_WORKLOAD_RATE_MAX);
-    return (MigWorkloadRun){
+    MigWorkloadRun r = {
         .w = *w,
+        .origin = w->start,
         .key = mig_prng_key(seed, "workload-page", index),
         .page_key = mig_prng_key(seed, "workload-words", index),
     };
+    for (uint32_t i = 0; i < w->phase_count; i++) {
+        r.cycle += w->phases[i].length;
+        r.cycle_writes += phase_writes(&w->phases[i]);
+    }
+    return r;
+}
+
+/* When write |turn| of a round through the phases is due, from its beginning. */
+static int64_t phased(const MigWorkload *w, uint64_t turn)
+{
+    int64_t at = 0;
+    for (uint32_t i = 0; i < w->phase_count; i++) {
+        uint64_t writes = phase_writes(&w->phases[i]);
+        if (turn < writes) {
+            return at + (int64_t)((__uint128_t)turn * NS_PER_S / w->phases[i].rate);
+        }
+        turn -= writes;
+        at += w->phases[i].length;
+    }
+    return at;
 }
 
 /* When the write `turn` steps behind the origin is due. But for periodic ones, turn < rate. */
 static int64_t due(const MigWorkloadRun *r, uint64_t turn)
 {
+    if (r->w.pattern == MIG_PATTERN_TRACE) {
+        return turn < r->w.trace_count ? r->origin + r->w.trace[turn].at : INT64_MAX;
+    }
+    if (r->w.phase_count > 0) {
+        return r->origin + phased(&r->w, turn);
+    }
     if (r->w.pattern == MIG_PATTERN_PERIODIC) {
         return r->origin + (int64_t)((__uint128_t)turn * NS_PER_S / r->w.rate);
     }
@@ -40,7 +72,8 @@ int64_t mig_workload_next(const MigWorkloadRun *r)
         return INT64_MAX;
     }
     int64_t at = due(r, r->turn);
-    return at > r->free ? at : r->free;
+    at = at > r->free ? at : r->free;
+    return r->w.end > 0 && at >= r->w.end ? INT64_MAX : at;
 }
 
 static uint64_t below(uint64_t random, uint64_t bound)
@@ -51,6 +84,13 @@ static uint64_t below(uint64_t random, uint64_t bound)
 uint64_t mig_workload_page_of(const MigWorkloadRun *r, uint64_t n)
 {
     uint64_t pages = r->w.pages;
+    if (r->w.pattern == MIG_PATTERN_TRACE) {
+        return r->w.first + r->w.trace[n].page;
+    }
+    if (r->w.pattern == MIG_PATTERN_ZIPF) {
+        return r->w.first +
+               mig_zipf_rank(r->w.zipf, mig_prng_at(r->key, 2 * n), mig_prng_at(r->key, 2 * n + 1));
+    }
     if (r->w.pattern == MIG_PATTERN_RANDOM) {
         return r->w.first + below(mig_prng_at(r->key, n), pages);
     }
@@ -90,7 +130,9 @@ MigWrite mig_workload_write_of(const MigWorkloadRun *r, uint64_t number)
 uint64_t mig_workload_batch(const MigWorkloadRun *r, int64_t until)
 {
     uint64_t rate = r->w.rate, left = r->w.pages - r->next;
-    if (rate == 0 || r->w.pattern == MIG_PATTERN_PERIODIC || until < r->origin ||
+    until = r->w.end > 0 && until >= r->w.end ? r->w.end - 1 : until;
+    if (rate == 0 || r->w.phase_count > 0 || r->w.pattern == MIG_PATTERN_TRACE ||
+        r->w.pattern == MIG_PATTERN_PERIODIC || until < r->origin ||
         (uint64_t)r->w.cost > NS_PER_S / rate || due(r, r->turn) < r->free) {
         return 0;
     }
@@ -110,6 +152,13 @@ void mig_workload_skip(MigWorkloadRun *r, uint64_t writes)
     }
 }
 
+/* Its rate is always the same, over all times. */
+static bool is_even(const MigWorkload *w)
+{
+    return w->pattern != MIG_PATTERN_PERIODIC && w->pattern != MIG_PATTERN_TRACE &&
+           w->phase_count == 0;
+}
+
 void mig_workload_step(MigWorkloadRun *r)
 {
     r->free = mig_workload_next(r) + r->w.cost;
@@ -119,24 +168,39 @@ void mig_workload_step(MigWorkloadRun *r)
         /* A round that took longer than its period is followed by the next one at once. */
         r->turn = 0;
         r->origin += r->w.period;
-    } else if (r->turn == r->w.rate && r->w.pattern != MIG_PATTERN_PERIODIC) {
+    } else if (r->w.phase_count > 0 && r->turn == r->cycle_writes) {
+        r->origin += r->cycle;
+        r->turn = 0;
+    } else if (r->turn == r->w.rate && is_even(&r->w)) {
         r->origin += (int64_t)NS_PER_S; /* exact: this many writes are due in a second */
         r->turn = 0;
     }
 }
 
-/* How many writes were due in |span| ns, rounded down. */
+/* How many writes were due in |span| ns, rounded down; of uneven rates the mean. */
 static uint64_t due_in(const MigWorkloadRun *r, int64_t span)
 {
+    if (r->w.pattern == MIG_PATTERN_TRACE) {
+        return 0; /* a trace is not shortened, it comes later */
+    }
+    if (r->w.phase_count > 0) {
+        return (uint64_t)((__uint128_t)(uint64_t)span * r->cycle_writes / (uint64_t)r->cycle);
+    }
     return (uint64_t)((__uint128_t)(uint64_t)span * r->w.rate / NS_PER_S);
 }
 
 void mig_workload_stall(MigWorkloadRun *r, int64_t from, int64_t to)
 {
+    if (r->next == 0 && from < r->w.start) {
+        from = r->w.start; /* before that nothing of it was held up */
+    }
     if (r->w.rate == 0 || to <= from) {
         return;
     }
     r->free = r->free > from ? r->free + (to - from) : to; /* in the middle of a write, or not */
+    if (due(r, r->turn) == INT64_MAX) {
+        return; /* the trace is over */
+    }
     int64_t late = to - due(r, r->turn), forgive = r->w.pace == MIG_PACE_CPU ? to - from : 0;
     if (r->w.pace == MIG_PACE_CLOCK && late > r->w.catch_up) {
         forgive = late - r->w.catch_up;

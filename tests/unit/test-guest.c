@@ -218,6 +218,97 @@ static void test_unique_pages(void)
     mig_guest_free(g);
 }
 
+/* Each rank as often as its weight says (within five standard deviations), and none beyond. */
+static void test_zipf(void)
+{
+    enum { RANKS = 2000, DRAWS = 400000 };
+    for (uint32_t power = 0; power <= 2; power++) {
+        MigZipf *z = mig_zipf_new(RANKS, power * 1000);
+        MigPrng r = mig_prng(5, "test", power);
+        g_autofree uint64_t *hits = g_new0(uint64_t, RANKS);
+        g_autofree double *weight = g_new(double, RANKS);
+        double total = 0;
+        for (unsigned i = 0; i < DRAWS; i++) {
+            uint64_t rank = mig_zipf_rank(z, mig_prng_next(&r), mig_prng_next(&r));
+            g_assert_cmpuint(rank, <, RANKS);
+            hits[rank]++;
+        }
+        for (unsigned i = 0; i < RANKS; i++) {
+            weight[i] = 1;
+            for (unsigned k = 0; k < power; k++) {
+                weight[i] /= i + 1;
+            }
+            total += weight[i];
+        }
+        for (unsigned i = 0; i < RANKS; i++) {
+            double expected = DRAWS * weight[i] / total, off = (double)hits[i] - expected;
+            double slack = 0.04 * expected + 3;
+            g_assert_cmpfloat(off * off, <, 2 * (25 * expected + slack * slack));
+        }
+        mig_zipf_free(z);
+    }
+    MigZipf *huge = mig_zipf_new(UINT64_MAX, 990), *one = mig_zipf_new(1, 990);
+    g_assert_cmpuint(mig_zipf_rank(huge, UINT64_MAX, UINT64_MAX), ==, UINT64_MAX - 1);
+    g_assert_cmpuint(mig_zipf_rank(huge, 0, UINT64_MAX), ==, 0);
+    g_assert_cmpuint(mig_zipf_rank(one, UINT64_MAX, UINT64_MAX), ==, 0);
+    mig_zipf_free(huge);
+    mig_zipf_free(one);
+}
+
+static uint64_t written_by(MigGuest *g, int64_t now)
+{
+    mig_guest_advance(g, now);
+    return mig_guest_stats(g).written;
+}
+
+/* A burst of 100 ms in every second, from 2 s to 5 s. */
+static void test_phases(void)
+{
+    static const MigPhase phases[] = { { 100 * MS, 5000 }, { 900 * MS, 0 } };
+    MigWorkload w = { .pages = 64,
+                      .pattern = MIG_PATTERN_RANDOM,
+                      .rate = 5000,
+                      .phases = phases,
+                      .phase_count = 2,
+                      .start = 2 * S,
+                      .end = 5 * S };
+    MigGuest *g = one_block(64, MIG_TRACKING_TCG, &w, 1);
+    g_assert_cmpuint(written_by(g, 2 * S - 1), ==, 0);
+    g_assert_cmpuint(written_by(g, 2 * S), ==, 1);
+    g_assert_cmpuint(written_by(g, 2 * S + 100 * MS - 1), ==, 500);
+    g_assert_cmpuint(written_by(g, 3 * S - 1), ==, 500);
+    g_assert_cmpuint(written_by(g, 3 * S + 50 * MS - 1), ==, 750);
+    g_assert_cmpuint(written_by(g, 9 * S), ==, 1500);
+    mig_guest_free(g);
+}
+
+/* Pages and times as the trace has them; a stop moves what is behind it, with pace "cpu". */
+static void test_trace(void)
+{
+    static const MigTraceWrite trace[] = { { 0, 7 }, { 10 * MS, 3 }, { 10 * MS, 3 }, { 1 * S, 9 } };
+    MigWorkload w = { .first = 20,
+                      .pages = 10,
+                      .pattern = MIG_PATTERN_TRACE,
+                      .rate = 1,
+                      .pace = MIG_PACE_CPU,
+                      .trace = trace,
+                      .trace_count = 4 };
+    MigGuest *g = one_block(64, MIG_TRACKING_TCG, &w, 1);
+    MigMemory *m = mig_guest_memory(g);
+    g_assert_cmpuint(written_by(g, 9 * MS), ==, 1);
+    g_assert_false(m->ops->is_zero(m, 0, 27));
+    g_assert_cmpuint(written_by(g, 10 * MS), ==, 3);
+    mig_guest_stop(g, 500 * MS);
+    mig_guest_start(g, 700 * MS);
+    g_assert_cmpuint(written_by(g, 1200 * MS - 1), ==, 3);
+    g_assert_true(m->ops->is_zero(m, 0, 29));
+    g_assert_cmpuint(written_by(g, 1200 * MS), ==, 4);
+    g_assert_false(m->ops->is_zero(m, 0, 29));
+    g_assert_cmpuint(written_by(g, 100 * S), ==, 4);
+    g_assert_cmpuint(mig_guest_stats(g).touched, ==, 3);
+    mig_guest_free(g);
+}
+
 static void nobody(void *opaque, uint32_t block, uint64_t page)
 {
     (void)opaque, (void)block, (void)page;
@@ -451,6 +542,9 @@ int main(int argc, char **argv)
     g_test_add_func("/guest/workload/reads", test_reads);
     g_test_add_func("/guest/workload/patterns", test_patterns);
     g_test_add_func("/guest/workload/unique-pages", test_unique_pages);
+    g_test_add_func("/guest/workload/zipf", test_zipf);
+    g_test_add_func("/guest/workload/phases", test_phases);
+    g_test_add_func("/guest/workload/trace", test_trace);
     g_test_add_func("/guest/batches", test_batches);
     g_test_add_func("/guest/looking-changes-nothing", test_looking_changes_nothing);
     g_test_add_func("/guest/pace", test_pace);

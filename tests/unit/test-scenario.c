@@ -167,8 +167,19 @@ static const struct {
       "s: guest.ram[0].content[0]: the key \"file\" is missing" },
     { "guest.workload.0.block=rom", "s: guest.workload[0]: unknown block \"rom\"; did you mean "
                                     "\"ram\"?" },
-    { "guest.workload.0.pattern=zipf", "s: guest.workload[0].pattern: the pattern \"zipf\" is not "
-                                       "simulated yet" },
+    { "guest.workload.0.pattern=zip",
+      "s: guest.workload[0].pattern: unknown value \"zip\"; did you "
+      "mean \"zipf\"?" },
+    { "guest.workload.0.zipf={\"exponent\":5}", "s: guest.workload[0].zipf.exponent: expected a "
+                                                "number from 0 to 4" },
+    { "guest.workload.0.pattern=trace", "s: guest.workload[0]: the pattern \"trace\" and the key "
+                                        "\"trace\" (a file) belong together" },
+    { "guest.workload.0.phases=[{\"for\":\"1s\",\"rate\":0}]",
+      "s: guest.workload[0].phases: expected 1 to 64 phases, and one of them long enough for a "
+      "write" },
+    { "guest.workload.0.phases=[{\"for\":\"1s\",\"rate\":9}]",
+      "s: guest.workload[0]: \"phases\" go neither with a \"rate\" nor with the patterns "
+      "\"periodic\" and \"trace\"" },
     { "guest.workload.0.pattern=periodic", "s: guest.workload[0]: the pattern \"periodic\" needs a "
                                            "\"period\"" },
     { "guest.workload.0.write=bytes:0", "s: guest.workload[0]: \"bytes:0\": expected bytes:1 to "
