@@ -15,60 +15,16 @@
  * Limits. The dirty log's faults and the sync itself cost the vCPUs nothing. A full dirty ring is
  * reaped alone, and at once but for the sleep of a dirty limit, which a stop of the guest ends.
  */
-#include "sim/guest/guest.h"
+#include "sim/guest/guest-internal.h"
 
 #include <assert.h>
 #include <glib.h>
 #include <string.h>
 
-#include "sim/guest/guest-block.h"
-#include "sim/guest/protection.h"
-#include "sim/guest/rings.h"
 #include "sim/guest/write-counter.h"
 #include "sim/world/prng.h"
 
 #define SLICE_NS 10000000ll /* CPU_THROTTLE_TIMESLICE_NS of softmmu/cpu-throttle.c */
-
-struct MigGuest {
-    MigMemory memory;     /* first: it is one */
-    const int64_t *clock; /* or NULL */
-    MigTracking tracking;
-    GuestBlock *blocks;
-    uint32_t block_count;
-    MigWorkloadRun *runs;
-    uint32_t run_count;
-    bool shared;   /* some workloads share pages */
-    bool deferred; /* pages have no states yet */
-    bool logging, running;
-    int64_t now;        /* materialised up to here */
-    int64_t stopped_at; /* while not running */
-    unsigned throttle;  /* percent */
-    int64_t nap;        /* while throttled: the present slice's sleep begins here */
-    int64_t stalled, limited, held;
-    uint64_t faults;
-    MigProtection *protection; /* NULL: none */
-    uint32_t vcpus;
-    MigRings *rings;          /* NULL: none */
-    int64_t *sleeps;          /* ns, of each vCPU whose ring is full */
-    MigWriteCounter *counter; /* or NULL */
-    void (*wrote)(void *opaque, uint32_t block, uint64_t page); /* or NULL */
-    void *wrote_opaque;
-};
-
-static MigGuest *from_memory(const MigMemory *m)
-{
-    return (MigGuest *)m;
-}
-
-/* The guest as it is at this instant. */
-static MigGuest *look(MigMemory *m)
-{
-    MigGuest *g = from_memory(m);
-    if (g->clock && *g->clock > g->now) {
-        mig_guest_advance(g, *g->clock);
-    }
-    return g;
-}
 
 static MigPageOrigin origin_of(const MigGuest *g, const GuestBlock *b, uint64_t page)
 {
@@ -384,18 +340,18 @@ const MigWorkloadRun *mig_guest_workloads(const MigGuest *g, uint32_t *count)
 
 static uint32_t memory_count(const MigMemory *m)
 {
-    return from_memory(m)->block_count;
+    return mig_guest_of(m)->block_count;
 }
 
 static const MigMemoryBlock *memory_block(const MigMemory *m, uint32_t index)
 {
-    assert(index < from_memory(m)->block_count);
-    return &from_memory(m)->blocks[index].memory;
+    assert(index < mig_guest_of(m)->block_count);
+    return &mig_guest_of(m)->blocks[index].memory;
 }
 
 static void memory_log_start(MigMemory *m)
 {
-    MigGuest *g = look(m);
+    MigGuest *g = mig_guest_look(m);
     for (uint32_t i = 0; i < g->block_count; i++) {
         mig_guest_block_forget(&g->blocks[i]);
     }
@@ -404,12 +360,12 @@ static void memory_log_start(MigMemory *m)
 
 static void memory_log_stop(MigMemory *m)
 {
-    look(m)->logging = false;
+    mig_guest_look(m)->logging = false;
 }
 
 static uint64_t memory_sync(MigMemory *m, uint32_t block, MigBitmap *dirty)
 {
-    MigGuest *g = look(m);
+    MigGuest *g = mig_guest_look(m);
     if (g->rings && block == 0) {
         mig_rings_reap_all(g->rings); /* the first block of a sync */
     }
@@ -418,7 +374,7 @@ static uint64_t memory_sync(MigMemory *m, uint32_t block, MigBitmap *dirty)
 
 static void memory_clear(MigMemory *m, uint32_t block, uint64_t first, uint64_t count)
 {
-    MigGuest *g = look(m);
+    MigGuest *g = mig_guest_look(m);
     if (g->tracking == MIG_TRACKING_KVM_MANUAL) {
         mig_guest_block_clear(&g->blocks[block], first, first + count);
     }
@@ -426,7 +382,7 @@ static void memory_clear(MigMemory *m, uint32_t block, uint64_t first, uint64_t 
 
 static bool memory_is_zero(MigMemory *m, uint32_t block, uint64_t page)
 {
-    MigGuest *g = look(m);
+    MigGuest *g = mig_guest_look(m);
     const GuestBlock *b = &g->blocks[block];
     MigPageOrigin origin = origin_of(g, b, page);
     if (g->deferred && mig_guest_block_is_touched(b, page)) {
@@ -437,7 +393,7 @@ static bool memory_is_zero(MigMemory *m, uint32_t block, uint64_t page)
 
 static const uint8_t *memory_read(MigMemory *m, uint32_t block, uint64_t page, uint8_t *scratch)
 {
-    MigGuest *g = look(m);
+    MigGuest *g = mig_guest_look(m);
     make_contents(g);
     const GuestBlock *b = &g->blocks[block];
     MigPageOrigin origin = origin_of(g, b, page);
@@ -448,7 +404,7 @@ static const uint8_t *memory_read(MigMemory *m, uint32_t block, uint64_t page, u
 /* As qemu_ram_resize(): the whole block counts as written. */
 static bool memory_resize(MigMemory *m, uint32_t block, uint64_t used_length)
 {
-    MigGuest *g = look(m);
+    MigGuest *g = mig_guest_look(m);
     GuestBlock *b = &g->blocks[block];
     if (used_length > b->memory.max_length || used_length % m->page_size) {
         return false;
@@ -463,37 +419,6 @@ static bool memory_resize(MigMemory *m, uint32_t block, uint64_t used_length)
     return true;
 }
 
-static char *memory_protect(MigMemory *m)
-{
-    MigGuest *g = look(m);
-    mig_protection_free(g->protection);
-    g->protection = mig_protection_new(m, g->vcpus);
-    return NULL;
-}
-
-static void memory_unprotect(MigMemory *m, uint32_t block, uint64_t first, uint64_t count)
-{
-    MigGuest *g = look(m);
-    uint32_t vcpu = 0;
-    int64_t since = 0;
-    if (!g->protection) {
-        return;
-    }
-    mig_protection_lift(g->protection, block, first, count);
-    while (mig_protection_release(g->protection, &vcpu, &since)) {
-        for (uint32_t i = vcpu; i < g->run_count; i += g->vcpus) {
-            mig_workload_stall(&g->runs[i], since, g->now);
-        }
-        g->held += g->now > since ? g->now - since : 0;
-    }
-}
-
-static bool memory_wanted(MigMemory *m, uint32_t *block, uint64_t *page)
-{
-    MigGuest *g = look(m);
-    return g->protection && mig_protection_wanted(g->protection, block, page);
-}
-
 static const MigMemoryOps guest_ops = {
     .count = memory_count,
     .block = memory_block,
@@ -501,9 +426,9 @@ static const MigMemoryOps guest_ops = {
     .log_stop = memory_log_stop,
     .sync = memory_sync,
     .clear = memory_clear,
-    .protect = memory_protect,
-    .unprotect = memory_unprotect,
-    .wanted = memory_wanted,
+    .protect = mig_guest_memory_protect,
+    .unprotect = mig_guest_memory_unprotect,
+    .wanted = mig_guest_memory_wanted,
     .is_zero = memory_is_zero,
     .read = memory_read,
     .resize = memory_resize,

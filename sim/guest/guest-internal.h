@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside the synthetic guest: what guest.c and guest-protect.c share. */
+#ifndef MIG_SIM_GUEST_GUEST_INTERNAL_H
+#define MIG_SIM_GUEST_GUEST_INTERNAL_H
+
+#include "sim/guest/guest-block.h"
+#include "sim/guest/guest.h"
+#include "sim/guest/protection.h"
+#include "sim/guest/rings.h"
+
+struct MigGuest {
+    MigMemory memory;     /* first: it is one */
+    const int64_t *clock; /* or NULL */
+    MigTracking tracking;
+    GuestBlock *blocks;
+    uint32_t block_count;
+    MigWorkloadRun *runs;
+    uint32_t run_count;
+    bool shared;   /* some workloads share pages */
+    bool deferred; /* pages have no states yet */
+    bool logging, running;
+    int64_t now;        /* materialised up to here */
+    int64_t stopped_at; /* while not running */
+    unsigned throttle;  /* percent */
+    int64_t nap;        /* while throttled: the present slice's sleep begins here */
+    int64_t stalled, limited, held;
+    uint64_t faults;
+    MigProtection *protection; /* NULL: none */
+    uint32_t vcpus;
+    MigRings *rings;          /* NULL: none */
+    int64_t *sleeps;          /* ns, of each vCPU whose ring is full */
+    MigWriteCounter *counter; /* or NULL */
+    void (*wrote)(void *opaque, uint32_t block, uint64_t page); /* or NULL */
+    void *wrote_opaque;
+};
+
+static inline MigGuest *mig_guest_of(const MigMemory *m)
+{
+    return (MigGuest *)m;
+}
+
+/* The guest as it is at this instant. */
+static inline MigGuest *mig_guest_look(MigMemory *m)
+{
+    MigGuest *g = mig_guest_of(m);
+    if (g->clock && *g->clock > g->now) {
+        mig_guest_advance(g, *g->clock);
+    }
+    return g;
+}
+
+/* guest-protect.c: of its MigMemoryOps. */
+char *mig_guest_memory_protect(MigMemory *m);
+void mig_guest_memory_unprotect(MigMemory *m, uint32_t block, uint64_t first, uint64_t count);
+bool mig_guest_memory_wanted(MigMemory *m, uint32_t *block, uint64_t *page);
+
+#endif
