@@ -16,6 +16,7 @@ struct MigSteered {
     MigScenarioRun run;
     const MigOp *op; /* the engine's next; NULL: it has not begun */
     bool quit;
+    bool compared;                  /* memory, in this migration */
     MigSimulatedIncoming *incoming; /* NULL: without postcopy */
     uint32_t generation;            /* of its line, from 0 */
     uint32_t acks;                  /* of devices, that have not come; accounting only */

@@ -152,12 +152,33 @@ static bool take_end(void *opaque, uint32_t channel)
     return channel != 0 || mig_dest_end(run->m->dest);
 }
 
+static bool is_left_out(const void *source, uint32_t block, uint64_t page)
+{
+    return mig_source_is_left_out(source, block, page);
+}
+
+/* At the end of a migration: the source's guest may run on later, and with COLO it does at once. */
+static void compare_memory(Run *run)
+{
+    MigSimulation *m = run->m;
+    if (m->dest) {
+        MigMemory *sent = m->snapshot ? mig_buffer_memory(m->snapshot) : mig_guest_memory(m->guest);
+        bool equal = mig_memory_equal_but(sent, mig_buffer_memory(m->memory), is_left_out,
+                                          m->source, &m->difference);
+        m->verdict = equal ? MIG_MEMORY_EQUAL : MIG_MEMORY_DIFFERS;
+    }
+    run->compared = true;
+}
+
 static void take_event(void *opaque, int64_t at, const char *name, const char *status,
                        uint64_t pass)
 {
     Run *run = opaque;
     const MigSteering *steering = run->options->steering;
     mig_scenario_run_note(&run->run, at, name, status, pass);
+    if (status && strcmp(status, "colo") == 0) {
+        compare_memory(run);
+    }
     if (steering) {
         steering->event(steering->opaque, name, status, pass);
     }
@@ -339,23 +360,6 @@ static void begin_engine(Run *run)
     }
 }
 
-static bool is_left_out(const void *source, uint32_t block, uint64_t page)
-{
-    return mig_source_is_left_out(source, block, page);
-}
-
-/* At the end of a migration: the source's guest may run on later. */
-static void compare_memory(MigSimulation *m)
-{
-    m->verdict = MIG_MEMORY_NOT_COMPARED;
-    if (m->dest && mig_source_completed(m->source)) {
-        MigMemory *sent = m->snapshot ? mig_buffer_memory(m->snapshot) : mig_guest_memory(m->guest);
-        bool equal = mig_memory_equal_but(sent, mig_buffer_memory(m->memory), is_left_out,
-                                          m->source, &m->difference);
-        m->verdict = equal ? MIG_MEMORY_EQUAL : MIG_MEMORY_DIFFERS;
-    }
-}
-
 /* Of disks that were to be copied; which are, the engine that has ended knows. */
 static void compare_disks(Run *run)
 {
@@ -375,6 +379,8 @@ static void run_engine(Run *run)
 {
     MigOutcome outcome;
     uint64_t ops = 0;
+    run->m->verdict = MIG_MEMORY_NOT_COMPARED;
+    run->compared = false;
     for (; run->op->kind != MIG_OP_DONE; run->op = mig_source_next(run->m->source, &outcome)) {
         run->m->outcome = must_end(run);
         if (run->m->outcome || run->stream_failed) {
@@ -385,7 +391,9 @@ static void run_engine(Run *run)
             run->options->progress(run->options->opaque, run->m->source, run->clock.now);
         }
     }
-    compare_memory(run->m);
+    if (mig_source_completed(run->m->source) && !run->compared) {
+        compare_memory(run);
+    }
     compare_disks(run);
 }
 

@@ -46,6 +46,7 @@ const MigEraRow mig_era_rows[] = {
     BINARY(commands, V(2, 5), V(2, 12), MIG_CMD_PACKAGED),
     BINARY(commands, V(2, 12), V(10, 0), MIG_CMD_RECV_BITMAP),
     BINARY(commands, V(10, 0), FOREVER, MIG_CMD_SWITCHOVER_START),
+    BINARY(colo_checked, V(8, 1), FOREVER, 1), /* 10.0 does, 7.2 doesn't */
     BINARY(enable_colo, V(3, 1), V(11, 1), 1), /* sent by 10.0, refused by 11.1; between: unknown */
     MACHINE(switchover_start, V(10, 0), FOREVER, 1),
     BINARY(ping_loaded, V(10, 2), FOREVER, 1),

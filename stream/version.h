@@ -123,6 +123,7 @@ typedef enum MigPeek {
     X(expect, "MigDowntimeRule")                                                                  \
     X(integer_bandwidth, "bandwidth is an integer number of bytes per ms")                        \
     X(transferred_flushed, "ram.transferred counts all bytes flushed, not what RAM made")         \
+    X(colo_checked, "a destination refuses ENABLE_COLO without x-colo")                           \
     X(resize_cancels, "a RAM block that is resized cancels the migration")                        \
     X(setup_sync_event, "the sync of the setup emits MIGRATION_PASS")                             \
     X(final_sync_counts, "the final sync counts and emits MIGRATION_PASS")                        \

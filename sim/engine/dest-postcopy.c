@@ -78,8 +78,10 @@ void mig_dest_begins(MigDest *d)
 void mig_dest_tell(MigDest *d)
 {
     if (d->state != MIG_DEST_LOADING) {
-        mig_dest_change(d, d->state == MIG_DEST_COMPLETED ? MIG_STATUS_IS_COMPLETED
-                                                          : MIG_STATUS_IS_FAILED);
+        bool wanted = d->config.capabilities & MIG_CAP_BIT(MIG_CAP_X_COLO);
+        bool colo = d->counts.colo || (wanted && !d->config.era.enable_colo);
+        MigStatusName end = colo ? MIG_STATUS_IS_COLO : MIG_STATUS_IS_COMPLETED;
+        mig_dest_change(d, d->state == MIG_DEST_COMPLETED ? end : MIG_STATUS_IS_FAILED);
     }
 }
 

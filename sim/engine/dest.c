@@ -162,6 +162,18 @@ void mig_dest_acknowledge(MigDest *d)
     acknowledge(d);
 }
 
+/* Up to 7.2 the command alone is enough; from 11.1 on there is none. */
+static bool enable_colo(MigDest *d)
+{
+    bool on = d->config.capabilities & MIG_CAP_BIT(MIG_CAP_X_COLO);
+    if (!d->config.era.enable_colo || (d->config.era.colo_checked && !on)) {
+        return mig_dest_refuse(d, MIG_FAULT_NONE, "enable-colo", "%s",
+                               on ? "no command that enables COLO" : "capability x-colo off");
+    }
+    d->counts.colo = true;
+    return true;
+}
+
 static bool on_command(MigDest *d, const MigRecord *r)
 {
     if (r->command.number > d->config.era.commands) {
@@ -170,6 +182,9 @@ static bool on_command(MigDest *d, const MigRecord *r)
                                d->config.era.commands);
     }
     d->counts.pings += r->command.number == MIG_CMD_PING;
+    if (r->command.number == MIG_CMD_ENABLE_COLO) {
+        return enable_colo(d);
+    }
     if (r->command.number == MIG_CMD_OPEN_RETURN_PATH) {
         d->counts.return_path = true;
         acknowledge(d);

@@ -25,6 +25,7 @@ typedef struct MigDestCounts {
     uint64_t zero_skipped;          /* zero pages into memory that was zero already */
     uint64_t parts, devices, bytes; /* sections, sections, stream bytes */
     uint64_t pings;
+    bool colo;        /* the source wants to go on with COLO */
     bool return_path; /* OPEN_RETURN_PATH was seen */
 } MigDestCounts;
 

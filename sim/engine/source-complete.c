@@ -10,6 +10,8 @@
 #include "sim/engine/source-internal.h"
 #include "sim/engine/source-postcopy-internal.h"
 
+static void resume_guest(MigSource *s, MigState next);
+
 void mig_source_finish(MigSource *s)
 {
     mig_source_op(s, MIG_OP_CLOSE);
@@ -23,6 +25,27 @@ void mig_source_final_rate(MigSource *s)
     if (ms > 0) {
         s->ram.mbps = (double)bytes * 8.0 / (double)ms / 1000.0;
     }
+}
+
+/* As after a failover to this side: colo_process_checkpoint() (migration/colo.c, 10.0). */
+static void state_colo_ends(MigSource *s)
+{
+    if (mig_source_is_cancelled(s)) {
+        s->state = mig_source_state_cancelled;
+        return;
+    }
+    mig_source_notify(s, "COLO_EXIT", NULL, 0);
+    mig_source_change(s, MIG_STATUS_IS_COLO, MIG_STATUS_IS_COMPLETED);
+    mig_source_finish(s);
+}
+
+/* The copy is there, and both guests could run; checkpoints are nothing that this source makes. */
+static void begin_colo(MigSource *s)
+{
+    s->error = g_strdup("COLO: the initial migration is complete; checkpoints are not made, so it "
+                        "ends as if the destination had been lost then");
+    mig_source_change(s, s->status, MIG_STATUS_IS_COLO);
+    resume_guest(s, state_colo_ends);
 }
 
 static void state_completed(MigSource *s)
@@ -39,8 +62,12 @@ static void state_completed(MigSource *s)
         s->downtime = s->postcopy->downtime; /* 10.0 and 11.1 take 0 for "not known so far" */
     }
     mig_source_final_rate(s);
-    mig_source_cleanup(s);
     s->ending = true;
+    if (mig_source_has(s, MIG_CAP_X_COLO) && !s->postcopy->running) {
+        begin_colo(s);
+        return;
+    }
+    mig_source_cleanup(s);
     mig_source_unthrottle(s);
     mig_source_change(s, s->status, MIG_STATUS_IS_COMPLETED);
     mig_source_finish(s);
@@ -95,7 +122,9 @@ static void state_devices(MigSource *s)
     if (mig_source_step_fails(s, MIG_STEP_DEVICES)) {
         return;
     }
-    if (!mig_source_era(s)->inactivate_first && mig_source_step_fails(s, MIG_STEP_INACTIVATE)) {
+    bool inactivates = !mig_source_has(s, MIG_CAP_X_COLO); /* both sides will write */
+    if (inactivates && !mig_source_era(s)->inactivate_first &&
+        mig_source_step_fails(s, MIG_STEP_INACTIVATE)) {
         return;
     }
     mig_source_send_devices(s, s->outcome.devices);
@@ -122,7 +151,8 @@ static void begin_switchover(MigSource *s)
         mig_source_postcopy_stopped(s);
         return;
     }
-    if (era->inactivate_first && mig_source_step_fails(s, MIG_STEP_INACTIVATE)) {
+    bool inactivates = !mig_source_has(s, MIG_CAP_X_COLO); /* both sides will write */
+    if (inactivates && era->inactivate_first && mig_source_step_fails(s, MIG_STEP_INACTIVATE)) {
         return;
     }
     s->unlimited = true;

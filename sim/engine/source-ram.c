@@ -379,6 +379,9 @@ static uint64_t fetch(MigSource *s)
             continue;
         }
         fresh += m->ops->sync(m, i, b->dirty);
+        if (b->pages < b->dirty->bits) { /* it could be longer */
+            fresh -= mig_bitmap_clear_range(b->dirty, b->pages, b->dirty->bits - b->pages);
+        }
         if (b->uncleared) {
             mig_bitmap_set_range(b->uncleared, 0, b->uncleared->bits);
         }

@@ -51,6 +51,9 @@ static void state_connected(MigSource *s)
         mig_source_command(s, MIG_CMD_PING, 4, MIG_PING_SETUP);
     }
     mig_source_advise(s);
+    if (mig_source_has(s, MIG_CAP_X_COLO) && era->enable_colo) {
+        mig_source_command(s, MIG_CMD_ENABLE_COLO, 0, 0);
+    }
     mig_source_arm_sync(s);
     mig_source_setup(s, state_active);
 }

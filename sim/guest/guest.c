@@ -43,7 +43,7 @@ static MigPageOrigin origin_of(const MigGuest *g, const GuestBlock *b, uint64_t 
 /* Each page has one writer at most, and what that leaves behind is zero, or is not, for sure. */
 static bool can_defer(const MigGuest *g)
 {
-    bool can = !g->shared;
+    bool can = !g->shared && !g->rings;
     for (uint32_t i = 0; i < g->run_count; i++) {
         const MigWorkload *w = &g->runs[i].w;
         can = can && (w->access == MIG_ACCESS_READ || w->write != MIG_WRITE_BYTES);
@@ -55,7 +55,7 @@ static void defer(MigGuest *g)
 {
     g->deferred = can_defer(g);
     for (uint32_t i = 0; g->deferred && i < g->block_count; i++) {
-        g->blocks[i].touched = mig_bitmap_new(g->blocks[i].pages);
+        g->blocks[i].touched = mig_bitmap_new(g->blocks[i].log->bits);
     }
 }
 
@@ -406,6 +406,7 @@ static bool memory_resize(MigMemory *m, uint32_t block, uint64_t used_length)
 {
     MigGuest *g = mig_guest_look(m);
     GuestBlock *b = &g->blocks[block];
+    make_contents(g); /* the log will say more than what was written */
     if (used_length > b->memory.max_length || used_length % m->page_size) {
         return false;
     }

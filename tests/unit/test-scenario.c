@@ -202,8 +202,9 @@ static const struct {
                                 "\"zero_page\"?" },
     { "capabilities.xbzrel=true", "s: capabilities.xbzrel: unknown capability \"xbzrel\"; did you "
                                   "mean \"xbzrle\"?" },
-    { "capabilities.x-colo=true", "s: capabilities.x-colo: this capability is known to QEMU, but "
-                                  "not simulated yet" },
+    { "capabilities.zero-copy-send=true",
+      "s: capabilities.zero-copy-send: this capability is known to "
+      "QEMU, but not simulated yet" },
     { "capabilities.compress=true", "s: capabilities.compress: compress was removed in 9.1; this "
                                     "scenario follows 10.0" },
     { "capabilities={\"multifd\":true,\"xbzrle\":true}",
