@@ -276,7 +276,9 @@ static void add_device(const MigScenarioRun *run, int64_t now, MigDevices *devic
     } else if (strcmp(d->idstr, "timer") == 0) {
         mig_devices_add_timer(devices, &run->era, section_id, now);
     } else if (strcmp(d->idstr, "globalstate") == 0) {
-        mig_devices_add_globalstate(devices, &run->era, section_id, run->scenario->run_state);
+        bool woken = run->source && mig_source_woke_guest(run->source);
+        mig_devices_add_globalstate(devices, &run->era, section_id,
+                                    woken ? "running" : run->scenario->run_state);
     } else {
         g_autofree uint8_t *body = g_malloc0(d->length + 1);
         mig_devices_add_opaque(devices, d->idstr, d->instance, d->version, section_id, body,
@@ -326,6 +328,8 @@ void mig_scenario_run_source(MigScenarioRun *run, MigMemory *memory, unsigned ma
         .memory = memory,
         .disks = run->disks,
         .transport = run->transport,
+        .guest_suspended = strcmp(s->run_state, "suspended") == 0,
+        .observer = run->observer,
         .blk = s->blk,
         .inc = s->inc,
         .blockers = s->blockers,

@@ -30,6 +30,7 @@ typedef struct MigScenarioRun {
     MigGuest *guest;
     MigDisks *disks;     /* of the source; NULL: none */
     MigTransportKind transport;
+    MigSourceObserver observer;
     MigBackend *backend; /* who really is the guest, on the real clock; NULL: |guest| */
     MigSource *source;   /* not owned */
     MigMemory *memory;   /* that it migrates; not owned */

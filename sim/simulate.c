@@ -311,6 +311,7 @@ static void make_world(Run *run)
         .devices = save_devices,
         .devices_opaque = run,
     };
+    config.elastic = run->run.era.quota == MIG_QUOTA_WRITTEN;
     if (run->s->link.rdma) {
         const MigParameters *p = mig_source_parameters(run->m->source);
         config.rdma.chunk = p->x_rdma_chunk_size;

@@ -131,6 +131,7 @@ typedef enum MigPeek {
     X(inactivate_first,                                                                           \
       "block devices are inactivated before the END sections, not behind the devices")            \
     X(failing_state, "a failure passes the status failing; the guest resumes before failed")      \
+    X(wakes_guest, "completion wakes a suspended guest before it stops it")                       \
     X(rounds_stop, "a round of PARTs stops at the first iterable that is not finished")           \
     X(converge_strikes, "auto-converge: periods of too much dirt until a step; 0: none")          \
     X(converge_rated, "auto-converge: a period counts only when there was a rate before")         \

@@ -20,6 +20,21 @@ typedef enum MigTransportKind {
     MIG_TRANSPORT_COUNT
 } MigTransportKind;
 
+typedef enum MigPrecopyReason {
+    MIG_PRECOPY_SETUP,
+    MIG_PRECOPY_BEFORE_BITMAP_SYNC,
+    MIG_PRECOPY_AFTER_BITMAP_SYNC,
+    MIG_PRECOPY_COMPLETE,
+    MIG_PRECOPY_CLEANUP,
+} MigPrecopyReason;
+
+/* Who is told behind all others; functions may be NULL. They must not call the source. */
+typedef struct MigSourceObserver {
+    void (*precopy)(void *opaque, MigPrecopyReason reason);
+    void (*state)(void *opaque, const char *status);
+    void *opaque;
+} MigSourceObserver;
+
 typedef struct MigSourceConfig {
     MigEra era;
     const char *machine; /* as it stands in the configuration section */
@@ -37,6 +52,8 @@ typedef struct MigSourceConfig {
                                    (0: it has none, and dirty-limit does nothing) */
     uint32_t acks;              /* switchover-ack: devices whose acknowledgement is waited for;
                                    counted only where the era does */
+    MigSourceObserver observer;
+    bool guest_suspended;       /* its run state is suspended: QEMU may wake it for completion */
     bool guest_running;         /* its vCPUs run when the migration starts */
     uint64_t clear_chunk_pages; /* lazy clearing of the dirty log (KVM, manual protect): pages a
                                    chunk, a multiple of 64 (QEMU: 2^18); 0: none */

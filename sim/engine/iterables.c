@@ -86,6 +86,7 @@ void mig_source_set_params(MigSource *s)
 
 void mig_source_cleanup(MigSource *s)
 {
+    mig_source_notify_precopy(s, MIG_PRECOPY_CLEANUP);
     for (unsigned i = 0; mig_iterables[i]; i++) {
         if (exists(mig_source_era(s), mig_iterables[i]) && mig_iterables[i]->cleanup) {
             mig_iterables[i]->cleanup(s);
@@ -240,6 +241,7 @@ static void state_complete(MigSource *s)
 
 void mig_source_complete_precopy(MigSource *s, bool postcopy, MigState next)
 {
+    mig_source_notify_precopy(s, MIG_PRECOPY_COMPLETE);
     walk(s, postcopy, state_complete, next);
 }
 

@@ -38,6 +38,7 @@ typedef enum MigOpKind {
     MIG_OP_SLEEP,       /* until `until`, or an urgent request */
     MIG_OP_WAIT_RETURN, /* until a return-path message arrives or the channel fails */
     MIG_OP_CLOSE,
+    MIG_OP_DRAIN,          /* 1.4: write at most `limit` bytes of what was flushed */
     MIG_OP_TRANSPORT_SYNC, /* RDMA: every page is there, `phase` is over at both ends */
     MIG_OP_DISK_READ,      /* read `chunks` MiB of disks; their bytes come with later SENDs */
     MIG_OP_NOTIFY,         /* something a monitor would be told: state, pass, stop, resume */
@@ -157,6 +158,7 @@ typedef struct MigOp {
         bool hinting;
         unsigned chunks;   /* DISK_READ */
         MigRamPhase phase; /* TRANSPORT_SYNC */
+        uint64_t limit;    /* DRAIN, bytes */
         int64_t until;     /* ns; an urgent request ends the sleep, a cancel does not */
         struct {
             const char *event;  /* QAPI: MIGRATION, MIGRATION_PASS, STOP, RESUME */

@@ -128,6 +128,7 @@ static void state_devices(MigSource *s)
         return;
     }
     mig_source_send_devices(s, s->outcome.devices);
+    mig_source_drain_all(s);
     s->state = state_sent_all;
 }
 
@@ -219,6 +220,12 @@ void mig_source_state_complete(MigSource *s)
     s->times.began = s->outcome.now;
     if (mig_source_step_fails(s, MIG_STEP_GLOBAL_STATE)) {
         return;
+    }
+    if (mig_source_era(s)->wakes_guest && s->config.guest_suspended) {
+        s->config.guest_suspended = false;
+        s->woke_guest = true;
+        s->config.guest_running = true; /* as far as its run state goes: it is stopped at once */
+        mig_source_notify(s, "WAKEUP", NULL, 0);
     }
     s->state = state_stopped;
     if (s->config.guest_running) {

@@ -10,6 +10,7 @@
 #include <glib.h>
 
 #include "sim/engine/iterables.h"
+#include "sim/engine/notifiers.h"
 #include "sim/engine/source-disks.h"
 #include "sim/engine/source-transport.h"
 #include "sim/engine/source.h"
@@ -82,7 +83,9 @@ struct MigSource {
     uint64_t clear_chunk;
 
     /* The loop. */
-    int64_t window_ms;     /* start of the window, ms */
+    int64_t window_ms; /* start of the window, ms */
+    bool woke_guest;
+    int64_t turn_ms;       /* 1.4: the time at the head of the turn */
     uint64_t window_bytes; /* transferred at its start */
     uint64_t window_pages;
     uint64_t quota_base;      /* the counter at the last reset */
@@ -297,6 +300,10 @@ bool mig_source_quota_exceeded(const MigSource *s);
 /* Sleeps until the window's end, or an urgent request; the state stays the caller's to set. */
 void mig_source_sleep_window(MigSource *s);
 void mig_source_close_due_window(MigSource *s);
+void mig_source_close_window(MigSource *s, int64_t now); /* ms */
+/* 1.4: a turn of its loop; what is left in its buffer goes out, inside the downtime. */
+void mig_source_state_buffered(MigSource *s);
+void mig_source_drain_all(MigSource *s);
 void mig_source_restart_window(MigSource *s);       /* a new one begins now */
 uint64_t mig_source_quota(const MigSource *s);      /* of a window, bytes; 0: no limit */
 uint64_t mig_source_quota_left(const MigSource *s); /* UINT64_MAX: no limit */

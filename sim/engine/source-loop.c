@@ -14,8 +14,15 @@
 
 static uint64_t counter(const MigSource *s)
 {
-    return mig_source_era(s)->quota == MIG_QUOTA_FLUSHED ? s->flushed + s->multifd_bytes + s->placed
-                                                         : s->queued + s->multifd_queued;
+    switch ((MigQuota)mig_source_era(s)->quota) {
+    case MIG_QUOTA_WRITTEN:
+        return s->flushed;
+    case MIG_QUOTA_POSITION:
+        return s->queued + s->multifd_queued;
+    case MIG_QUOTA_FLUSHED:
+        break;
+    }
+    return s->flushed + s->multifd_bytes + s->placed;
 }
 
 uint64_t mig_source_quota(const MigSource *s)
@@ -27,7 +34,9 @@ uint64_t mig_source_quota(const MigSource *s)
 
 bool mig_source_quota_exceeded(const MigSource *s)
 {
-    return mig_source_quota(s) && counter(s) - s->quota_base > mig_source_quota(s);
+    uint64_t quota = mig_source_quota(s), used = counter(s) - s->quota_base;
+    bool reached = mig_source_era(s)->quota == MIG_QUOTA_WRITTEN; /* is enough */
+    return quota && (used > quota || (reached && used == quota));
 }
 
 uint64_t mig_source_quota_left(const MigSource *s)
@@ -68,7 +77,7 @@ static void expect_downtime(MigSource *s, uint64_t bytes)
     s->expected_downtime = (int64_t)(dirty / bandwidth);
 }
 
-static void close_window(MigSource *s, int64_t now)
+void mig_source_close_window(MigSource *s, int64_t now)
 {
     uint64_t bytes = mig_source_transferred(s) - s->window_bytes;
     uint64_t pages = mig_source_pages_done(s);
@@ -90,7 +99,7 @@ static void close_window(MigSource *s, int64_t now)
 void mig_source_close_due_window(MigSource *s)
 {
     if (mig_source_ms(s) >= s->window_ms + MIG_WINDOW_MS) {
-        close_window(s, mig_source_ms(s));
+        mig_source_close_window(s, mig_source_ms(s));
     }
 }
 
@@ -135,7 +144,7 @@ void mig_source_update_counters(MigSource *s)
 {
     int64_t now = mig_source_ms(s);
     if (now >= s->window_ms + MIG_WINDOW_MS) {
-        close_window(s, now);
+        mig_source_close_window(s, now);
     }
 }
 
@@ -200,7 +209,7 @@ static bool wants_exact(const MigSource *s)
     return false;
 }
 
-void mig_source_state_loop(MigSource *s)
+static void state_thread(MigSource *s)
 {
     if (s->postcopy->pushing) {
         mig_source_state_postcopy_loop(s);
@@ -213,4 +222,15 @@ void mig_source_state_loop(MigSource *s)
     } else {
         s->state = state_decided;
     }
+}
+
+/* A loop is a function that begins a turn. */
+void mig_source_state_loop(MigSource *s)
+{
+    static const MigState loops[] = {
+        [MIG_LOOP_BUFFERED] = mig_source_state_buffered,
+        [MIG_LOOP_THREAD] = state_thread,
+    };
+    g_assert(mig_source_era(s)->loop < G_N_ELEMENTS(loops));
+    loops[mig_source_era(s)->loop](s);
 }

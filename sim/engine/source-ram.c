@@ -248,7 +248,8 @@ static void queue_run(MigSource *s)
     op->pages.named = s->last_sent != s->position_block;
     op->pages.how = mig_source_pages_how(s);
     op->pages.counts = mig_source_era(s)->quota;
-    op->pages.quota = mig_source_quota_left(s);
+    bool buffered = mig_source_era(s)->quota == MIG_QUOTA_WRITTEN; /* nothing is, meanwhile */
+    op->pages.quota = buffered ? UINT64_MAX : mig_source_quota_left(s);
     mig_source_compress_run(s, op);
     mig_source_mapped_run(s, op);
     mig_source_save_page(s, op);
@@ -413,7 +414,7 @@ static void state_synced(MigSource *s)
         .throttle = s->throttle,
     };
     g_array_append_val(s->passes, pass);
-    mig_source_hints_start(s);
+    mig_source_notify_precopy(s, MIG_PRECOPY_AFTER_BITMAP_SYNC);
     s->state = s->after_sync;
 }
 
@@ -425,7 +426,7 @@ void mig_source_sync(MigSource *s, bool counts, bool event, MigState next)
     s->sync_counts = counts;
     s->sync_event = event;
     s->after_sync = next;
-    mig_source_hints_stop(s);
+    mig_source_notify_precopy(s, MIG_PRECOPY_BEFORE_BITMAP_SYNC);
     mig_source_op(s, MIG_OP_SYNC);
     s->state = state_synced;
 }

@@ -56,6 +56,7 @@ static void state_connected(MigSource *s)
     }
     mig_source_arm_sync(s);
     mig_source_setup(s, state_active);
+    mig_source_notify_precopy(s, MIG_PRECOPY_SETUP);
 }
 
 static void state_channels(MigSource *s)

@@ -165,6 +165,7 @@ bool mig_source_change(MigSource *s, MigStatusName from, MigStatusName to)
     g_assert(mig_status_may_follow(from, to, mig_source_era(s)->binary));
     s->status = to;
     mig_source_notify(s, "MIGRATION", mig_status_text(to), 0);
+    mig_source_notify_state(s, mig_status_text(to));
     return true;
 }
 
@@ -321,4 +322,9 @@ const MigPass *mig_source_passes(const MigSource *s, size_t *count)
 const MigDowntime *mig_source_downtime(const MigSource *s)
 {
     return &s->times;
+}
+
+bool mig_source_woke_guest(const MigSource *s)
+{
+    return s->woke_guest;
 }

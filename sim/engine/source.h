@@ -10,8 +10,9 @@
  *     setup --> active: { decide [sync] iterate | rate limit }* --> stop, final sync, rest of RAM,
  *     devices, end --> [return path] --> completed
  *
- * It does no I/O and knows no time but what outcomes tell. Not in it yet: everything beyond
- * MIG_CAPS_IMPLEMENTED, and 1.4's buffered loop (such an era runs the thread's loop).
+ * It does no I/O and knows no time but what outcomes tell. Tables say what is plugged in: iterables
+ * (iterables.h), transports (source-transport.h), notifiers (notifiers.h), the loop of the era
+ * (source-loop.c). Not in it yet: everything beyond MIG_CAPS_IMPLEMENTED.
  */
 #ifndef MIG_SIM_ENGINE_SOURCE_H
 #define MIG_SIM_ENGINE_SOURCE_H
@@ -123,6 +124,9 @@ const char *mig_source_status(const MigSource *s); /* "active" */
 bool mig_source_completed(const MigSource *s);
 uint64_t mig_source_sync_count(const MigSource *s);
 uint64_t mig_source_remaining(const MigSource *s); /* bytes, the estimate */
+
+/* The guest was suspended, and completion has woken it: its run state is running. */
+bool mig_source_woke_guest(const MigSource *s);
 
 /* What travels beside RAM: contents of disks, dirty bitmaps. */
 void mig_source_copies(const MigSource *s, bool *contents, bool *bitmaps);

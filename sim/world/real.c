@@ -448,6 +448,7 @@ static void dispatch(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome 
             r->config.guest.throttle(r->config.guest.opaque, op->percent);
         }
         break;
+    case MIG_OP_DRAIN:          /* the channel drains by itself */
     case MIG_OP_TRANSPORT_SYNC: /* RDMA, which is not carried live */
     case MIG_OP_DISK_READ:      /* the engine has them at hand */
         break;

@@ -57,6 +57,7 @@ struct MigVirtual {
     uint64_t placed;                  /* bytes, by the operation under way */
     MigCompressCounts compressed;     /* by the operation under way */
 
+    uint64_t waiting, drained;   /* elastic: bytes in the buffer; ever written of it */
     struct MigVirtualRdma *rdma; /* NULL: pages travel in the stream */
 
     /* Multifd. */

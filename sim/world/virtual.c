@@ -149,11 +149,8 @@ static void deliver(MigVirtual *v, uint64_t n, int64_t arrival)
 }
 
 /* |n| bytes leave the buffer: the writer waits until they are in the socket. */
-void mig_virtual_flushed(MigVirtual *v, uint64_t n)
+static void write_out(MigVirtual *v, uint64_t n)
 {
-    if (n == 0) {
-        return;
-    }
     uint64_t work = v->work / 1000 - v->work_given;
     v->work_given += work;
     if (v->cut) {
@@ -170,6 +167,25 @@ void mig_virtual_flushed(MigVirtual *v, uint64_t n)
     mig_virtual_advance(v, w.accepted, MIG_BY_CUT);
     if (v->sink_failed && !v->return_path) {
         v->cut = "the destination has closed the connection";
+    }
+}
+
+void mig_virtual_flushed(MigVirtual *v, uint64_t n)
+{
+    if (v->config.elastic) {
+        v->waiting += n;
+    } else if (n > 0) {
+        write_out(v, n);
+    }
+}
+
+static void drain(MigVirtual *v, uint64_t limit)
+{
+    uint64_t n = MIN(v->waiting, limit);
+    v->waiting -= n;
+    v->drained += n;
+    if (n > 0) {
+        write_out(v, n);
     }
 }
 
@@ -402,6 +418,7 @@ static void do_notify(MigVirtual *v, const MigOp *op)
 static void do_close(MigVirtual *v)
 {
     mig_virtual_flushed(v, mig_outbuf_flush(&v->outbuf));
+    drain(v, UINT64_MAX);
     mig_virtual_multifd_close(v);
     mig_virtual_postcopy_close(v);
     if (v->config.sink.end) {
@@ -472,6 +489,9 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
             v->config.guest.throttle(v->config.guest.opaque, op->percent);
         }
         break;
+    case MIG_OP_DRAIN:
+        drain(v, op->limit);
+        break;
     case MIG_OP_TRANSPORT_SYNC:
         mig_virtual_rdma_sync(v, op->phase);
         break;
@@ -520,7 +540,8 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
 
 MigOutcome mig_virtual_do(MigVirtual *v, const MigOp *op)
 {
-    uint64_t queued = v->outbuf.queued, flushed_before = v->outbuf.flushed;
+    const uint64_t *written = v->config.elastic ? &v->drained : &v->outbuf.flushed;
+    uint64_t queued = v->outbuf.queued, flushed_before = *written;
     MigOutcome out = { 0 };
     v->compressed = (MigCompressCounts){ 0 };
     v->placed = 0;
@@ -529,7 +550,7 @@ MigOutcome mig_virtual_do(MigVirtual *v, const MigOp *op)
     out.placed = v->placed;
     out.now = v->config.clock->now;
     out.queued_bytes += v->outbuf.queued - queued; /* to what the preempt channel took */
-    out.flushed += op->kind == MIG_OP_DROP ? 0 : v->outbuf.flushed - flushed_before;
+    out.flushed += op->kind == MIG_OP_DROP ? 0 : *written - flushed_before;
     out.multifd_bytes = v->written - v->written_told;
     out.multifd_normal = v->looked_normal - v->normal_told;
     out.multifd_zero = v->looked_zero - v->zero_told;

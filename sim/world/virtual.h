@@ -97,6 +97,7 @@ typedef struct MigVirtualConfig {
     MigDevices *(*devices)(void *opaque);
     void *devices_opaque;
     MigRdmaConfig rdma;
+    bool elastic; /* what is flushed waits in a buffer without bounds for MIG_OP_DRAIN */
 } MigVirtualConfig;
 
 typedef struct MigVirtual MigVirtual;
