@@ -212,7 +212,7 @@ static bool pmemsave(void *opaque, uint64_t address, uint64_t size, const char *
                      GError **error)
 {
     const Incoming *in = opaque;
-    return mig_monitor_save_memory(mig_buffer_memory(in->load->memory), address, size, path, error);
+    return mig_monitor_save_memory(mig_load_memory(in->load), address, size, path, error);
 }
 
 /* Waiting ------------------------------------------------------------------------------------ */

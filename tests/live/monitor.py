@@ -245,9 +245,47 @@ def fails(both):
     both.wait("completed")
 
 
+RATES = [
+    {}, {"calc-time": 0}, {"calc-time": 61}, {"calc-time": -1}, {"calc-time": "x"},
+    {"calc-time": 1.5}, {"calc-time": 1, "x": 1}, {"calc-time": 1, "sample-pages": 127},
+    {"calc-time": 1, "sample-pages": 16385}, {"calc-time": 1, "mode": "foo"},
+    {"calc-time": 49, "calc-time-unit": "millisecond"},
+    {"calc-time": 60001, "calc-time-unit": "millisecond"}, {"calc-time": 1, "calc-time-unit": "x"},
+]
+
+
+def dirty_rate(both):
+    """(7.2 crashes when it is asked for another mode without KVM.)"""
+    negotiate(both)
+    both.run("query-dirty-rate")
+    both.run("query-dirty-rate", calc_time_unit="millisecond")
+    both.run("query-dirty-rate", x=1)
+    for arguments in RATES:
+        both.say(json.dumps({"execute": "calc-dirty-rate", "arguments": arguments}))
+    both.run("calc-dirty-rate", calc_time=1)
+    both.measured()
+    both.run("query-dirty-rate")
+    if both.version >= (8, 2):
+        both.run("calc-dirty-rate", calc_time=1, mode="dirty-ring")
+        both.run("calc-dirty-rate", calc_time=1, mode="dirty-bitmap", sample_pages=512)
+        for arguments in ({"calc-time": 100, "sample-pages": 1024},
+                          {"calc-time": 100, "mode": "dirty-bitmap"}):
+            both.run("calc-dirty-rate", calc_time_unit="millisecond",
+                     **{k.replace("-", "_"): v for k, v in arguments.items()})
+            both.measured()
+            both.run("query-dirty-rate", exact_mode, calc_time_unit="millisecond")
+            both.run("query-dirty-rate", exact_mode)
+
+
+def exact_mode(value):
+    """Of query-dirty-rate: numbers are measured, words have to be the same."""
+    return {key: "number" if key in ("dirty-rate", "start-time", "calc-time") else value[key]
+            for key in sorted(value)}
+
+
 SCRIPTS = {"answers": answers, "completes": completes, "cancelled": cancelled, "pauses": pauses,
            "cancelled-in-pause": cancelled_in_pause, "stopped-guest": stopped_guest,
-           "stopped-meanwhile": stopped_meanwhile, "fails": fails}
+           "stopped-meanwhile": stopped_meanwhile, "fails": fails, "dirty-rate": dirty_rate}
 
 
 def alike(command, version, script, space):

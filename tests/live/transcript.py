@@ -131,6 +131,9 @@ class Real(Session):
                 return got
         raise peer.Fail(f"{self.name} stays in finish-migrate")
 
+    def pass_time(self):
+        """Between two questions."""
+
     def cut(self):
         return []  # whoever reads has only so many bytes to read
 
@@ -186,6 +189,9 @@ class Ours(Session):
     def cut(self):
         return []
 
+    def pass_time(self):
+        pass
+
     def close(self):
         self.socket.close()
         if self.process.poll() is None:
@@ -212,6 +218,9 @@ class Simulated(Ours):
             if any(is_status(m, status, *ENDS) for m in got):
                 return got
         raise peer.Fail(f"{self.name}: no {status} within three seconds of its own: {got}")
+
+    def pass_time(self):
+        self.advance("100ms")
 
     def cut(self):
         answers = self.say('{"execute": "x-cut-link"}')
@@ -345,6 +354,14 @@ class Both:
                 self.take(side, side.wait(status))
             if status == "completed":
                 self.take(side, side.settle())
+
+    def measured(self):
+        """Until calc-dirty-rate is done. (QEMU's thread may need a while even to begin.)"""
+        for side in self.sides:
+            status = None
+            while status != "measured":
+                side.pass_time()
+                status = side.say('{"execute": "query-dirty-rate"}')[-1]["return"]["status"]
 
     def migrate(self, uri="exec:cat >/dev/null", bandwidth=SLOW):
         self.run("migrate-set-parameters", max_bandwidth=bandwidth)
