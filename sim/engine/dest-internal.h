@@ -44,6 +44,7 @@ struct MigDest {
     bool configured;              /* the configuration section was seen */
     bool capabilities_seen;
     bool ended;        /* END_OF_STREAM was seen */
+    bool end_waits;    /* it came before the last pages of the preempt channel */
     bool acknowledged; /* SWITCHOVER_ACK was sent, where one is enough */
     uint32_t acks;     /* of devices, that were not sent yet */
     bool described;    /* the VMDESCRIPTION's record was seen */

@@ -303,6 +303,10 @@ bool mig_dest_postcopy_end(MigDest *d)
     if (d->incoming != MIG_INCOMING_RUNNING) {
         return wrong_phase(d, "the end of the stream");
     }
+    if (missing > 0 && d->config.capabilities & MIG_CAP_BIT(MIG_CAP_POSTCOPY_PREEMPT)) {
+        d->end_waits = true; /* two channels: what was sent first may come last */
+        return true;
+    }
     if (missing > 0) {
         g_autofree char *text =
             g_strdup_printf("the end, with %" G_GUINT64_FORMAT " pages missing", missing);
@@ -332,6 +336,13 @@ static bool preempt_record(MigDest *d, const MigRecord *r)
     }
 }
 
+/* The main channel has ended before; and now everything is there. */
+static bool end_late(MigDest *d)
+{
+    d->end_waits = false;
+    return mig_dest_postcopy_end(d) && mig_dest_pump(d);
+}
+
 static bool pump_preempt(MigDest *d)
 {
     for (;;) {
@@ -349,7 +360,7 @@ static bool pump_preempt(MigDest *d)
             d->error = *mig_decoder_diagnosis(d->preempt.decoder);
             return false;
         } else {
-            return true;
+            return !d->end_waits || mig_dest_missing(d) > 0 || end_late(d);
         }
     }
 }
@@ -396,6 +407,7 @@ bool mig_dest_break(MigDest *d, const char *error)
         mig_dest_tell(d);
         return false;
     }
+    d->ended = d->end_waits = false;
     mig_dest_lane_reset(d, &d->main);
     mig_dest_lane_reset(d, &d->preempt);
     mig_decoder_free(g_steal_pointer(&d->preempt.decoder));

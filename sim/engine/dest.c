@@ -206,8 +206,9 @@ static bool on_vmdesc(MigDest *d, const MigRecord *r)
 /* Nothing can follow, although the peer may keep the channel open to wait for the verdict. */
 static bool is_through(const MigDest *d)
 {
-    return d->ended && (mig_dest_runs(d) || (d->described ? mig_decoder_skippable(d->decoder) == 0
-                                                          : !d->config.era.vmdesc));
+    return d->ended && !d->end_waits &&
+           (mig_dest_runs(d) ||
+            (d->described ? mig_decoder_skippable(d->decoder) == 0 : !d->config.era.vmdesc));
 }
 
 static bool on_end(MigDest *d, const MigRecord *r)
