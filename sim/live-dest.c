@@ -307,6 +307,8 @@ static void make_engine(const MigScenario *s, const Settings *set, Loading *in)
         .opaque = in,
     };
     in->acks = s->acks;
+    config.has_uuid = s->has_uuid;
+    memcpy(config.uuid, s->uuid, sizeof(config.uuid));
     in->load->dest = mig_dest_new(&config);
 }
 

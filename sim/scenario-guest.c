@@ -333,8 +333,35 @@ static bool read_vcpus(MigReader *r, json_object *v, void *dst)
     return mig_read_u32(r, v, n) && (*n <= 4096 || mig_read_fail(r, "at most 4096 vCPUs"));
 }
 
+/* 32 hexadecimal digits, and dashes where -uuid has them. */
+static bool read_uuid(MigReader *r, json_object *v, void *dst)
+{
+    static const unsigned digits[] = { 8, 4, 4, 4, 12 };
+    MigScenario *s = dst;
+    g_autofree char *text = NULL;
+    if (!mig_read_string(r, v, &text)) {
+        return false;
+    }
+    const char *at = text;
+    for (unsigned group = 0, n = 0; group < G_N_ELEMENTS(digits); group++) {
+        bool fine = group == 0 || *at++ == '-';
+        for (unsigned i = 0; fine && i < digits[group]; i += 2, at += 2) {
+            fine = g_ascii_isxdigit(at[0]) && g_ascii_isxdigit(at[1]);
+            s->uuid[n++] =
+                fine ? (uint8_t)(g_ascii_xdigit_value(at[0]) << 4 | g_ascii_xdigit_value(at[1]))
+                     : 0;
+        }
+        if (!fine) {
+            return mig_read_fail(r, "expected a UUID such as 12345678-9abc-def0-1234-56789abcdef0");
+        }
+    }
+    s->has_uuid = *at == '\0';
+    return s->has_uuid || mig_read_fail(r, "there is more behind the UUID");
+}
+
 static const MigField guest_fields[] = {
     { "machine", mig_read_string, offsetof(MigScenario, machine) },
+    { "uuid", read_uuid, 0 },
     { "vcpus", read_vcpus, offsetof(MigScenario, vcpus) },
     { "dirty-ring-size", read_ring, offsetof(MigScenario, ring_pages) },
     { "run-state", read_run_state, offsetof(MigScenario, run_state) },

@@ -350,6 +350,8 @@ void mig_scenario_run_source(MigScenarioRun *run, MigMemory *memory, unsigned ma
     config.capabilities = run->capabilities ? *run->capabilities : config.capabilities;
     config.parameters = run->parameters ? *run->parameters : config.parameters;
     run->memory = memory;
+    config.has_uuid = s->has_uuid;
+    memcpy(config.uuid, s->uuid, sizeof(config.uuid));
     run->source = mig_source_new(&config);
 }
 

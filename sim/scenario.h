@@ -128,6 +128,8 @@ typedef struct MigScenario {
     uint64_t seed;
 
     char *machine, *run_state;
+    uint8_t uuid[16]; /* of the machine, when has_uuid; both ends' */
+    bool has_uuid;
     uint32_t vcpus;
     GArray *free_pages;    /* MigScenarioFree */
     int64_t hint_delay;    /* ns from the wish for hints to them */

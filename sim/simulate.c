@@ -287,6 +287,8 @@ static bool make_destination(Run *run, MigCapabilitySet capabilities, GError **e
     config.disks = mig_scenario_disks_of(m->dest_disks);
     config.rdma = run->s->link.rdma;
     config.memory = mig_buffer_memory(m->memory);
+    config.has_uuid = run->s->has_uuid;
+    memcpy(config.uuid, run->s->uuid, sizeof(config.uuid));
     m->dest = mig_dest_new(&config);
     mig_simulate_postcopy_begin(run, capabilities);
     return true;

@@ -244,6 +244,12 @@ static bool on_ram_block(MigDest *d, const MigRecord *r)
                                    "size of block %s: 0x%" G_GINT64_MODIFIER "x", name,
                                    b->used_length);
         }
+        if (b->shared && r->block.has_address && r->block.address != b->address) {
+            g_autofree char *found = g_strdup_printf("0x%" G_GINT64_MODIFIER "x", r->block.address);
+            return mig_dest_refuse(d, MIG_FAULT_NONE, found,
+                                   "address of shared block %s: 0x%" G_GINT64_MODIFIER "x", name,
+                                   b->address);
+        }
         MigDestBlock block = { .memory = i };
         if (r->block.index >= d->blocks->len) {
             g_array_set_size(d->blocks, r->block.index + 1);
