@@ -249,8 +249,9 @@ static const MsrRow msrs[] = {
     MSR(0xc0000103, tsc_aux),
 };
 
+/* A struct kvm_msrs of one entry. */
 typedef struct OneMsr {
-    struct kvm_msrs header;
+    uint32_t nmsrs, pad;
     struct kvm_msr_entry entry;
 } OneMsr;
 
@@ -258,7 +259,7 @@ typedef struct OneMsr {
 static void get_msrs(KvmVcpu *v, MigX86Cpu *c)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(msrs); i++) {
-        OneMsr one = { .header.nmsrs = 1, .entry.index = msrs[i].index };
+        OneMsr one = { .nmsrs = 1, .entry.index = msrs[i].index };
         if (ioctl(v->fd, KVM_GET_MSRS, &one) == 1) {
             memcpy((uint8_t *)c + msrs[i].offset, &one.entry.data, msrs[i].size);
         }
@@ -268,7 +269,7 @@ static void get_msrs(KvmVcpu *v, MigX86Cpu *c)
 static bool put_msrs(KvmVcpu *v, const MigX86Cpu *c, GError **error)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(msrs); i++) {
-        OneMsr one = { .header.nmsrs = 1, .entry.index = msrs[i].index };
+        OneMsr one = { .nmsrs = 1, .entry.index = msrs[i].index };
         memcpy(&one.entry.data, (const uint8_t *)c + msrs[i].offset, msrs[i].size);
         if (ioctl(v->fd, KVM_SET_MSRS, &one) != 1 && one.entry.data != 0) {
             g_set_error(error, MIG_KVM_ERROR, MIG_KVM_ERROR_STATE,
