@@ -199,6 +199,12 @@ static bool make_backend(const MigLiveCommand *c, const MigLiveArguments *a, Mig
         return fail(error, "--backend kvm: its destination has no postcopy yet; turn it off (--set "
                            "capabilities.postcopy-ram=false), or take --backend synthetic");
     }
+    if (setup->scenario->capabilities & MIG_CAP_BIT(MIG_CAP_DIRTY_LIMIT) ||
+        setup->scenario->free_pages->len > 0) {
+        return fail(error,
+                    "--backend kvm: dirty-limit and free-pages need a guest that is modelled: "
+                    "--backend synthetic");
+    }
     setup->backend = mig_backend_new(a->backend, setup->scenario, !c->is_source, &why);
     if (why) {
         g_propagate_error(error, why);

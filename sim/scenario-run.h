@@ -28,7 +28,7 @@ typedef struct MigScenarioRun {
     const MigScenario *scenario;
     MigEra era;
     MigGuest *guest;
-    MigDisks *disks;     /* of the source; NULL: none */
+    MigDisks *disks; /* of the source; NULL: none */
     MigTransportKind transport;
     MigSourceObserver observer;
     MigBackend *backend; /* who really is the guest, on the real clock; NULL: |guest| */
