@@ -445,6 +445,12 @@ static bool prepare(const MigScenario *s, const Settings *set, Loading *in, GErr
         make_engine(s, set, in);
         return true;
     }
+    if (set->capabilities & MIG_CAP_BIT(MIG_CAP_MULTIFD)) {
+        g_set_error_literal(error, MIG_TRANSPORT_ERROR, EOPNOTSUPP,
+                            "capability multifd: a live destination can't have it together with "
+                            "postcopy-ram; turn one of them off");
+        return false;
+    }
     in->load->postcopy = mig_live_postcopy_new(s, set->capabilities, in->options, in->load, error);
     return in->load->postcopy != NULL;
 }
