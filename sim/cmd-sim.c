@@ -244,8 +244,8 @@ static int run(const MigScenario *s, const SimOptions *o)
     bool mapped = s->capabilities & MIG_CAP_BIT(MIG_CAP_MAPPED_RAM);
     bool postcopy =
         s->capabilities & (MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM) | MIG_CAP_BIT(MIG_CAP_DIRTY_BITMAPS));
-    bool recorded = o->stream && !mapped &&
-                    (postcopy || s->capabilities & MIG_CAP_BIT(MIG_CAP_MULTIFD));
+    bool recorded =
+        o->stream && !mapped && (postcopy || s->capabilities & MIG_CAP_BIT(MIG_CAP_MULTIFD));
     if (mapped && o->stream && strcmp(o->stream, "-") == 0) {
         return complain(MIG_EXIT_USAGE,
                         "--stream: with mapped-ram it must be a file, as pages have "
@@ -314,7 +314,8 @@ int mig_cmd_sim(int argc, char **argv)
         { "result", 0, 0, G_OPTION_ARG_FILENAME, &o.result, "write the result as JSON", "FILE" },
         { "stream", 0, 0, G_OPTION_ARG_FILENAME, &o.stream,
           "write the migration stream (- for standard output); with multifd or postcopy "
-          "a recording", "FILE" },
+          "a recording",
+          "FILE" },
         { "dump", 0, 0, G_OPTION_ARG_STRING_ARRAY, &o.dumps,
           "write the source's memory as it is in the end", "BLOCK=FILE" },
         { "accounting", 0, 0, G_OPTION_ARG_NONE, &o.accounting,

@@ -118,7 +118,7 @@ const MigEraRow mig_era_rows[] = {
     BINARY(failing_state, V(11, 0), FOREVER, 1),
     BINARY(rounds_stop, V(1, 4), V(8, 0), 1),
     BINARY(wakes_guest, V(1, 4), V(9, 0), 1), /* 7.2's source does, 10.0's doesn't */
-    BINARY(unsent_map, V(2, 5), V(4, 2), 1), /* from text */
+    BINARY(unsent_map, V(2, 5), V(4, 2), 1),  /* from text */
     BINARY(limit_in_pages, V(5, 0), V(6, 0),
            1), /* 5.2 does, 7.2 does not; the bounds are from text */
     BINARY(preempt_thread, V(8, 0), FOREVER, 1),

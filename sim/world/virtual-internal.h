@@ -92,6 +92,10 @@ void mig_virtual_place_page(MigVirtual *v, const MigOp *op, uint64_t page, bool 
 void mig_virtual_seek(MigVirtual *v, uint64_t at);
 void mig_virtual_put_at(MigVirtual *v, uint64_t at, const void *data, uint64_t n);
 
+/* The operations SEND_PAGES and SEND_PAGE. */
+void mig_virtual_pages(MigVirtual *v, const MigOp *op, MigOutcome *out);
+void mig_virtual_page(MigVirtual *v, const MigOp *op);
+
 /* Compress threads: true when one has (or will have) the page; else it goes as it is. */
 bool mig_virtual_compress(MigVirtual *v, const MigOp *op, uint64_t page, bool named);
 void mig_virtual_compress_flush(MigVirtual *v, const MigOp *op);
