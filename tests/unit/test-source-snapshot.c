@@ -82,7 +82,8 @@ static void test_order(void)
 {
     g_autoptr(GByteArray) bytes = g_byte_array_new();
     MigSimulateOptions options = { .stream = append, .opaque = bytes };
-    g_auto(Simulated) s = simulated_run(&options, SCENARIO, "10.0", 1u, 1u, 2000u, 100u, 0u);
+    G_GNUC_UNUSED g_auto(Simulated) s =
+        simulated_run(&options, SCENARIO, "10.0", 1u, 1u, 2000u, 100u, 0u);
     MigDecoder *d = mig_decoder_new(NULL);
     MigRecord r;
     MigStatus status;
