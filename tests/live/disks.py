@@ -146,7 +146,8 @@ def loads_bitmaps(version, space):
     capabilities = {"dirty-bitmaps": True}
     path = scenario(version, os.path.join(space.files, "b.json"), capabilities, workload=False)
     stream = os.path.join(space.files, "b.mig")
-    peer.migbench("sim", path, "--stream", stream)
+    # As it could go on in postcopy, `sim --stream` would make a recording of it.
+    peer.migbench("source", "--scenario", path, "--clock", "virtual", "--uri", f"file:{stream}")
     peer.migbench("check", stream)
     with peer.Peer(version, peer.machine_argv(pc(version), RAM, space.memory) + null_argv()
                    + ["-incoming", "defer"]) as qemu:
