@@ -64,6 +64,17 @@ static MigMemory *backend_memory(MigBackend *base)
     return mig_kvm_memory(from_base(base)->k);
 }
 
+static MigBuffer *backend_buffer(MigBackend *base)
+{
+    MigMemory *m = backend_memory(base);
+    uint32_t count = m->ops->count(m);
+    g_autofree uint8_t **at = g_new0(uint8_t *, count + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        at[i] = mig_kvm_at(from_base(base)->k, i);
+    }
+    return mig_buffer_borrow(m, at);
+}
+
 static void backend_run(MigBackend *base, bool running)
 {
     mig_kvm_run(from_base(base)->k, running);
@@ -308,6 +319,7 @@ static const MigBackendOps backend_ops = {
     .name = "kvm",
     .free = backend_free,
     .memory = backend_memory,
+    .buffer = backend_buffer,
     .run = backend_run,
     .throttle = backend_throttle,
     .fill = backend_fill,

@@ -11,6 +11,7 @@
 
 #include <json-c/json.h>
 
+#include "sim/guest/buffer.h"
 #include "sim/scenario.h"
 
 typedef struct MigBackend MigBackend;
@@ -19,6 +20,8 @@ typedef struct MigBackendOps {
     const char *name; /* of --backend */
     void (*free)(MigBackend *b);
     MigMemory *(*memory)(MigBackend *b);
+    /* The same memory as a buffer, for postcopy; the caller's, not to outlive the backend. */
+    MigBuffer *(*buffer)(MigBackend *b);
     void (*run)(MigBackend *b, bool running);
     void (*throttle)(MigBackend *b, unsigned percent);
     void (*fill)(MigBackend *b, uint32_t block, uint64_t first, uint64_t pages, uint8_t byte);

@@ -151,6 +151,7 @@ static int go_on(const MigLiveArguments *a, const MigLiveSetup *setup, const Mig
     g_autoptr(GError) error = NULL;
     json_object *result = result_to_json(setup, l);
     int status = l->completed ? MIG_EXIT_OK : MIG_EXIT_FINDING;
+    l->backend->ops->run(l->backend, false); /* with postcopy it has run */
     if (!mig_dump_blocks(setup->scenario, mig_load_memory(l), l->disks, a->dumps, &error)) {
         status = mig_live_complain(&command, MIG_EXIT_ENVIRONMENT, error->message);
     }

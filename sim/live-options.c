@@ -191,13 +191,8 @@ static bool make_backend(const MigLiveCommand *c, const MigLiveArguments *a, Mig
                          GError **error)
 {
     GError *why = NULL;
-    bool postcopy = setup->scenario->capabilities & MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM);
     if (!a->backend || strcmp(a->backend, "synthetic") == 0) {
         return true;
-    }
-    if (postcopy && !c->is_source) {
-        return fail(error, "--backend kvm: its destination has no postcopy yet; turn it off (--set "
-                           "capabilities.postcopy-ram=false), or take --backend synthetic");
     }
     if (setup->scenario->capabilities & MIG_CAP_BIT(MIG_CAP_DIRTY_LIMIT) ||
         setup->scenario->free_pages->len > 0) {

@@ -9,7 +9,8 @@
 
 struct MigLiveGuest {
     MigFaultMemory *memory;
-    MigTouch *touch;
+    MigTouch *touch;     /* NULL: a backend's guest */
+    MigBackend *backend; /* or NULL */
     uint32_t vcpus;
     MigLiveGuestReport report;
     bool ended;
@@ -35,16 +36,19 @@ static MigTouch *make_touch(const MigScenario *s, MigBuffer *buffer)
     return mig_touch_new(&config);
 }
 
-MigLiveGuest *mig_live_guest_new(const MigScenario *s, MigBuffer *buffer, GError **error)
+MigLiveGuest *mig_live_guest_new(const MigScenario *s, MigBuffer *buffer, MigBackend *backend,
+                                 GError **error)
 {
-    MigFaultMemory *memory = mig_fault_memory_new(buffer, MIG_FAULTS_OF_USERS, error);
+    MigFaultMemory *memory =
+        mig_fault_memory_new(buffer, backend ? MIG_FAULTS_OF_KERNEL : MIG_FAULTS_OF_USERS, error);
     if (!memory) {
         return NULL;
     }
     MigLiveGuest *g = g_new0(MigLiveGuest, 1);
     g->memory = memory;
-    g->vcpus = s->workloads->len;
-    g->touch = make_touch(s, buffer);
+    g->backend = backend;
+    g->vcpus = backend ? s->vcpus : s->workloads->len;
+    g->touch = backend ? NULL : make_touch(s, buffer);
     return g;
 }
 
@@ -71,6 +75,11 @@ uint32_t mig_live_guest_vcpus(const MigLiveGuest *g)
 bool mig_live_guest_run(MigLiveGuest *g, GError **error)
 {
     g->report.ran = true;
+    if (g->backend) {
+        bool loaded = g->backend->ops->loaded(g->backend, error);
+        g->backend->ops->run(g->backend, loaded);
+        return loaded;
+    }
     return mig_touch_start(g->touch, error);
 }
 
@@ -91,13 +100,19 @@ static bool settle(MigFaults *faults, void *at, GError **error)
                                       : placed == MIG_PLACE_DONE;
 }
 
+/* A backend's threads are not known by their ids: its faults count for the whole guest. */
+static uint32_t vcpu_of(const MigLiveGuest *g, pid_t thread)
+{
+    return g->touch ? mig_touch_vcpu(g->touch, thread) : UINT32_MAX;
+}
+
 bool mig_live_guest_serve(MigLiveGuest *g, MigDest *d, GError **error)
 {
     MigPageFault found[AT_ONCE];
     MigFaults *faults = mig_fault_memory_faults(g->memory);
     int count = faults ? mig_faults_read(faults, found, AT_ONCE, error) : 0;
     for (int i = 0; i < count; i++) {
-        uint32_t block = 0, vcpu = mig_touch_vcpu(g->touch, found[i].thread);
+        uint32_t block = 0, vcpu = vcpu_of(g, found[i].thread);
         uint64_t page = 0;
         bool known = mig_fault_memory_find(g->memory, found[i].at, &block, &page);
         g_assert(known);
@@ -116,6 +131,9 @@ void mig_live_guest_end(MigLiveGuest *g)
     g->ended = true;
     MigMemory *m = mig_live_guest_memory(g);
     m->ops->unlisten(m);
+    if (!g->touch) {
+        return;
+    }
     mig_touch_stop(g->touch, -1);
     g->report.touches = mig_touch_counts(g->touch);
     g->report.wrong = mig_touch_check(g->touch);

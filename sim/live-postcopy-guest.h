@@ -9,6 +9,7 @@
 #ifndef MIG_SIM_LIVE_POSTCOPY_GUEST_H
 #define MIG_SIM_LIVE_POSTCOPY_GUEST_H
 
+#include "sim/backend.h"
 #include "sim/engine/dest-postcopy.h"
 #include "sim/guest/touch.h"
 #include "sim/scenario.h"
@@ -16,8 +17,12 @@
 
 typedef struct MigLiveGuest MigLiveGuest;
 
-/* |buffer|: the scenario's memory; it and |s| must outlive the guest. */
-MigLiveGuest *mig_live_guest_new(const MigScenario *s, MigBuffer *buffer, GError **error);
+/*
+ * |buffer|: the scenario's memory; it and |s| must outlive the guest. |backend|: who really runs in
+ * it (then its vCPUs are the threads, and go on behind the end); NULL: threads as above.
+ */
+MigLiveGuest *mig_live_guest_new(const MigScenario *s, MigBuffer *buffer, MigBackend *backend,
+                                 GError **error);
 void mig_live_guest_free(MigLiveGuest *g); /* NULL is fine */
 
 MigMemory *mig_live_guest_memory(MigLiveGuest *g);

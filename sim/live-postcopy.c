@@ -35,6 +35,7 @@ struct MigLivePostcopy {
     uint8_t *buffer;
     int64_t looked; /* us: at the steerer, last */
     uint64_t pauses, preempt_bytes, turns;
+    GError *refused; /* what a backend has against a device */
 };
 
 static bool fail(MigLivePostcopy *p, const char *error)
@@ -98,10 +99,20 @@ static void tell_status(void *opaque, const char *status)
     }
 }
 
+static const char *load_device(void *opaque, const char *idstr, uint32_t instance, uint32_t version,
+                               const uint8_t *body, size_t n)
+{
+    MigLivePostcopy *p = opaque;
+    MigBackend *b = p->load->backend;
+    g_clear_error(&p->refused);
+    return b->ops->load(b, idstr, instance, version, body, n, &p->refused) ? NULL
+                                                                           : p->refused->message;
+}
+
 MigLivePostcopy *mig_live_postcopy_new(const MigScenario *s, MigCapabilitySet capabilities,
                                        const MigLiveOptions *options, MigLoad *load, GError **error)
 {
-    MigLiveGuest *guest = mig_live_guest_new(s, load->memory, error);
+    MigLiveGuest *guest = mig_live_guest_new(s, load->memory, load->backend, error);
     if (!guest) {
         return NULL;
     }
@@ -110,6 +121,7 @@ MigLivePostcopy *mig_live_postcopy_new(const MigScenario *s, MigCapabilitySet ca
         .machine = s->machine,
         .capabilities = capabilities,
         .memory = mig_live_guest_memory(guest),
+        .device = load->backend ? load_device : NULL,
         .reply = reply,
         .opaque = p,
     };
@@ -141,6 +153,7 @@ void mig_live_postcopy_free(MigLivePostcopy *p)
         drop(&p->preempt);
         mig_live_guest_free(p->guest);
         g_byte_array_unref(p->replies);
+        g_clear_error(&p->refused);
         g_free(p->buffer);
         g_free(p);
     }

@@ -20,7 +20,7 @@ typedef struct BufferBlock {
     MigMemoryBlock memory;
     char *name;
     uint8_t *at;
-    bool shared;
+    bool shared, borrowed;
 } BufferBlock;
 
 struct MigBuffer {
@@ -252,6 +252,16 @@ MigBuffer *mig_buffer_new_paged(const MigMemory *like, GError **error)
     return g_steal_pointer(&b);
 }
 
+MigBuffer *mig_buffer_borrow(const MigMemory *like, uint8_t *const *at)
+{
+    MigBuffer *b = copy_blocks(like);
+    for (uint32_t i = 0; i < b->count; i++) {
+        b->blocks[i].at = at[i];
+        b->blocks[i].shared = b->blocks[i].borrowed = true;
+    }
+    return b;
+}
+
 bool mig_buffer_is_shared(const MigBuffer *b, uint32_t block)
 {
     return block_of(&b->memory, block)->shared;
@@ -291,7 +301,7 @@ void mig_buffer_free(MigBuffer *b)
         return;
     }
     for (uint32_t i = 0; i < b->count; i++) {
-        if (b->blocks[i].at) {
+        if (b->blocks[i].at && !b->blocks[i].borrowed) {
             munmap(b->blocks[i].at, b->blocks[i].memory.used_length);
         }
         g_free(b->blocks[i].name);

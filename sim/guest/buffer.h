@@ -23,6 +23,11 @@ MigBuffer *mig_buffer_new(const MigMemory *like, const char *const *files, GErro
  * (hugetlb).
  */
 MigBuffer *mig_buffer_new_paged(const MigMemory *like, GError **error);
+/*
+ * Somebody else's memory: each block is the shared mapping at at[i], which has to outlive it and
+ * stays when it goes.
+ */
+MigBuffer *mig_buffer_borrow(const MigMemory *like, uint8_t *const *at);
 void mig_buffer_free(MigBuffer *b); /* NULL is fine */
 
 /* The mapping is a shared one: of a file or hugetlb. */

@@ -33,7 +33,7 @@ WORKLOADS = [
 
 
 def scenario(space, name, ram=None, version="11.1", machine="none", vcpus=1, capabilities=(),
-             tracking="kvm-log", parameters=None):
+             tracking="kvm-log", parameters=None, events=None):
     path = os.path.join(space.files, name + ".json")
     content = [{"offset": "1M", "length": "3M", "kind": "text"}]
     with open(path, "w", encoding="utf-8") as file:
@@ -44,7 +44,8 @@ def scenario(space, name, ram=None, version="11.1", machine="none", vcpus=1, cap
                    "capabilities": {name: True for name in capabilities},
                    "parameters": {"max-bandwidth": 100 * MIB, "downtime-limit": 1}
                                  | (parameters or {}),
-                   "events": [{"after-pass": PASSES, "do": "migrate-set-parameters",
+                   "events": events or
+                             [{"after-pass": PASSES, "do": "migrate-set-parameters",
                                "arguments": {"downtime-limit": 2000}}]}, file)
     return path
 
@@ -118,6 +119,27 @@ def between_ourselves(space, tracking, vcpus, capabilities, parameters=None):
         raise peer.Fail("the guest has written between source and destination")
     went_on = expect_well("destination, later", there["x-guest-later"], left + 1)
     return [f"{len(here['passes'])} passes, {left} writes here, {went_on - left} there"]
+
+
+def in_postcopy(space, tracking):
+    """It goes on at the destination before its pages have come; its faults fetch them."""
+    name = f"postcopy-{tracking}"
+    path = scenario(space, name, vcpus=2, tracking=tracking,
+                    capabilities=("return-path", "postcopy-ram"),
+                    parameters={"max-bandwidth": 20 * MIB},
+                    events=[{"after-pass": 1, "do": "migrate-start-postcopy"}])
+    source_result = os.path.join(space.files, name + "-source.json")
+    with Dest(space, name, path) as dest:
+        peer.migbench("source", "--backend", "kvm", "--scenario", path, "--uri",
+                      "unix:" + dest.socket, "--run", "300ms", "--result", source_result)
+        there = dest.result()
+    left = expect_well("source", json.loads(peer.read(source_result))["x-guest"], 1)
+    came = expect_well("destination", there["x-guest"], left)
+    went = expect_well("destination, later", there["x-guest-later"], came + 1)
+    faults = there["destination"]["postcopy"]["faults"]
+    if faults == 0:
+        raise peer.Fail("no page was waited for")
+    return [f"{left} writes here, {came - left} in postcopy with {faults} faults, {went - came} later"]
 
 
 class Running:
@@ -304,6 +326,8 @@ def main():
                                         (2, ("return-path", "xbzrle")), (2, ("auto-converge",))):
                 tap.run(f"live/kvm/own/{tracking}/{'-'.join(capabilities) or 'plain'}", needs_kvm,
                         between_ourselves, space, tracking, vcpus, capabilities)
+        for tracking in TRACKINGS:
+            tap.run(f"live/kvm/own/{tracking}/postcopy", needs_kvm, in_postcopy, space, tracking)
         for method in ("zlib", "zstd"):
             tap.run(f"live/kvm/own/multifd-{method}", needs_kvm, between_ourselves, space,
                     "kvm-log", 2, ("return-path", "multifd"), {"multifd-compression": method})
