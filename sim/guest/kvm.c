@@ -103,7 +103,7 @@ static bool map_block(KvmBlock *b, const MigMemoryBlock *from, GError **error)
     b->name = g_strdup(from->name);
     b->memory = *from;
     b->memory.name = b->name;
-    b->bytes = (from->used_length + from->host_page - 1) / from->host_page * from->host_page;
+    b->bytes = (from->max_length + from->host_page - 1) / from->host_page * from->host_page;
     bool huge = from->host_page > MIG_KVM_PAGE;
     unsigned flags =
         huge ? MFD_HUGETLB | (unsigned)__builtin_ctz(from->host_page) << MAP_HUGE_SHIFT : 0;
@@ -121,8 +121,8 @@ static bool map_block(KvmBlock *b, const MigMemoryBlock *from, GError **error)
                         b->bytes, g_strerror(errno),
                         huge ? " (are there huge pages? /proc/sys/vm/nr_hugepages)" : "");
     }
-    b->log = mig_bitmap_new(from->used_length / MIG_KVM_PAGE);
-    b->reported = mig_bitmap_new(from->used_length / MIG_KVM_PAGE);
+    b->log = mig_bitmap_new(from->max_length / MIG_KVM_PAGE); /* as the engine's: it may grow */
+    b->reported = mig_bitmap_new(from->max_length / MIG_KVM_PAGE);
     return true;
 }
 
