@@ -269,7 +269,7 @@ bool mig_dest_page_at(MigDest *d, const MigRecord *r, uint32_t *block, uint64_t 
     }
     *block = g_array_index(d->blocks, MigDestBlock, r->ram.block).memory;
     *page = r->ram.offset / m->page_size;
-    if (r->ram.offset >= m->ops->block(m, *block)->max_length) {
+    if (r->ram.offset >= m->ops->block(m, *block)->used_length) {
         return mig_dest_refuse(d, MIG_FAULT_RAM_OFFSET, "a page beyond it",
                                "a page inside the block");
     }
