@@ -155,6 +155,17 @@ def capture(port, out):
     raise peer.Skip("tcpdump may not capture here")
 
 
+def wait_written(path, least):
+    """tcpdump writes behind the packets, and drops what it has not written when it is ended."""
+    end, last = time.monotonic() + 20, -1
+    while time.monotonic() < end:
+        size = os.path.getsize(path)
+        if size >= least and size == last:
+            return
+        last = size
+        time.sleep(0.5)
+
+
 def imported(version, kind):
     """What tcpdump saw gives the same records as what the relay wrote."""
     peer.path_of(version)
@@ -178,7 +189,7 @@ def imported(version, kind):
                 source.qmp("migrate", uri=uris[0])
                 source.wait_status(["completed"], timeout=peer.PATIENCE)
                 relay.finish()
-            time.sleep(0.5)  # for tcpdump to write what it has
+            wait_written(packets, os.path.getsize(direct))
         finally:
             dump.terminate()
             lost = dump.communicate()[1] or "nothing said"

@@ -99,7 +99,8 @@ static void run(Run *r, const Setup *s, How how, unsigned at)
         if (op->kind == MIG_OP_WAIT_CONTINUE) {
             g_free(mig_source_continue(r->source, "pre-switchover"));
         }
-        if (op->kind == MIG_OP_FLUSH || op->kind == MIG_OP_WAIT_RETURN) {
+        if (op->kind == MIG_OP_FLUSH || op->kind == MIG_OP_DRAIN ||
+            op->kind == MIG_OP_WAIT_RETURN) {
             r->last = r->ops;
         }
         outcome = mig_virtual_do(r->world, op);
