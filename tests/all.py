@@ -23,7 +23,10 @@ TAP_LINE = re.compile(r"^(ok|not ok)\b\s*\d*\s*-?\s*([^#]*?)\s*(?:#\s*(\w+)\s*(.
 LOG_LINES = 60
 # What --full asks for: streams generated and loaded, places where traces are cut, mutants.
 FULL = {"MIGBENCH_FULL": "1", "MIGBENCH_STREAMS": "100000", "MIGBENCH_LIVE_STREAMS": "500",
-        "MIGBENCH_MUTANTS": "2000"}
+        "MIGBENCH_MUTANTS": "2000", "MIGBENCH_SEEDS": "10000", "MIGBENCH_CUTS": "50",
+        "MIGBENCH_LIVE_MUTANTS": "2000", "MIGBENCH_DAMAGED": "200"}
+# Where a program runs several times slower, long tests are left to the build without sanitizers.
+FAST = {"MIGBENCH_SEEDS": "20"}
 
 
 class Tally:
@@ -118,7 +121,7 @@ def count_tap(tally, prefix, entry):
         tally.skip(name, tail(log, 1))
 
 
-def meson_tests(tally, path, suites, env=None):
+def meson_tests(tally, path, suites, env=None, fast=True):
     log = os.path.join(path, "meson-logs", "testlog.json")
     if os.path.exists(log):
         os.unlink(log)
@@ -127,6 +130,9 @@ def meson_tests(tally, path, suites, env=None):
             "--num-processes", str(os.cpu_count() or 1)]
     for suite in suites:
         argv += ["--suite", suite]
+    if fast and "MIGBENCH_FULL" not in os.environ:
+        argv += ["--no-suite", "slow"]
+        env = {**FAST, **(env or {})}
     status, out = call(argv, env=env, timeout=6 * 3600)
     if not os.path.exists(log):
         if "No tests defined" in out or "No suitable tests" in out:
@@ -146,7 +152,7 @@ def meson_tests(tally, path, suites, env=None):
 def part_gcc(tally, args):
     path = build(tally, "build", "gcc")
     if path:
-        meson_tests(tally, path, ["unit", "command", "fuzz", "tidy", "live"])
+        meson_tests(tally, path, ["unit", "command", "fuzz", "tidy", "live"], fast=False)
 
 
 def part_clang(tally, args):

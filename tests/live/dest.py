@@ -159,7 +159,7 @@ def dump_name(block):
 
 
 def main():
-    tap = peer.Tap()
+    tap = peer.Tap(share=3)
     with peer.Workspace() as space:
         for version in peer.VERSIONS:
             for kind in TRANSPORTS:

@@ -171,7 +171,7 @@ def disagree(space):
 
 
 def main():
-    tap = peer.Tap()
+    tap = peer.Tap(share=2)
     one, two = [("ram", 16 * ends.MIB)], [("pc.ram", 8 * ends.MIB), ("dimm0", 4 * ends.MIB)]
     with peer.Workspace() as space:
         for multifd in (False, True):

@@ -7,7 +7,7 @@ Each QEMU gets mutants of its own `-M none` trace. What it does with one is acce
 SHOULD is) or accept. The test fails where QEMU rejects, crashes or hangs and we accept, and prints
 everything else: both as a table, and each mutant where the rule predicts another reaction.
 
-MIGBENCH_LIVE_MUTANTS: how many for each version (default 60). MIGBENCH_LIVE_SEED: which (default 1).
+MIGBENCH_LIVE_MUTANTS: how many for each version (default 24). MIGBENCH_LIVE_SEED: which (default 1).
 """
 import collections
 import json
@@ -17,7 +17,7 @@ import sys
 
 import peer
 
-COUNT = int(os.environ.get("MIGBENCH_LIVE_MUTANTS", "60"))
+COUNT = int(os.environ.get("MIGBENCH_LIVE_MUTANTS", "24"))
 SEED = os.environ.get("MIGBENCH_LIVE_SEED", "1")
 HANGING = 20  # seconds without an answer; a load takes some hundredths of one
 OUTCOMES = ("accepted", "complained", "rejected", "crashed", "hung")

@@ -156,7 +156,7 @@ def to_qemu(version, capabilities, page_size, space):
 
 
 def main():
-    tap = peer.Tap()
+    tap = peer.Tap(share=3)
     versions = sys.argv[1:] or peer.VERSIONS
     with peer.Workspace() as space:
         for version in versions:

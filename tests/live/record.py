@@ -278,7 +278,7 @@ def channel_traces():
 
 
 if __name__ == "__main__":
-    tap = peer.Tap()
+    tap = peer.Tap(share=2)
     for version_ in peer.VERSIONS:
         for kind_ in SETTINGS:
             tap.run(f"/live/record/{version_}/{kind_}", recorded, version_, kind_)

@@ -68,7 +68,7 @@ def migrate(version, machine, blocks, kind, capabilities, space, parameters=None
 
 
 def main():
-    tap = peer.Tap()
+    tap = peer.Tap(share=3)
     one, two = [("ram", 16 * ends.MIB)], [("pc.ram", 8 * ends.MIB), ("dimm0", 4 * ends.MIB)]
     with peer.Workspace() as space:
         for version in peer.VERSIONS:
