@@ -194,6 +194,10 @@ static MigSimulation *simulate(const MigScenario *s, const SimOptions *o,
         .interrupted = &interrupted,
         .listening = say_address,
     };
+    if (o->qmp && s->counts_pages) {
+        g_set_error_literal(error, MIG_READER_ERROR, 0, "guest.clock pages: not with --qmp");
+        return NULL;
+    }
     return o->qmp ? mig_simulate_monitored(s, options, &monitor, error)
                   : mig_simulate(s, options, error);
 }

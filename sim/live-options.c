@@ -180,6 +180,10 @@ static bool load(const MigLiveArguments *a, MigLiveSetup *setup, GError **error)
     }
     g_ptr_array_add(sets, NULL);
     setup->scenario = mig_scenario_load(a->scenario, (const char *const *)sets->pdata, error);
+    if (setup->scenario && setup->scenario->counts_pages &&
+        (a->qmp || (a->backend && strcmp(a->backend, "synthetic") != 0))) {
+        return fail(error, "guest.clock pages: not with --qmp or --backend kvm");
+    }
     return setup->scenario &&
            mig_live_can_carry(setup->scenario->capabilities, setup->uri, setup->is_virtual,
                               error) &&

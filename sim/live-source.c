@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "sim/engine/source-postcopy.h"
+#include "sim/guest-clock.h"
 #include "sim/live.h"
 #include "sim/snapshot.h"
 #include "sim/world/real-answers.h"
@@ -22,6 +23,7 @@ struct MigLive {
     MigCapabilitySet capabilities;
     MigScenarioRun run;
     MigClock clock;
+    MigGuestClock guest_clock;
     MigReal *world;
     const MigOp *op; /* the engine's next; NULL: it has not begun */
     int64_t looked;  /* ns: at the steerer, last */
@@ -57,7 +59,8 @@ static void run_guest(void *opaque, bool running)
     if (steering && !steering->guest(steering->opaque, running)) {
         return;
     }
-    (running ? mig_guest_start : mig_guest_stop)(live->m->guest, live->clock.now);
+    (running ? mig_guest_start : mig_guest_stop)(live->m->guest,
+                                                 *mig_guest_clock(&live->guest_clock));
     if (live->options->backend) {
         live->options->backend->ops->run(live->options->backend, running);
     }
@@ -93,7 +96,7 @@ static void keep_snapshot(void *opaque)
 static void throttle_guest(void *opaque, unsigned percent)
 {
     Live *live = opaque;
-    mig_guest_throttle(live->m->guest, live->clock.now, percent);
+    mig_guest_throttle(live->m->guest, *mig_guest_clock(&live->guest_clock), percent);
     if (live->options->backend) {
         live->options->backend->ops->throttle(live->options->backend, percent);
     }
@@ -252,6 +255,7 @@ static void run_engine(Live *live)
     uint64_t ops = 0;
     for (; live->op->kind != MIG_OP_DONE; live->op = mig_source_next(live->m->source, &outcome)) {
         outcome = mig_real_do(live->world, live->op);
+        mig_guest_clock_did(&live->guest_clock, live->op, &outcome);
         if (live->op->kind == MIG_OP_WAIT_RECOVER) {
             resume(live);
         }
@@ -288,7 +292,7 @@ MigMemory *mig_live_memory(const MigLive *live)
 int64_t mig_live_pass(MigLive *live)
 {
     mig_real_pass(live->world); /* and no operation: a client's `migrate` would end its world */
-    mig_guest_advance(live->m->guest, live->clock.now);
+    mig_guest_advance(live->m->guest, *mig_guest_clock(&live->guest_clock));
     return live->clock.now;
 }
 
@@ -369,8 +373,9 @@ static bool make_guest(Live *live, GError **error)
         m->guest = shell(m->scenario);
         return true;
     }
-    m->guest = mig_scenario_guest(m->scenario, &live->clock.now);
-    m->mapped = mig_mapped_new(m->guest, &live->clock.now, error);
+    const int64_t *now = mig_guest_clock(&live->guest_clock);
+    m->guest = mig_scenario_guest(m->scenario, now);
+    m->mapped = mig_mapped_new(m->guest, now, error);
     return m->mapped != NULL;
 }
 
@@ -392,6 +397,7 @@ MigSimulation *mig_live_source(const MigScenario *s, const MigLiveOptions *optio
     g_autoptr(MigSimulation) m = g_new0(MigSimulation, 1);
     Live live = { .m = m, .options = options, .uri = options->uri };
     live.capabilities = s->capabilities;
+    live.guest_clock = (MigGuestClock){ &live.clock, .counts_pages = s->counts_pages };
     report->descriptors_before = mig_count_descriptors();
     m->scenario = s;
     m->events = g_array_new(FALSE, FALSE, sizeof(MigSimulationEvent));

@@ -309,6 +309,15 @@ static bool read_tracking(MigReader *r, json_object *v, void *dst)
     return fine;
 }
 
+static bool read_clock(MigReader *r, json_object *v, void *dst)
+{
+    static const char *const names[] = { "time", "pages", NULL };
+    unsigned index = 0;
+    bool fine = mig_read_choice(r, v, names, &index);
+    *(bool *)dst = index == 1;
+    return fine;
+}
+
 static bool read_run_state(MigReader *r, json_object *v, void *dst)
 {
     /* QAPI: RunState, those in which a migration may begin. */
@@ -367,6 +376,7 @@ static const MigField guest_fields[] = {
     { "run-state", read_run_state, offsetof(MigScenario, run_state) },
     { "device-state", mig_read_size, offsetof(MigScenario, device_state) },
     { "dirty-tracking", read_tracking, offsetof(MigScenario, tracking) },
+    { "clock", read_clock, offsetof(MigScenario, counts_pages) },
     { "ram", read_ram, 0, true },
     { "devices", read_devices, 0 },
     { "switchover-acks", mig_scenario_read_acks, 0 },

@@ -123,7 +123,9 @@ static void write_pages(MigScenarioRun *run, const MigScenarioEvent *e, int64_t 
         run->backend->ops->fill(run->backend, w->block, w->first, w->pages, w->byte);
         return;
     }
-    mig_guest_advance(run->guest, at);
+    if (!run->scenario->counts_pages) {
+        mig_guest_advance(run->guest, at);
+    }
     mig_guest_fill(run->guest, w->block, w->first, w->pages, w->byte);
 }
 

@@ -136,6 +136,7 @@ typedef struct MigScenario {
     uint32_t ring_pages;   /* entries of a vCPU's dirty ring */
     uint64_t device_state; /* bytes of one opaque device; 0: none */
     MigTracking tracking;
+    bool counts_pages; /* the guest's clock moves with pages sent, see sim/guest-clock.h */
     GArray *blocks;    /* MigScenarioBlock, in the order of the RAM list */
     GArray *workloads; /* MigWorkload */
     GArray *devices;   /* MigScenarioDevice; empty: timer, device-state, globalstate */

@@ -3,6 +3,7 @@
 #ifndef MIG_SIM_SIMULATE_INTERNAL_H
 #define MIG_SIM_SIMULATE_INTERNAL_H
 
+#include "sim/guest-clock.h"
 #include "sim/image.h"
 #include "sim/simulate.h"
 #include "sim/world/virtual.h"
@@ -12,6 +13,7 @@ struct MigSteered {
     const MigScenario *s;
     const MigSimulateOptions *options;
     MigClock clock;
+    MigGuestClock guest_clock;
     MigVirtual *world;
     MigScenarioRun run;
     const MigOp *op; /* the engine's next; NULL: it has not begun */

@@ -41,7 +41,8 @@ static void run_guest(void *opaque, bool running)
     if (steering && !steering->guest(steering->opaque, running)) {
         return;
     }
-    (running ? mig_guest_start : mig_guest_stop)(run->m->guest, run->clock.now);
+    (running ? mig_guest_start : mig_guest_stop)(run->m->guest,
+                                                 *mig_guest_clock(&run->guest_clock));
     if (!running && run->incoming) {
         mig_incoming_stopped(run->incoming, run->clock.now);
     }
@@ -74,7 +75,7 @@ static void keep_snapshot(void *opaque)
 static void throttle_guest(void *opaque, unsigned percent)
 {
     Run *run = opaque;
-    mig_guest_throttle(run->m->guest, run->clock.now, percent);
+    mig_guest_throttle(run->m->guest, *mig_guest_clock(&run->guest_clock), percent);
     mig_scenario_disks_throttle(run->m->disks, percent, run->clock.now);
 }
 
@@ -390,6 +391,7 @@ static void run_engine(Run *run)
             return;
         }
         outcome = mig_virtual_do(run->world, run->op);
+        mig_guest_clock_did(&run->guest_clock, run->op, &outcome);
         if (run->options->progress && ops++ % PROGRESS_OPS == 0) {
             run->options->progress(run->options->opaque, run->m->source, run->clock.now);
         }
@@ -502,7 +504,8 @@ MigSimulation *mig_simulate(const MigScenario *s, const MigSimulateOptions *opti
     Run run = { .m = m, .s = s, .options = options };
     m->scenario = s;
     m->events = g_array_new(FALSE, FALSE, sizeof(MigSimulationEvent));
-    m->guest = mig_scenario_guest(s, &run.clock.now);
+    run.guest_clock = (MigGuestClock){ &run.clock, .counts_pages = s->counts_pages };
+    m->guest = mig_scenario_guest(s, mig_guest_clock(&run.guest_clock));
     m->disks = mig_scenario_disks_source(s, &run.clock.now);
     run.run = (MigScenarioRun){ .scenario = s, .guest = m->guest, .log = m->events };
     run.run.disks = mig_scenario_disks_of(m->disks);
