@@ -277,7 +277,11 @@ static int import(const Options *o)
         printf("imported     %s from the source, %s back, %u connection%s, %u gap%s\n", forward,
                back, c.connections, c.connections == 1 ? "" : "s", c.gaps, c.gaps == 1 ? "" : "s");
         printf("to           %s\n", o->out);
-        status = c.gaps ? MIG_EXIT_INCOMPLETE : MIG_EXIT_OK;
+        if (c.open) {
+            fprintf(stderr, "migbench record: the capture ends before %u of the connections do\n",
+                    c.open);
+        }
+        status = c.gaps || c.open ? MIG_EXIT_INCOMPLETE : MIG_EXIT_OK;
     }
     return status;
 }

@@ -213,6 +213,7 @@ static void report_gaps(Import *im)
 {
     for (guint i = 0; i < im->connections->len; i++) {
         Connection *c = im->connections->pdata[i];
+        im->counts->open += !c->ended[MIG_FORWARD];
         for (MigDirection d = MIG_FORWARD; d <= MIG_BACK; d++) {
             MigTcpFlow *f = &c->flow[d];
             mig_tcp_flow_end(f);

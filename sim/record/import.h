@@ -26,6 +26,7 @@ typedef struct MigImportConfig {
 typedef struct MigImportCounts {
     uint64_t packets, segments, forward, back; /* packets of the file; bytes */
     unsigned connections, generations, gaps;
+    unsigned open; /* connections whose end was not captured */
 } MigImportCounts;
 
 /* False and *error: the file can't be read, holds no migration, or the tap refuses. */

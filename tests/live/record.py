@@ -147,8 +147,8 @@ def capture(port, out):
     """tcpdump of one port of the loopback, ready to see packets."""
     if not shutil.which("tcpdump"):
         raise peer.Skip("tcpdump is not installed")
-    process = subprocess.Popen(["tcpdump", "-i", "lo", "-U", "-w", out, "-B", "65536", "-s", "0", "tcp",
-                                "port", str(port)], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(["tcpdump", "-i", "lo", "--immediate-mode", "-U", "-w", out, "-B", "65536",
+                                "-s", "0", "tcp", "port", str(port)], stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
         if "listening on" in line:
             return process
@@ -163,7 +163,7 @@ def wait_written(path, least):
         if size >= least and size == last:
             return
         last = size
-        time.sleep(0.5)
+        time.sleep(1)
 
 
 def imported(version, kind):
@@ -196,7 +196,7 @@ def imported(version, kind):
         done = subprocess.run([peer.MIGBENCH, "record", "--import", packets, "-o", out], text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if done.returncode == 3:
-            raise peer.Skip(f"tcpdump lost packets: {lost.splitlines()[-1]}")
+            raise peer.Skip(f"tcpdump did not see all: {done.stdout.splitlines()[0]}")
         if done.returncode != 0:
             raise peer.Fail(done.stdout)
         peer.migbench("diff", direct, out)
