@@ -59,27 +59,32 @@ static MigKvm *make(MigTracking tracking, uint32_t vcpus, uint32_t ring, bool in
     return k;
 }
 
-/* Lets it run until it has made |more| writes. */
-static void run_for(MigKvm *k, uint64_t more)
+/* Writes of all vCPUs; 0 as long as one of them has made none. */
+static uint64_t written_by_all(MigKvm *k)
 {
-    uint64_t written[MIG_GUEST_MAX_REGIONS], before = 0, now = 0;
-    int64_t end = g_get_monotonic_time() + FOREVER * G_TIME_SPAN_SECOND;
+    uint64_t written[MIG_GUEST_MAX_REGIONS], sum = 0;
+    bool all = true;
     for (uint32_t v = 0; v < mig_kvm_vcpus(k); v++) {
+        uint64_t own = 0;
         mig_kvm_written(k, v, written);
         for (unsigned i = 0; i < MIG_GUEST_MAX_REGIONS; i++) {
-            before += written[i];
+            own += written[i];
         }
+        all = all && own > 0;
+        sum += own;
     }
+    return all ? sum : 0;
+}
+
+/* Lets it run until it has made |more| writes, and every vCPU some. */
+static void run_for(MigKvm *k, uint64_t more)
+{
+    uint64_t before = written_by_all(k), now = 0;
+    int64_t end = g_get_monotonic_time() + FOREVER * G_TIME_SPAN_SECOND;
     mig_kvm_run(k, true);
     while (now < before + more && g_get_monotonic_time() < end && !mig_kvm_death(k)) {
         g_usleep(500);
-        now = 0;
-        for (uint32_t v = 0; v < mig_kvm_vcpus(k); v++) {
-            mig_kvm_written(k, v, written);
-            for (unsigned i = 0; i < MIG_GUEST_MAX_REGIONS; i++) {
-                now += written[i];
-            }
-        }
+        now = written_by_all(k);
     }
     mig_kvm_run(k, false);
     g_assert_cmpstr(mig_kvm_death(k), ==, NULL);
