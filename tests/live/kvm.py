@@ -318,7 +318,7 @@ def without_kvm(space):
 
 
 def main():
-    tap = peer.Tap()
+    tap = peer.Tap(share=3)
     with peer.Workspace() as space:
         tap.run("live/kvm/absent", without_kvm, space)
         for tracking in TRACKINGS:

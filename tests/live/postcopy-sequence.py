@@ -279,7 +279,7 @@ def from_qemu_broken(version, space):
 
 
 def main():
-    tap = peer.Tap()
+    tap = peer.Tap(share=3)
     with peer.Workspace() as space:
         for version in sys.argv[1:] or peer.VERSIONS:
             for name, function in (("to", to_qemu), ("to/broken", to_qemu_broken), ("from", from_qemu),

@@ -156,7 +156,7 @@ def to_qemu(version, capabilities, page_size, space):
 
 
 def main():
-    tap = peer.Tap(share=3)
+    tap = peer.Tap(share=5)
     versions = sys.argv[1:] or peer.VERSIONS
     with peer.Workspace() as space:
         for version in versions:
