@@ -28,26 +28,41 @@ bool mig_dest_on_xbzrle(MigDest *d, const MigRecord *r)
     return true;
 }
 
-/* The delta is about what the page holds now. */
-bool mig_dest_apply_delta(MigDest *d)
+/* The page of the record at hand as it is now: where it is, or a copy for put_page(). */
+static uint8_t *take_page(MigDest *d)
 {
     const MigRecord *r = &d->record;
     MigMemory *m = d->config.memory;
     uint32_t block = g_array_index(d->blocks, MigDestBlock, r->ram.block).memory;
     uint64_t number = r->ram.offset / m->page_size;
     uint8_t *mapped = m->ops->map ? m->ops->map(m, block, number) : NULL;
-    uint8_t *page = mapped ? mapped : d->page;
     if (!mapped) {
-        memmove(page, m->ops->read(m, block, number, page), m->page_size);
+        memmove(d->page, m->ops->read(m, block, number, d->page), m->page_size);
     }
-    MigXbzrleFault fault = mig_xbzrle_decode(d->body, r->payload, page, m->page_size, NULL);
+    return mapped ? mapped : d->page;
+}
+
+static void put_page(MigDest *d, const uint8_t *page)
+{
+    const MigRecord *r = &d->record;
+    MigMemory *m = d->config.memory;
+    if (page == d->page) {
+        m->ops->write(m, g_array_index(d->blocks, MigDestBlock, r->ram.block).memory,
+                      r->ram.offset / m->page_size, page);
+    }
+}
+
+/* The delta is about what the page holds now. */
+bool mig_dest_apply_delta(MigDest *d)
+{
+    uint8_t *page = take_page(d);
+    MigXbzrleFault fault =
+        mig_xbzrle_decode(d->body, d->record.payload, page, d->config.memory->page_size, NULL);
     if (fault != MIG_XBZRLE_OK) {
         return mig_dest_refuse(d, MIG_FAULT_NONE, mig_xbzrle_fault_text(fault),
                                "a delta that can be applied");
     }
-    if (!mapped) {
-        m->ops->write(m, block, number, page);
-    }
+    put_page(d, page);
     return true;
 }
 
@@ -76,25 +91,16 @@ bool mig_dest_on_compressed(MigDest *d, const MigRecord *r)
 /* What holds less than a page leaves the rest as it is: QEMU accepts that. */
 bool mig_dest_decompress(MigDest *d)
 {
-    const MigRecord *r = &d->record;
-    MigMemory *m = d->config.memory;
-    uint32_t block = g_array_index(d->blocks, MigDestBlock, r->ram.block).memory;
-    uint64_t number = r->ram.offset / m->page_size;
-    uint8_t *mapped = m->ops->map ? m->ops->map(m, block, number) : NULL;
-    uint8_t *page = mapped ? mapped : d->page;
-    if (!mapped) {
-        memmove(page, m->ops->read(m, block, number, page), m->page_size);
-    }
+    uint8_t *page = take_page(d);
     if (!d->codec) {
         d->codec = mig_page_decompressor_new();
         g_assert(d->codec);
     }
-    if (mig_page_decompress(d->codec, d->body, r->payload, page, m->page_size) == SIZE_MAX) {
+    if (mig_page_decompress(d->codec, d->body, d->record.payload, page,
+                            d->config.memory->page_size) == SIZE_MAX) {
         return mig_dest_refuse(d, MIG_FAULT_NONE, "something else",
                                "zlib data that holds at most one page");
     }
-    if (!mapped) {
-        m->ops->write(m, block, number, page);
-    }
+    put_page(d, page);
     return true;
 }
