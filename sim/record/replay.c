@@ -94,7 +94,7 @@ static gboolean is_main(const Line *l)
 
 static gboolean is_answers(const Line *l)
 {
-    return l->kind == MIG_CHANNEL_RETURN_PATH || g_str_has_suffix(l->name, "-return");
+    return l->kind == MIG_CHANNEL_RETURN_PATH;
 }
 
 /* All channels that the recording has. */

@@ -203,10 +203,10 @@ static gboolean next_block(MigCapture *c, GError **error)
     return TRUE;
 }
 
-/* "main.2": the kind is that of "main", unless it is a recovery. */
+/* "main.2": the kind is that of "main", unless it is a recovery; "preempt-return.2": a way back. */
 static MigChannel kind_of(const char *name)
 {
-    if (g_str_has_prefix(name, "return")) {
+    if (g_str_has_prefix(name, "return") || strstr(name, "-return")) {
         return MIG_CHANNEL_RETURN_PATH;
     }
     if (g_str_has_prefix(name, "multifd")) {
