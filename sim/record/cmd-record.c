@@ -25,7 +25,6 @@ typedef struct Options {
 typedef struct Recording {
     FILE *file;
     char *temporary;
-    guint64 bytes;
 } Recording;
 
 static int complain(int status, const char *message)
@@ -161,7 +160,6 @@ static bool put_channel(void *opaque, unsigned channel, const char *name)
 static bool put_chunk(void *opaque, unsigned channel, uint64_t ns, const void *data, size_t n)
 {
     Recording *rec = opaque;
-    rec->bytes += n;
     return mig_capture_write_chunk(rec->file, channel, ns, data, n);
 }
 

@@ -71,14 +71,14 @@ def simulate(name, version, host, folder):
         return json.load(file)["query-migrate"]
 
 
-def truth(path, half, wanted):
+def truth(path, half, wanted, limit):
     """{(cell, version): [query-migrate of each repeat]}, and how many rows were left out."""
     runs, busy = collections.defaultdict(list), 0
     with open(path, encoding="utf-8") as file:
         for row in map(json.loads, file):
             if not row["cell"].startswith(half) or wanted and not any(w in row["cell"] for w in wanted):
                 continue
-            if row["load"] > BUSY:
+            if row["load"] > limit:
                 busy += 1
                 continue
             runs[row["cell"], row["qemu"]].append(row["query-migrate"])
@@ -135,12 +135,10 @@ def main():
     parser.add_argument("--half", default="report", choices=("tune", "report"))
     parser.add_argument("--cells", action="append", default=[])
     parser.add_argument("--host")
-    parser.add_argument("--busy", type=float, help="count rows up to this load average")
+    parser.add_argument("--busy", type=float, default=BUSY, help="count rows up to this load average")
     parser.add_argument("--worst", type=int, default=10)
     options = parser.parse_args()
-    global BUSY
-    BUSY = options.busy or BUSY
-    runs, busy = truth(options.runs, options.half, options.cells)
+    runs, busy = truth(options.runs, options.half, options.cells, options.busy)
     if busy:
         print(f"left out {busy} rows of a busy machine")
     groups, lines = collections.defaultdict(list), []
