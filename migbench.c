@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "sim/command.h"
-#include "sim/nearest.h"
-#include "sim/result.h"
+#include "sim/scenario/nearest.h"
+#include "sim/simulate/result.h"
 
 static const MigCommandEntry *const tables[] = { mig_sim_commands, mig_conformance_commands };
 

@@ -6,7 +6,7 @@
 
 #include "conformance/output.h"
 #include "conformance/run-log.h"
-#include "sim/result.h"
+#include "sim/simulate/result.h"
 
 static const char *word(MigVerdict verdict)
 {

@@ -6,10 +6,10 @@
 #include "sim/command.h"
 #include "sim/commands.h"
 #include "sim/dump.h"
-#include "sim/live-monitor.h"
-#include "sim/live-options.h"
-#include "sim/live-postcopy.h"
-#include "sim/result.h"
+#include "sim/live/monitor.h"
+#include "sim/live/options.h"
+#include "sim/live/postcopy.h"
+#include "sim/simulate/result.h"
 #include "sim/world/units.h"
 
 static const MigLiveCommand command = {

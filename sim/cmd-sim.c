@@ -11,9 +11,9 @@
 #include "sim/dump.h"
 #include "sim/monitor/simulated.h"
 #include "sim/progress.h"
-#include "sim/result.h"
-#include "sim/scenario-from-manifest.h"
-#include "sim/stream-recorder.h"
+#include "sim/scenario/from-manifest.h"
+#include "sim/simulate/result.h"
+#include "sim/simulate/stream-recorder.h"
 #include "sim/world/capture-writer.h"
 #include "sim/world/units.h"
 

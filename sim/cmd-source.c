@@ -4,10 +4,10 @@
 
 #include "sim/command.h"
 #include "sim/commands.h"
-#include "sim/live-monitor.h"
-#include "sim/live-options.h"
+#include "sim/live/monitor.h"
+#include "sim/live/options.h"
 #include "sim/progress.h"
-#include "sim/result.h"
+#include "sim/simulate/result.h"
 #include "sim/world/units.h"
 
 static const MigLiveCommand command = {

@@ -2,7 +2,7 @@
 /*
  * What a command of migbench is. Each area exports one table; migbench.c walks all of them.
  *
- *     const MigCommandEntry mig_sim_commands[]          sim/simulate.c's area
+ *     const MigCommandEntry mig_sim_commands[]          sim/simulate/simulate.c's area
  *     const MigCommandEntry mig_conformance_commands[]  conformance/
  */
 #ifndef MIG_SIM_COMMAND_H

@@ -4,7 +4,7 @@
 #define MIG_SIM_DUMP_H
 
 #include "sim/guest/buffer.h"
-#include "sim/scenario-disks.h"
+#include "sim/scenario/disks.h"
 
 /*
  * Checks the arguments |dumps| (ended by NULL; NULL: none) before anything is run. False and *error

@@ -16,7 +16,7 @@
 #include "sim/guest/dirty-rate.h"
 #include "sim/monitor/monitor.h"
 #include "sim/monitor/server.h"
-#include "sim/simulate.h"
+#include "sim/simulate/simulate.h"
 
 typedef struct MigMonitored {
     const MigScenario *scenario;

@@ -13,8 +13,8 @@
 
 #include <string.h>
 
-#include "sim/json-reader.h"
 #include "sim/monitor/monitor-internal.h"
+#include "sim/scenario/json-reader.h"
 
 struct MigQmp {
     MigMonitor *monitor;

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "sim/result.h"
+#include "sim/simulate/result.h"
 
 #define V       MIG_VERSION_OF
 #define FOREVER UINT32_MAX

@@ -12,7 +12,7 @@
 
 #include <signal.h>
 
-#include "sim/simulate.h"
+#include "sim/simulate/simulate.h"
 
 typedef struct MigSimulatedOptions {
     const char *address; /* unix:PATH or tcp:HOST:PORT */

@@ -7,9 +7,9 @@
 
 #include "sim/command.h"
 #include "sim/commands.h"
+#include "sim/live/wake.h"
 #include "sim/record/import.h"
 #include "sim/record/relay.h"
-#include "sim/wake.h"
 #include "sim/world/capture-writer.h"
 #include "sim/world/units.h"
 

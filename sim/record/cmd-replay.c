@@ -5,8 +5,8 @@
 
 #include "sim/command.h"
 #include "sim/commands.h"
+#include "sim/live/wake.h"
 #include "sim/record/replay.h"
-#include "sim/wake.h"
 #include "sim/world/clock.h"
 #include "sim/world/units.h"
 

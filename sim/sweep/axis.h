@@ -15,7 +15,7 @@
 #ifndef MIG_SIM_SWEEP_AXIS_H
 #define MIG_SIM_SWEEP_AXIS_H
 
-#include "sim/json-reader.h"
+#include "sim/scenario/json-reader.h"
 
 typedef struct MigSweepAxis {
     GPtrArray *paths;  /* char *, as mig_sweep_path() writes them */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "sim/progress.h"
-#include "sim/result.h"
+#include "sim/simulate/result.h"
 #include "sim/sweep/pool.h"
 #include "sim/sweep/rows-writer.h"
 #include "sim/world/prng.h"

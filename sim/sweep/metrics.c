@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "sim/result.h"
+#include "sim/simulate/result.h"
 
 /* Of the result's top level: what is no measurement, or stands in the row under its own name. */
 static const char *const left_out[] = { "schema", "version", "scenario", "description",

@@ -6,7 +6,7 @@
 #ifndef MIG_SIM_SWEEP_METRICS_H
 #define MIG_SIM_SWEEP_METRICS_H
 
-#include "sim/json-reader.h"
+#include "sim/scenario/json-reader.h"
 
 /* All numbers, words and truth values of |result| (a row has its own keys for versions, seed and
  * digests), or those that |names| (char *) lists; a name that the result lacks is null. The

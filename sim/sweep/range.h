@@ -3,7 +3,7 @@
 #ifndef MIG_SIM_SWEEP_RANGE_H
 #define MIG_SIM_SWEEP_RANGE_H
 
-#include "sim/json-reader.h"
+#include "sim/scenario/json-reader.h"
 
 typedef enum MigRangeForm {
     MIG_RANGE_NUMBER,

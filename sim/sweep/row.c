@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "sim/result.h"
+#include "sim/simulate/result.h"
 #include "sim/sweep/metrics.h"
 
 #define PLAIN (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "sim/json-reader.h"
+#include "sim/scenario/json-reader.h"
 #include "sim/sweep/row.h"
 
 #define PLAIN (JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)

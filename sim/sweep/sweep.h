@@ -14,7 +14,7 @@
 #include <glib.h>
 #include <json-c/json.h>
 
-#include "sim/scenario.h"
+#include "sim/scenario/scenario.h"
 
 #define MIG_SWEEP_SCHEMA    "migbench-sweep-1"
 #define MIG_SWEEP_CELLS_MAX 100000000u

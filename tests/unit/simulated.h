@@ -5,7 +5,7 @@
 
 #include <glib.h>
 
-#include "sim/simulate.h"
+#include "sim/simulate/simulate.h"
 
 typedef struct Simulated {
     MigScenario *scenario;

@@ -5,7 +5,7 @@
 
 #include "sim/engine/blockers.h"
 #include "sim/monitor/monitor.h"
-#include "sim/result.h"
+#include "sim/simulate/result.h"
 #include "tests/unit/simulated.h"
 
 #define V MIG_VERSION_OF

@@ -3,7 +3,7 @@
 #include <glib.h>
 #include <string.h>
 
-#include "sim/channels.h"
+#include "sim/live/channels.h"
 
 #define MAIN(addr) "[{\"channel-type\":\"main\",\"addr\":{" addr "}}]"
 #define INET(more) MAIN("\"transport\":\"socket\",\"type\":\"inet\"," more)

@@ -5,7 +5,7 @@
 
 #include "sim/engine/dirty-limit.h"
 #include "sim/guest/guest.h"
-#include "sim/result.h"
+#include "sim/simulate/result.h"
 #include "sim/world/clock.h"
 #include "tests/unit/simulated.h"
 

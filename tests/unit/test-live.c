@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "sim/guest/mapped.h"
-#include "sim/live.h"
+#include "sim/live/live.h"
 #include "sim/world/real-answers.h"
 #include "stream/encoder.h"
 

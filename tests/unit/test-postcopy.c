@@ -10,8 +10,8 @@
 
 #include "conformance/check.h"
 #include "sim/engine/source-postcopy.h"
-#include "sim/result.h"
-#include "sim/stream-recorder.h"
+#include "sim/simulate/result.h"
+#include "sim/simulate/stream-recorder.h"
 #include "tests/unit/simulated.h"
 
 #define START   "{ \"at\": \"100ms\", \"do\": \"migrate-start-postcopy\" }"

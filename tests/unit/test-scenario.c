@@ -3,8 +3,8 @@
 #include <glib.h>
 #include <string.h>
 
-#include "sim/nearest.h"
-#include "sim/scenario-from-manifest.h"
+#include "sim/scenario/from-manifest.h"
+#include "sim/scenario/nearest.h"
 #include "sim/world/units.h"
 #include "tests/unit/traces.h"
 

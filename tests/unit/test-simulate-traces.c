@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sim/scenario-from-manifest.h"
-#include "sim/simulate.h"
+#include "sim/scenario/from-manifest.h"
+#include "sim/simulate/simulate.h"
 #include "sim/world/stream-reader.h"
 #include "tests/unit/traces.h"
 

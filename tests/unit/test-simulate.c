@@ -2,8 +2,8 @@
 /* Whole simulated migrations: determinism, equality of memory, and how runs end. */
 #include <glib.h>
 
-#include "sim/result.h"
-#include "sim/simulate.h"
+#include "sim/simulate/result.h"
+#include "sim/simulate/simulate.h"
 
 static MigScenario *example(const char *name, const char *const *sets)
 {

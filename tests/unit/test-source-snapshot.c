@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sim/scenario-from-manifest.h"
+#include "sim/scenario/from-manifest.h"
 #include "sim/world/stream-reader.h"
 #include "tests/unit/simulated.h"
 #include "tests/unit/traces.h"

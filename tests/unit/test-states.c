@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "sim/engine/states.h"
-#include "sim/result.h"
-#include "sim/simulate.h"
+#include "sim/simulate/result.h"
+#include "sim/simulate/simulate.h"
 #include "sim/world/clock.h"
 
 static MigSimulation *simulate(MigScenario **scenario, const char *qemu, const char *caps,

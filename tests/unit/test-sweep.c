@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sim/result.h"
+#include "sim/simulate/result.h"
 #include "sim/sweep/axis.h"
 #include "sim/sweep/merge.h"
 #include "sim/sweep/metrics.h"

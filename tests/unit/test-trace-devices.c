@@ -3,7 +3,7 @@
 #include <glib.h>
 #include <string.h>
 
-#include "sim/scenario-run.h"
+#include "sim/scenario/run.h"
 
 #define TRACE "traces/pc-idle-7.2.mig.zst"
 
