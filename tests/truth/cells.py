@@ -48,7 +48,7 @@ TUNE = {"families": ("idle", "sequential", "random-small", "once"),
         "links": ("unix-64m", "unix-32m", "tbf-300mbit")}
 REPORT = {"families": ("random", "hot-cold", "pages", "periodic", "two"),
           "links": ("unix-96m", "unix-24m", "tbf-600mbit")}
-LIMIT_S = 40  # a run that has not ended by then counts as one that does not converge
+LIMIT_S = 20  # a run that has not ended by then counts as one that does not converge
 
 
 def cells():
@@ -57,7 +57,7 @@ def cells():
         for family in of["families"]:
             for link in of["links"]:
                 for feature in FEATURES:
-                    if feature == "plain" or link == of["links"][0]:
+                    if feature == "plain" or link == of["links"][0] and FAMILIES[family]:
                         yield f"{half}/{family}/{link}/{feature}"
 
 
