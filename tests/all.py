@@ -21,12 +21,14 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TAP_LINE = re.compile(r"^(ok|not ok)\b\s*\d*\s*-?\s*([^#]*?)\s*(?:#\s*(\w+)\s*(.*))?$")
 LOG_LINES = 60
-# What --full asks for: streams generated and loaded, places where traces are cut, mutants.
+# What --full asks for: streams generated and loaded, places where traces are cut and how much of
+# them is decoded for that, mutants.
 FULL = {"MIGBENCH_FULL": "1", "MIGBENCH_STREAMS": "100000", "MIGBENCH_LIVE_STREAMS": "500",
         "MIGBENCH_MUTANTS": "2000", "MIGBENCH_SEEDS": "10000", "MIGBENCH_CUTS": "50",
-        "MIGBENCH_LIVE_MUTANTS": "2000", "MIGBENCH_DAMAGED": "200"}
+        "MIGBENCH_LIVE_MUTANTS": "2000", "MIGBENCH_DAMAGED": "200",
+        "MIGBENCH_CUT_BYTES": str(2 << 30)}
 # Where a program runs several times slower, long tests are left to the build without sanitizers.
-FAST = {"MIGBENCH_SEEDS": "20"}
+FAST = {"MIGBENCH_SEEDS": "20", "MIGBENCH_CUT_BYTES": str(8 << 20)}
 
 
 class Tally:
@@ -155,9 +157,13 @@ def part_gcc(tally, args):
         meson_tests(tally, path, ["unit", "command", "fuzz", "tidy", "live"], fast=False)
 
 
+CLANG_O3 = ["-Doptimization=3"]
+GCC_O0 = ["-Db_coverage=true", "-Doptimization=0"]
+
+
 def part_clang(tally, args):
     # Its programs run in the parts determinism and fuzz.
-    path = build(tally, "build-clang", "clang")
+    path = build(tally, "build-clang", "clang", CLANG_O3)
     if path and "MIGBENCH_FULL" in os.environ:
         meson_tests(tally, path, ["unit"])
 
@@ -202,13 +208,13 @@ def compare_builds(tally, name, outcomes, other):
 
 def part_determinism(tally, args):
     programs = {}
-    for compiler in ("gcc", "clang"):
-        for level in ("0", "3"):
-            folder = f"build-{compiler}-O{level}"
-            path = build(tally, folder, compiler, [f"-Doptimization={level}", "-Ddebug=false"],
-                         ["migbench"])
-            if path:
-                programs[f"{compiler} -O{level}"] = os.path.join(path, "migbench")
+    for name, folder, options in (("gcc -O0", "build-coverage", GCC_O0),
+                                  ("gcc -O3", "build-gcc-O3", ["-Doptimization=3"]),
+                                  ("clang -O0", "build-clang-O0", ["-Doptimization=0"]),
+                                  ("clang -O3", "build-clang", CLANG_O3)):
+        path = build(tally, folder, name.split()[0], options, ["migbench"])
+        if path:
+            programs[name] = os.path.join(path, "migbench")
     with open(os.path.join(ROOT, "tests", "determinism.txt"), encoding="utf-8") as file:
         scenarios = [line.strip() for line in file if line.strip() and not line.startswith("#")]
     for scenario in scenarios:
@@ -243,7 +249,7 @@ def part_fuzz(tally, args):
 
 
 def part_coverage(tally, args):
-    path = build(tally, "build-coverage", "gcc", ["-Db_coverage=true", "-Doptimization=0"])
+    path = build(tally, "build-coverage", "gcc", GCC_O0)
     if not path:
         return
     call(["lcov", "-q", "--directory", path, "--zerocounters"])

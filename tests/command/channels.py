@@ -7,13 +7,15 @@ import random
 import selectors
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
 
-import live
-from live import MIB, Failure, Place, check, expect_running
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import live  # noqa: E402
+import tap  # noqa: E402
+from live import Place, check, expect_running  # noqa: E402
+from tap import Skip  # noqa: E402
 
 CUTS = 20  # of each kind
 MULTIFD = {"return-path": True, "multifd": True}
@@ -346,10 +348,6 @@ def transports(folder, uri):
     check(place.memory("source") == place.memory("dest"), "memory differs")
 
 
-class Skip(Exception):
-    pass
-
-
 def tests(folder):
     for version, order in (("10.0", (1, 2, 3, 0)), ("10.0", (2, 0, 3, 1)), ("11.1", (3, 2, 1, 0)),
                            ("7.2", (0, 3, 1, 2))):
@@ -379,24 +377,6 @@ def tests(folder):
         yield f"transport/{uri}", transports, folder, uri
 
 
-def main():
-    count = failed = 0
-    with tempfile.TemporaryDirectory() as folder:
-        for name, function, *arguments in tests(folder):
-            count += 1
-            try:
-                function(*arguments)
-                print(f"ok {count} - channels/{name}", flush=True)
-            except Skip as reason:
-                print(f"ok {count} - channels/{name} # SKIP {reason}", flush=True)
-            except (Failure, OSError, KeyError, subprocess.SubprocessError) as problem:
-                failed += 1
-                for line in f"{type(problem).__name__}: {problem}".splitlines():
-                    print(f"# {line}")
-                print(f"not ok {count} - channels/{name}", flush=True)
-    print(f"1..{count}")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    with tempfile.TemporaryDirectory() as everything:
+        tap.main(("channels/" + name, *row) for name, *row in tests(everything))

@@ -10,6 +10,8 @@ import tempfile
 MIGBENCH = os.environ["MIGBENCH"]
 TRACES = os.environ["TRACES"]
 sys.path.insert(0, os.path.join(TRACES, "gen"))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import tap  # noqa: E402
 import walk  # noqa: E402  the second opinion
 
 
@@ -183,6 +185,4 @@ TESTS = [("/diff/the-same", same_is_same), ("/diff/one-field", one_field),
          ("/input/offset", offsets), ("/extract/ignore-shared", ignore_shared_is_said),
          ("/inspect/every-device-field", device_fields)]
 
-print(f"1..{len(TESTS)}")
-for number, (name, test) in enumerate(TESTS, 1):
-    print("ok" if test() else "not ok", number, name, flush=True)
+tap.main(TESTS)

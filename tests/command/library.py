@@ -10,6 +10,10 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import tap  # noqa: E402
+from tap import Fail, Skip  # noqa: E402
+
 SOURCE, BUILD, TRACES = (os.environ[k] for k in ("SOURCE_ROOT", "BUILD_ROOT", "TRACES"))
 CC = shlex.split(os.environ["CC"])
 SANITIZE, COVERAGE = os.environ["SANITIZE"], os.environ["COVERAGE"] == "true"
@@ -18,14 +22,6 @@ WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 # A program that links a library of such a build needs the same runtime.
 RUNTIME = ([] if SANITIZE == "none" else ["-fsanitize=" + SANITIZE]) + (["--coverage"] if COVERAGE else [])
 TRACE = "none-idle-7.2"
-
-
-class Skip(Exception):
-    pass
-
-
-class Fail(Exception):
-    pass
 
 
 def run(*argv, **more):
@@ -223,26 +219,14 @@ TESTS = (("c11-pedantic", test_c), ("c++", test_cxx), ("static", test_static), (
 
 
 def main():
-    failed = 0
     with tempfile.TemporaryDirectory(prefix="migbench-library-") as folder:
         try:
             lib = Installed(folder)
         except Skip as reason:
             print(f"1..0 # SKIP {reason}")
-            return 0
-        print(f"1..{len(TESTS)}")
-        for number, (name, test) in enumerate(TESTS, 1):
-            try:
-                test(lib)
-                print(f"ok {number} - library/{name}")
-            except Skip as reason:
-                print(f"ok {number} - library/{name} # SKIP {reason}")
-            except Fail as e:
-                failed = 1
-                print("\n".join("# " + line for line in str(e).splitlines()))
-                print(f"not ok {number} - library/{name}")
-    return failed
+            return
+        tap.main(("library/" + name, test, lib) for name, test in TESTS)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

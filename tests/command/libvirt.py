@@ -9,6 +9,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import tap  # noqa: E402
+
 MIGBENCH, TRACES = os.environ["MIGBENCH"], os.environ["TRACES"]
 
 
@@ -84,20 +87,13 @@ TESTS = (("check", check), ("inspect", inspect), ("recode", recode), ("extract",
          ("incomplete", incomplete), ("cut", cut))
 
 
-def main():
-    manifests = sorted(glob.glob(os.path.join(TRACES, "libvirt-*.json")))
-    failed, number = 0 if manifests else 1, 0
-    print(f"1..{len(manifests) * len(TESTS)}")
-    for manifest in manifests:
+def rows():
+    for manifest in sorted(glob.glob(os.path.join(TRACES, "libvirt-*.json"))):
         with tempfile.TemporaryDirectory(prefix="migbench-libvirt-") as folder:
             image = Image(folder, manifest)
             for name, test in TESTS:
-                number += 1
-                good = test(image)
-                failed |= not good
-                print("ok" if good else "not ok", number, f"/libvirt/{name}/{image.manifest['id']}", flush=True)
-    return failed
+                yield f"/libvirt/{name}/{image.manifest['id']}", test, image
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    tap.main(rows())

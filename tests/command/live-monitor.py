@@ -10,7 +10,10 @@ import socket
 import subprocess
 import sys
 import tempfile
-import traceback
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import tap  # noqa: E402
+from tap import Skip  # noqa: E402
 
 MIGBENCH = os.environ["MIGBENCH"]
 PATIENCE = 120  # seconds, met by a hanging program only
@@ -26,10 +29,6 @@ SCENARIO = {
                             "rate": 2560, "pace": "clock", "write": "counter"}]},
     "capabilities": {"events": True},
     "limit": "1ms"}  # which a monitor's migrations don't look at
-
-
-class Skip(Exception):
-    pass
 
 
 def path(name):
@@ -364,26 +363,8 @@ TESTS = [migrates, over_the_limit_of_the_scenario, fails_and_migrates_again, sil
          dirty_rate, quits_in_the_middle, interrupted, with_socat, refused_command_lines]
 
 
-def main():
-    failed = 0
-    print(f"1..{len(TESTS)}")
-    for number, test in enumerate(TESTS, 1):
-        title = f"command/live-monitor/{test.__name__.replace('_', '-')}"
-        try:
-            test()
-        except Skip as reason:
-            print(f"ok {number} - {title} # SKIP {reason}", flush=True)
-            continue
-        except Exception:  # pylint: disable=broad-except
-            failed += 1
-            for line in traceback.format_exc().splitlines():
-                print(f"# {line}")
-            print(f"not ok {number} - {title}", flush=True)
-            continue
-        print(f"ok {number} - {title}", flush=True)
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        tap.main(tap.named("command/live-monitor", TESTS))
+    finally:
+        shutil.rmtree(FOLDER, ignore_errors=True)

@@ -12,6 +12,10 @@ import sys
 import tempfile
 import threading
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import tap  # noqa: E402
+from tap import Fail  # noqa: E402
+
 MIGBENCH = os.environ["MIGBENCH"]
 PATIENCE = 120
 CUTS, FLIPS = 100, 200
@@ -19,13 +23,9 @@ MIB = 1 << 20
 PONG, SHUT = 2, 1
 
 
-class Failure(Exception):
-    pass
-
-
 def check(condition, text):
     if not condition:
-        raise Failure(text)
+        raise Fail(text)
 
 
 def read(path):
@@ -75,7 +75,7 @@ class Place:
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
-            raise Failure(f"{process.args[1]} hangs") from None
+            raise Fail(f"{process.args[1]} hangs") from None
         check(process.returncode == status,
               f"{process.args[1]}: exit status {process.returncode}, expected {status}\n{out}{err}")
         return out + err
@@ -404,22 +404,6 @@ def tests(folder):
     yield f"cut/{CUTS}-offsets", cut_anywhere, folder
 
 
-def main():
-    count = failed = 0
-    with tempfile.TemporaryDirectory() as folder:
-        for name, function, *arguments in tests(folder):
-            count += 1
-            try:
-                function(*arguments)
-                print(f"ok {count} - live/{name}", flush=True)
-            except (Failure, OSError, KeyError, subprocess.SubprocessError) as problem:
-                failed += 1
-                for line in f"{type(problem).__name__}: {problem}".splitlines():
-                    print(f"# {line}")
-                print(f"not ok {count} - live/{name}", flush=True)
-    print(f"1..{count}")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    with tempfile.TemporaryDirectory() as everything:
+        tap.main(("live/" + name, *row) for name, *row in tests(everything))

@@ -10,7 +10,10 @@ import socket
 import subprocess
 import sys
 import tempfile
-import traceback
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import tap  # noqa: E402
+from tap import Skip  # noqa: E402
 
 MIGBENCH = os.environ["MIGBENCH"]
 PATIENCE = 60  # seconds, met by a hanging program only
@@ -25,10 +28,6 @@ SCENARIO = {
               "workload": [{"block": "ram", "offset": "4M", "length": "1M", "pattern": "random",
                             "rate": 4000, "pace": "clock", "write": "counter"}]},
     "link": {"bandwidth": "200Mbit/s", "latency": "100us"}, "limit": "600s"}
-
-
-class Skip(Exception):
-    pass
 
 
 class Monitored:
@@ -313,26 +312,8 @@ TESTS = [same_every_time, stands_still, byte_by_byte, pipelined, several_clients
          interrupted, killed_before, bad_addresses]
 
 
-def main():
-    failed = 0
-    print(f"1..{len(TESTS)}")
-    for number, test in enumerate(TESTS, 1):
-        title = f"command/monitor/{test.__name__.replace('_', '-')}"
-        try:
-            test()
-        except Skip as reason:
-            print(f"ok {number} - {title} # SKIP {reason}", flush=True)
-            continue
-        except Exception:  # pylint: disable=broad-except
-            failed += 1
-            for line in traceback.format_exc().splitlines():
-                print(f"# {line}")
-            print(f"not ok {number} - {title}", flush=True)
-            continue
-        print(f"ok {number} - {title}", flush=True)
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        tap.main(tap.named("command/monitor", TESTS))
+    finally:
+        shutil.rmtree(FOLDER, ignore_errors=True)

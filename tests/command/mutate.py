@@ -10,6 +10,8 @@ import tempfile
 MIGBENCH = os.environ["MIGBENCH"]
 TRACES = os.environ["TRACES"]
 sys.path.insert(0, os.path.join(TRACES, "gen"))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import tap  # noqa: E402
 import walk  # noqa: E402
 
 TRACE = os.path.join(TRACES, "none-stopped-10.0.mig.zst")
@@ -115,6 +117,4 @@ TESTS = [("/mutate/manifest-describes-the-files", manifest_describes_the_files),
          ("/mutate/shrink", shrink),
          ("/mutate/exit-codes", exit_codes)]
 
-print(f"1..{len(TESTS)}")
-for number, (name, test) in enumerate(TESTS, 1):
-    print("ok" if test() else "not ok", number, name, flush=True)
+tap.main(TESTS)

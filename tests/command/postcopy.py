@@ -9,23 +9,19 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import tap  # noqa: E402
+from tap import Fail, Skip  # noqa: E402
+
 MIGBENCH = os.environ["MIGBENCH"]
 PATIENCE = 120
 MIB = 1 << 20
 SIZE = 16 * MIB
 
 
-class Failure(Exception):
-    pass
-
-
-class Skip(Exception):
-    pass
-
-
 def check(condition, text):
     if not condition:
-        raise Failure(text)
+        raise Fail(text)
 
 
 def read(path):
@@ -131,7 +127,7 @@ class Program:
             rest = line + self.process.communicate()[0]
             if "userfaultfd is not available" in rest:
                 raise Skip(rest.strip())
-            raise Failure(rest)
+            raise Fail(rest)
 
     def finish(self, status=0):
         out = self.process.communicate(timeout=PATIENCE)[0]
@@ -200,25 +196,11 @@ TESTS = [
                                  ("11.1", "plain", ()), ("11.1", "preempt", ("postcopy-preempt",)))]
 
 
-def main():
-    failed = 0
-    for number, (name, function, *arguments) in enumerate(TESTS, 1):
-        with tempfile.TemporaryDirectory() as folder:
-            os.chmod(folder, 0o777)
-            title = f"/command/postcopy/{name}"
-            try:
-                function(folder, *arguments)
-                print(f"ok {number} - {title}", flush=True)
-            except Skip as reason:
-                print(f"ok {number} - {title} # SKIP {reason}", flush=True)
-            except (Failure, OSError, subprocess.SubprocessError, KeyError, ValueError) as problem:
-                failed += 1
-                for line in f"{type(problem).__name__}: {problem}".splitlines():
-                    print(f"# {line}")
-                print(f"not ok {number} - {title}", flush=True)
-    print(f"1..{len(TESTS)}")
-    return 1 if failed else 0
+def in_folder(function, *arguments):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        function(folder, *arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    tap.main(("/command/postcopy/" + name, in_folder, *row) for name, *row in TESTS)

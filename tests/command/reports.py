@@ -13,6 +13,8 @@ import xml.etree.ElementTree as ElementTree
 MIGBENCH = os.environ["MIGBENCH"]
 TRACES = os.environ["TRACES"]
 sys.path.insert(0, os.path.join(TRACES, "gen"))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import tap  # noqa: E402
 import walk  # noqa: E402
 
 NASTY = "a <b>&\"'# \\ \x01\xff"
@@ -225,11 +227,4 @@ TESTS = [value for name, value in list(globals().items())
          if callable(value) and value.__module__ == __name__ and not isinstance(value, type)
          and name not in ("run", "log_lines", "expect")]
 
-print(f"1..{len(TESTS)}")
-for number, test in enumerate(TESTS, 1):
-    try:
-        test()
-        print("ok", number, "/reports/" + test.__name__.replace("_", "-"), flush=True)
-    except AssertionError as problem:
-        print(f"# {problem!r}\nnot ok", number, "/reports/" + test.__name__.replace("_", "-"),
-              flush=True)
+tap.main(tap.named("/reports", TESTS))

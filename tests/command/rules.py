@@ -4,6 +4,10 @@
 import json
 import os
 import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import tap  # noqa: E402
 
 MIGBENCH = os.environ["MIGBENCH"]
 DOCS = os.path.join(os.environ["SOURCE_ROOT"], "docs", "rules.md")
@@ -35,6 +39,4 @@ TESTS = [("/rules/docs-are-current (migbench rules --format markdown > docs/rule
          ("/rules/formats-agree", formats_agree),
          ("/rules/bad-arguments-are-refused", refuses)]
 
-print(f"1..{len(TESTS)}")
-for number, (name, test) in enumerate(TESTS, 1):
-    print("ok" if test() else "not ok", number, name)
+tap.main(TESTS)

@@ -10,6 +10,8 @@ import tempfile
 MIGBENCH = os.environ["MIGBENCH"]
 TRACES = os.environ["TRACES"]
 sys.path.insert(0, os.path.join(TRACES, "gen"))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import tap  # noqa: E402
 import walk  # noqa: E402  the second opinion
 
 
@@ -169,6 +171,4 @@ TESTS = [("/inspect/records-cover-every-byte", inspect_records),
          ("/check/report-file", check_output_file),
          ("/commands/help-and-bad-options", helps)]
 
-print(f"1..{len(TESTS)}")
-for number, (name, test) in enumerate(TESTS, 1):
-    print("ok" if test() else "not ok", number, name, flush=True)
+tap.main(TESTS)

@@ -12,6 +12,9 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import tap  # noqa: E402
+
 MIGBENCH, ROOT = os.environ["MIGBENCH"], os.environ["SOURCE_ROOT"]
 SCHEDULERS = ("SLURM_", "PBS_", "LSB_", "JOB_COMPLETION_INDEX", "AWS_BATCH_", "OMPI_", "PMI_")
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(SCHEDULERS)}
@@ -351,15 +354,10 @@ TESTS = [same_whatever_the_split, rows_vary, bytes_and_accounting, as_sim_says, 
          data_is_no_failure, invalid_cell, usage]
 
 
-def main():
-    print(f"1..{len(TESTS)}")
-    failed = 0
-    for number, test in enumerate(TESTS, 1):
-        with tempfile.TemporaryDirectory() as path:
-            fine = test(Folder(path))
-        failed += not fine
-        print(f"{'ok' if fine else 'not ok'} {number} sweep/{test.__name__.replace('_', '-')}", flush=True)
-    sys.exit(1 if failed else 0)
+def in_folder(test):
+    with tempfile.TemporaryDirectory() as path:
+        return test(Folder(path))
 
 
-main()
+if __name__ == "__main__":
+    tap.main((title, in_folder, test) for title, test in tap.named("sweep", TESTS))

@@ -7,7 +7,7 @@ import json
 import sys
 
 import peer
-from transcript import FAST, Both, exact, kind_of_text
+from transcript import FAST, Both, exact
 
 # The scripts -------------------------------------------------------------------------------------
 

@@ -15,62 +15,17 @@ import tempfile
 
 ROOT = os.environ.get("SOURCE_ROOT") or os.path.dirname(
     os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, os.path.join(ROOT, "traces", "gen"))
+for room in (("traces", "gen"), ("tests",)):
+    sys.path.insert(0, os.path.join(ROOT, *room))
 
 import qemu  # noqa: E402  (of traces/gen)
-import walk  # noqa: E402
+from tap import Fail, Skip, Tap  # noqa: E402,F401
 
 MIGBENCH = os.environ.get("MIGBENCH") or os.path.join(ROOT, "build", "migbench")
 VERSIONS = ("5.2", "7.2", "10.0", "11.1")
 REQUIRED = "7.2"
 PATIENCE = 120  # seconds until a silent emulator counts as hanging
 QUIET = ["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-net", "none"]
-
-
-class Skip(Exception):
-    """The test can't run here; the text says why."""
-
-
-class Fail(Exception):
-    """The test ran and found something."""
-
-
-class Tap:
-    """Numbers the tests and prints them; run(title, function, ...) never raises.
-
-    Without MIGBENCH_FULL only one of |share| is run, counted from the first.
-    """
-
-    def __init__(self, share=1):
-        self.share = 1 if "MIGBENCH_FULL" in os.environ else share
-        self.asked = self.count = self.failed = 0
-
-    def run(self, title, function, *arguments):
-        self.asked += 1
-        if (self.asked - 1) % self.share:
-            return
-        self.count += 1
-        try:
-            notes = function(*arguments)
-        except Skip as reason:
-            print(f"ok {self.count} - {title} # SKIP {reason}", flush=True)
-            return
-        except (Fail, qemu.QemuError, walk.Bad, OSError, subprocess.SubprocessError, KeyError,
-                ValueError) as problem:
-            self.failed += 1
-            for line in f"{type(problem).__name__}: {problem}".splitlines():
-                print(f"# {line}")
-            print(f"not ok {self.count} - {title}", flush=True)
-            return
-        for note in notes or ():
-            print(f"# {note}")
-        print(f"ok {self.count} - {title}", flush=True)
-
-    def done(self):
-        if self.count < self.asked:
-            print(f"# {self.count} of {self.asked}, all with MIGBENCH_FULL=1")
-        print(f"1..{self.count}")
-        return 1 if self.failed else 0
 
 
 class Workspace:

@@ -192,7 +192,7 @@ def imported(version, kind):
             wait_written(packets, os.path.getsize(direct))
         finally:
             dump.terminate()
-            lost = dump.communicate()[1] or "nothing said"
+            dump.communicate()
         done = subprocess.run([peer.MIGBENCH, "record", "--import", packets, "-o", out], text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if done.returncode == 3:

@@ -7,7 +7,6 @@ import struct
 import time
 
 import dest
-import ends
 import peer
 
 import guest_rom  # of traces/gen; peer has made it findable

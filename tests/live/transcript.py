@@ -14,7 +14,6 @@ import os
 import select
 import socket
 import subprocess
-import sys
 import time
 
 import peer

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "sim/world/capture.h"
+#include "tests/unit/counts.h"
 #include "tests/unit/traces.h"
 
 typedef struct Bytes {
@@ -112,7 +113,7 @@ static MigDecoder *decode(const Bytes *b, const MigDecoder *main, gsize cut, Dig
 
 static gsize step_for(gsize n)
 {
-    gsize cuts = (g_getenv("MIGBENCH_FULL") ? 512u << 20 : 8u << 20) / MAX(n, 1);
+    gsize cuts = mig_test_count("MIGBENCH_CUT_BYTES", 32 << 20) / 4 / MAX(n, 1);
     return n <= cuts ? 1 : (n / MAX(cuts, 8)) | 1;
 }
 

@@ -9,6 +9,7 @@
 #include "stream/encoder.h"
 #include "stream/xbzrle.h"
 #include "tests/generator/generator.h"
+#include "tests/unit/counts.h"
 
 typedef struct Check {
     MigDecoder *decoder;
@@ -123,8 +124,7 @@ static void check_one(const MigGenerated *g, guint64 seed)
 
 static guint64 streams(void)
 {
-    const char *text = g_getenv("MIGBENCH_STREAMS");
-    return text ? g_ascii_strtoull(text, NULL, 10) : 4000;
+    return mig_test_count("MIGBENCH_STREAMS", 4000);
 }
 
 static void test_main_channel(gconstpointer era)

@@ -12,6 +12,7 @@
 
 #include "conformance/mutate.h"
 #include "stream/limits.h"
+#include "tests/unit/counts.h"
 #include "tests/unit/traces.h"
 
 static const char *const traces[] = {
@@ -39,9 +40,7 @@ static MigMutateSource *source_of(const char *id)
 
 static guint64 count_of(const MigMutatePlan *plan)
 {
-    const char *text = g_getenv("MIGBENCH_MUTANTS");
-    guint64 n = text ? g_ascii_strtoull(text, NULL, 10) : 0;
-    return MAX(n, plan->strata->len);
+    return MAX(mig_test_count("MIGBENCH_MUTANTS", 0), plan->strata->len);
 }
 
 static char *describe(const MigMutateSource *s, const MigMutant *m, guint64 n)

@@ -13,6 +13,7 @@
 
 #include "sim/engine/source-postcopy.h"
 #include "sim/world/prng.h"
+#include "tests/unit/counts.h"
 #include "tests/unit/simulated.h"
 
 #define SEEDS 300
@@ -127,8 +128,7 @@ static Ending ending_of(const Simulated *s)
 
 static unsigned seeds(void)
 {
-    const char *text = g_getenv("MIGBENCH_SEEDS");
-    return text ? (unsigned)strtoul(text, NULL, 10) : SEEDS;
+    return (unsigned)mig_test_count("MIGBENCH_SEEDS", SEEDS);
 }
 
 static void test_cuts(void)

@@ -10,6 +10,7 @@
 #include "stream/encoder.h"
 #include "stream/limits.h"
 #include "stream/vmdesc.h"
+#include "tests/unit/counts.h"
 #include "tests/unit/traces.h"
 
 typedef struct Run {
@@ -190,12 +191,12 @@ static void assert_same_run(Run *run, Run *whole, GBytes *stream, const char *id
 }
 
 /*
- * Every cut of a short stream; of a longer one as many as 32 MB of decoding allow (MIGBENCH_FULL: 2
- * GB), spread by an odd step. That every place is tried is the business of the byte-by-byte tests.
+ * Every cut of a short stream; of a longer one as many as MIGBENCH_CUT_BYTES of decoding allow,
+ * spread by an odd step. That every place is tried is the business of the byte-by-byte tests.
  */
 static gsize cut_step(gsize n)
 {
-    gsize cuts = (g_getenv("MIGBENCH_FULL") ? 2048u << 20 : 32u << 20) / n;
+    gsize cuts = mig_test_count("MIGBENCH_CUT_BYTES", 32 << 20) / n;
     return n <= cuts ? 1 : (n / MAX(cuts, 16)) | 1;
 }
 
