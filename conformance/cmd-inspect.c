@@ -9,6 +9,7 @@
 #include "conformance/record-fields.h"
 #include "conformance/summary.h"
 #include "sim/command.h"
+#include "sim/fit/passes.h"
 #include "sim/world/recording.h"
 #include "stream/limits.h"
 #include "stream/vmdesc-walk.h"
@@ -17,7 +18,7 @@
 
 typedef struct Inspect {
     char *format, *channel;
-    gboolean summary;
+    gboolean summary, passes;
     bool json;
     MigRecording *recording;
     unsigned at;               /* the channel of the current record */
@@ -445,6 +446,27 @@ static int inspect(Inspect *in, char **argv)
     return in->worst;
 }
 
+/* Rounds, pages that were sent again, heat: needs all of the recording before it says anything. */
+static int inspect_passes(Inspect *in, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(MigSends) sends = mig_sends_read(in->recording, &error);
+    if (!sends) {
+        return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
+    }
+    if (in->json) {
+        json_object *o = mig_passes_to_json(sends);
+        json_object_object_add(o, "type", json_object_new_string("passes"));
+        puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
+                                                   JSON_C_TO_STRING_NOSLASHESCAPE));
+        json_object_put(o);
+    } else {
+        mig_passes_to_text(sends, in->line);
+        fwrite(in->line->str, 1, in->line->len, stdout);
+    }
+    return MIG_EXIT_OK;
+}
+
 static bool options_make_sense(Inspect *in, char **argv)
 {
     in->json = g_strcmp0(in->format, "ndjson") == 0;
@@ -479,6 +501,10 @@ int mig_cmd_inspect(int argc, char **argv)
     const GOptionEntry entries[] = {
         { "format", 0, 0, G_OPTION_ARG_STRING, &in.format, "text (default) or ndjson", "FORMAT" },
         { "summary", 0, 0, G_OPTION_ARG_NONE, &in.summary, "numbers instead of records", NULL },
+        { "passes", 0, 0, G_OPTION_ARG_NONE, &in.passes,
+          "how pages were sent, round by round: again, unchanged, how fast; in ndjson with a heat "
+          "map",
+          NULL },
         { "channel", 0, 0, G_OPTION_ARG_STRING, &in.channel, "which channel to show", "NAME" },
         { NULL },
     };
@@ -498,5 +524,5 @@ int mig_cmd_inspect(int argc, char **argv)
     in.counts = mig_summary_new();
     in.line = g_string_sized_new(512);
     in.body = g_byte_array_new();
-    return inspect(&in, argv);
+    return in.passes ? inspect_passes(&in, argv) : inspect(&in, argv);
 }

@@ -8,9 +8,9 @@
 
 #include "conformance/commands.h"
 #include "conformance/output.h"
-#include "conformance/recode-capture.h"
 #include "conformance/recode.h"
 #include "sim/command.h"
+#include "sim/record/recode-capture.h"
 
 static int report_bad(char **argv, const char *file, const MigDiagnosis *g, const char *hint)
 {
@@ -67,7 +67,7 @@ static int recode(char **argv, MigStreamReader *reader, const char *in, const ch
     MigRecodeResult result;
     g_autoptr(MigOutput) out = mig_output_open(to, &error);
 
-    if (!out || !mig_recode(reader, out->file, &result, &error)) {
+    if (!out || !mig_recode(reader, out->file, NULL, &result, &error)) {
         return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
     }
     if (result.status == MIG_STATUS_BAD) {
@@ -112,7 +112,7 @@ static int recode_capture(char **argv, MigRecording *recording, const char *to, 
     g_autoptr(GError) error = NULL;
     g_autoptr(MigOutput) out = mig_output_open(to, &error);
     g_autoptr(GArray) channels =
-        out ? mig_recode_capture(recording, out->file, channel, &error) : NULL;
+        out ? mig_recode_capture(recording, out->file, channel, NULL, &error) : NULL;
     int worst = MIG_EXIT_OK;
     bool found = channel == NULL, bad = false;
 

@@ -9,6 +9,7 @@ const MigCommandEntry mig_conformance_commands[] = {
     { "inspect", "say what is in a migration stream", mig_cmd_inspect },
     { "check", "judge whether a migration stream is conformant", mig_cmd_check },
     { "recode", "decode a stream and encode it again", mig_cmd_recode },
+    { "scrub", "take a guest's secrets out of a recording", mig_cmd_scrub },
     { "extract", "write the memory image that a destination would end with", mig_cmd_extract },
     { "diff", "say what differs between two recordings", mig_cmd_diff },
     { "rules", "print the rules that check applies", mig_cmd_rules },

@@ -9,6 +9,7 @@ int mig_cmd_extract(int argc, char **argv);
 int mig_cmd_check(int argc, char **argv);
 int mig_cmd_diff(int argc, char **argv);
 int mig_cmd_rules(int argc, char **argv);
+int mig_cmd_scrub(int argc, char **argv);
 int mig_cmd_mutate(int argc, char **argv);
 int mig_cmd_report(int argc, char **argv);
 

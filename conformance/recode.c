@@ -14,6 +14,7 @@
 typedef struct Recoder {
     MigStreamReader *reader;
     FILE *out;
+    const MigRecodeHook *hook;
     GByteArray *bytes, *payload;
     MigRecodeResult *result;
 } Recoder;
@@ -69,6 +70,9 @@ static bool put_payload(Recoder *c, const MigRecord *r, GError **error)
     if (c->result->status != MIG_STATUS_PAYLOAD) {
         return c->result->status != MIG_STATUS_MORE;
     }
+    if (c->hook) {
+        c->hook->payload(c->hook->opaque, 0, c->payload->data, c->payload->len);
+    }
     return put(c, c->payload->data, c->payload->len, error);
 }
 
@@ -82,15 +86,19 @@ static bool put_record(Recoder *c, const MigRecord *r, GError **error)
         tail = g_malloc(n);
         mig_record_encode_tail(r, tail, n);
     }
+    if (c->hook) {
+        c->hook->record(c->hook->opaque, 0, r, mig_stream_reader_decoder(c->reader));
+    }
     return put_encoded(c, r, mig_record_encode, error) && put_payload(c, r, error) &&
            (c->result->status == MIG_STATUS_BAD || put(c, tail, n, error));
 }
 
-bool mig_recode(MigStreamReader *reader, FILE *out, MigRecodeResult *result, GError **error)
+bool mig_recode(MigStreamReader *reader, FILE *out, const MigRecodeHook *hook,
+                MigRecodeResult *result, GError **error)
 {
     g_autoptr(GByteArray) bytes = g_byte_array_new();
     g_autoptr(GByteArray) payload = g_byte_array_new();
-    Recoder c = { reader, out, bytes, payload, result };
+    Recoder c = { reader, out, hook, bytes, payload, result };
     MigRecord r;
 
     *result = (MigRecodeResult){ 0 };

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 
+#include "sim/record/recode-capture.h"
 #include "sim/world/stream-reader.h"
 
 typedef struct MigRecodeResult {
@@ -16,8 +17,12 @@ typedef struct MigRecodeResult {
     uint64_t trailing;
 } MigRecodeResult;
 
-/* False: reading or writing failed, *error. */
-bool mig_recode(MigStreamReader *reader, FILE *out, MigRecodeResult *result, GError **error);
+/*
+ * False: reading or writing failed, *error. |hook| may be NULL; it is told of records and payloads
+ * of channel 0.
+ */
+bool mig_recode(MigStreamReader *reader, FILE *out, const MigRecodeHook *hook,
+                MigRecodeResult *result, GError **error);
 
 /* Offset of the first byte where they differ, UINT64_MAX when they don't within |n| bytes. */
 bool mig_recode_compare(MigInput *a, MigInput *b, uint64_t n, uint64_t *first, GError **error);

@@ -10,6 +10,7 @@
 #include "sim/live/wake.h"
 #include "sim/record/import.h"
 #include "sim/record/relay.h"
+#include "sim/record/scrubber.h"
 #include "sim/world/capture-writer.h"
 #include "sim/world/units.h"
 
@@ -20,10 +21,13 @@ typedef struct Options {
     char *rate, *delay, *jitter, *cut_after, *stall_at, *stall_for, *seed;
     char **cuts;
     int breaks; /* -1: as many as there are cuts */
+    gboolean no_payload;
 } Options;
 
 typedef struct Recording {
-    FILE *file;
+    FILE *file; /* written to: |out|, or what a scrubber passes on to it */
+    FILE *out;
+    MigScrubber *scrubber; /* NULL: --no-payload was not given */
     char *temporary;
 } Recording;
 
@@ -62,6 +66,10 @@ static bool parse(int *argc, char ***argv, Options *o, GError **error)
           "several "
           "times",
           "N" },
+        { "no-payload", 0, 0, G_OPTION_ARG_NONE, &o->no_payload,
+          "keep nothing of what the guest has in memory, disks and devices: noise of the same "
+          "length stands for it, as migbench scrub makes it",
+          NULL },
         { "rate", 0, 0, G_OPTION_ARG_STRING, &o->rate, "of what the source sends (100Mbit/s)",
           "RATE" },
         { "delay", 0, 0, G_OPTION_ARG_STRING, &o->delay, "one way, each direction (10ms)", "TIME" },
@@ -163,10 +171,18 @@ static bool put_chunk(void *opaque, unsigned channel, uint64_t ns, const void *d
     return mig_capture_write_chunk(rec->file, channel, ns, data, n);
 }
 
-static int open_file(Recording *rec, const char *out)
+static int open_file(Recording *rec, const char *out, bool no_payload)
 {
+    g_autoptr(GError) error = NULL;
     rec->temporary = g_strconcat(out, ".part", NULL);
-    rec->file = fopen(rec->temporary, "wbe");
+    rec->out = rec->file = fopen(rec->temporary, "wbe");
+    if (rec->out && no_payload) {
+        rec->scrubber = mig_scrubber_begin(rec->out, &error);
+        if (!rec->scrubber) {
+            return complain(MIG_EXIT_ENVIRONMENT, error->message);
+        }
+        rec->file = mig_scrubber_file(rec->scrubber);
+    }
     if (!rec->file || !mig_capture_write_head(rec->file)) {
         g_autofree char *text = g_strdup_printf("%s: %s", rec->temporary, g_strerror(errno));
         return complain(MIG_EXIT_ENVIRONMENT, text);
@@ -177,8 +193,12 @@ static int open_file(Recording *rec, const char *out)
 /* Also after an error: what was recorded so far is a recording. */
 static int close_file(Recording *rec, const char *out)
 {
+    g_autoptr(GError) error = NULL;
     int status = MIG_EXIT_OK;
-    if (rec->file && (fclose(rec->file) != 0 || rename(rec->temporary, out) != 0)) {
+    if (rec->scrubber && !mig_scrubber_end(rec->scrubber, &error)) {
+        status = complain(MIG_EXIT_ENVIRONMENT, error->message);
+    }
+    if (rec->out && (fclose(rec->out) != 0 || rename(rec->temporary, out) != 0)) {
         g_autofree char *text = g_strdup_printf("%s: %s", out, g_strerror(errno));
         status = complain(MIG_EXIT_ENVIRONMENT, text);
     }
@@ -201,7 +221,8 @@ static int relay(const Options *o, MigRelayConfig *config, int wake)
     Recording rec = { 0 };
     config->tap = (MigTap){ &rec, put_channel, put_chunk };
     MigRelay *r = mig_relay_new(config, &error);
-    int status = r ? open_file(&rec, o->out) : complain(MIG_EXIT_ENVIRONMENT, error->message);
+    int status =
+        r ? open_file(&rec, o->out, o->no_payload) : complain(MIG_EXIT_ENVIRONMENT, error->message);
     if (status == MIG_EXIT_OK) {
         fprintf(stderr, "listening on %s\n", mig_relay_address(r));
         if (!mig_relay_run(r, wake, &error)) {
@@ -260,10 +281,13 @@ static int import(const Options *o)
     if (o->listen || o->connect || !o->out || !read_ports(o->ports, &config, &error)) {
         return complain(MIG_EXIT_USAGE, error ? error->message : "expected --import FILE -o FILE");
     }
-    int status = open_file(&rec, o->out);
+    int status = open_file(&rec, o->out, o->no_payload);
     if (status == MIG_EXIT_OK && !mig_import(&config, &c, &error)) {
         complain(MIG_EXIT_ENVIRONMENT, error->message);
-        fclose(rec.file);
+        if (rec.scrubber) {
+            mig_scrubber_end(rec.scrubber, NULL);
+        }
+        fclose(rec.out);
         unlink(rec.temporary);
         g_free(rec.temporary);
         return MIG_EXIT_ENVIRONMENT;

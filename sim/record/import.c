@@ -12,6 +12,8 @@
 
 #include "sim/record/tcp.h"
 
+#define OWN_LINK_TYPE 147 /* USER0, which recordings of channels have */
+
 typedef struct Connection {
     MigTcpEnd source, destination;
     MigTcpFlow flow[2]; /* by MigDirection */
@@ -153,12 +155,18 @@ static bool open_file(Import *im, GError **error)
     im->pcap =
         pcap_open_offline_with_tstamp_precision(im->config->path, PCAP_TSTAMP_PRECISION_NANO, why);
     if (!im->pcap) {
-        return fail(error, im->config->path, why);
+        g_autofree char *text = g_strdup_printf(
+            "%s; expected captured packets, uncompressed, as tcpdump -w and Wireshark write them "
+            "(pcap or pcapng)",
+            why);
+        return fail(error, im->config->path, text);
     }
     im->link_type = pcap_datalink(im->pcap);
     if (!mig_tcp_link_is_known(im->link_type)) {
         g_autofree char *text = g_strdup_printf(
-            "link type %d: expected Ethernet, Linux cooked, loopback or raw IP", im->link_type);
+            "link type %d: expected Ethernet, Linux cooked, loopback or raw IP%s", im->link_type,
+            im->link_type == OWN_LINK_TYPE ? " (this is a recording already: inspect reads it)"
+                                           : "");
         return fail(error, im->config->path, text);
     }
     return true;

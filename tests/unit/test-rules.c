@@ -191,7 +191,7 @@ static GByteArray *recoded(const char *id)
 
     g_assert_no_error(error);
     FILE *out = open_memstream(&data, &n);
-    g_assert_true(mig_recode(reader, out, &result, &error));
+    g_assert_true(mig_recode(reader, out, NULL, &result, &error));
     fclose(out);
     g_assert_cmpint(result.status, ==, MIG_STATUS_END);
     g_assert_cmpuint(result.trailing, ==, 0);

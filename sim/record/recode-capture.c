@@ -4,7 +4,7 @@
  * behind them. Both wait in queues, one for each channel, until a whole chunk can be compared and
  * written. Memory is what one channel may have waiting: a record and its payload.
  */
-#include "conformance/recode-capture.h"
+#include "sim/record/recode-capture.h"
 
 #include <errno.h>
 #include <gio/gio.h>
@@ -33,7 +33,8 @@ typedef struct Recoder {
     MigRecording *recording;
     FILE *out;
     const char *only;
-    GQueue chunks; /* Chunk, as they went by */
+    const MigRecodeHook *hook; /* or NULL */
+    GQueue chunks;             /* Chunk, as they went by */
     GPtrArray *sides;
     GArray *result;
     unsigned written; /* channels described in the output */
@@ -112,6 +113,9 @@ static bool on_record(Recoder *c, unsigned channel, const MigRecord *r, GError *
         return false;
     }
     result_of(c, channel)->records++;
+    if (c->hook) {
+        c->hook->record(c->hook->opaque, channel, r, mig_recording_decoder(c->recording, channel));
+    }
     encode(side->encoded, r, mig_record_encode);
     if (r->payload) {
         g_byte_array_set_size(side->tail, 0);
@@ -127,6 +131,9 @@ static bool on_record(Recoder *c, unsigned channel, const MigRecord *r, GError *
 static void on_payload(Recoder *c, unsigned channel)
 {
     Side *side = side_of(c, channel);
+    if (c->hook) {
+        c->hook->payload(c->hook->opaque, channel, side->payload->data, side->payload->len);
+    }
     g_byte_array_append(side->encoded, side->payload->data, side->payload->len);
     if (side->tail->len) {
         g_byte_array_append(side->encoded, side->tail->data, side->tail->len);
@@ -138,6 +145,9 @@ static void on_bad(Recoder *c, unsigned channel)
     const MigDiagnosis *g = mig_decoder_diagnosis(mig_recording_decoder(c->recording, channel));
 
     side_of(c, channel)->over = true;
+    if (c->hook) {
+        c->hook->over(c->hook->opaque, channel, g);
+    }
     MigRecodedChannel *result = result_of(c, channel);
     result->cut = g->fault == MIG_FAULT_TRUNCATED && mig_recording_was_cut(c->recording, channel);
     result->bad = !result->cut;
@@ -190,7 +200,11 @@ static bool take_chunk(Recoder *c)
     result->bytes += n;
     if (n < chunk->n) { /* no records: kept as it is */
         result->rest += chunk->n - n;
+        guint at = side->encoded->len;
         g_byte_array_append(side->encoded, side->seen->data + n, (guint)(chunk->n - n));
+        if (c->hook) {
+            c->hook->rest(c->hook->opaque, chunk->channel, side->encoded->data + at, chunk->n - n);
+        }
     }
     if (c->out) {
         write_chunk(c, chunk, side->encoded->data);
@@ -204,7 +218,11 @@ static bool take_chunk(Recoder *c)
 static void finish(Recoder *c)
 {
     for (guint i = 0; i < c->sides->len; i++) {
-        ((Side *)c->sides->pdata[i])->over = true;
+        Side *side = c->sides->pdata[i];
+        if (!side->over && c->hook) {
+            c->hook->over(c->hook->opaque, i, NULL);
+        }
+        side->over = true;
     }
     while (take_chunk(c)) {
     }
@@ -245,12 +263,18 @@ static bool run(Recoder *c, GError **error)
     return !c->failed;
 }
 
-GArray *mig_recode_capture(MigRecording *recording, FILE *out, const char *channel, GError **error)
+GArray *mig_recode_capture(MigRecording *recording, FILE *out, const char *channel,
+                           const MigRecodeHook *hook, GError **error)
 {
     g_autoptr(GPtrArray) sides = g_ptr_array_new_with_free_func(side_free);
     g_autoptr(GArray) result = g_array_new(FALSE, TRUE, sizeof(MigRecodedChannel));
     Recoder c = {
-        .recording = recording, .out = out, .only = channel, .sides = sides, .result = result
+        .recording = recording,
+        .out = out,
+        .only = channel,
+        .hook = hook,
+        .sides = sides,
+        .result = result,
     };
 
     g_array_set_clear_func(result, channel_clear);
