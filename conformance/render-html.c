@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "conformance/matrix-page.h"
 #include "conformance/render.h"
 
 static const char head[] =
@@ -22,7 +23,7 @@ static const char head[] =
     ".fail,.nonconformant,.error,.aborted{background:#f9c9c4}.warn,.inconclusive{background:"
     "#fce9b3}\n"
     ".pass,.conformant{background:#d3efd0}.not-applicable,.none{color:#777}.known{background:"
-    "#dfe3f5}\n"
+    "#dfe3f5}\n" MIG_MATRIX_STYLE
     ".aborted{padding:1em;font-weight:bold}\n</style></head><body>\n<h1>migbench check</h1>\n";
 
 static void text(GString *out, const char *s)
@@ -52,8 +53,9 @@ static void header(GString *out, const MigRunLog *log)
 {
     g_autofree char *aborted = mig_run_log_aborted(log);
     g_autofree char *totals = g_strdup_printf(
-        "%u conformant, %u nonconformant, %u inconclusive, %u errors; %u findings", log->conformant,
-        log->nonconformant, log->inconclusive, log->errors, log->findings);
+        "%u conformant, %u nonconformant, %u inconclusive, %u errors, %u refused; %u findings",
+        log->conformant, log->nonconformant, log->inconclusive, log->errors, log->refused,
+        log->findings);
 
     if (!log->complete) {
         g_string_append(out, "<p class=\"aborted\">ABORTED: ");
@@ -211,13 +213,19 @@ static void end(GString *out, const MigRunLog *log)
 {
     g_string_append(out, head);
     header(out, log);
-    subjects(out, log);
+    if (mig_matrix_is_one(log)) {
+        mig_matrix_page(out, log);
+    } else {
+        subjects(out, log);
+    }
     expectations(out, "expectation file", log->expectations);
     for (guint i = 0; i < log->subjects->len; i++) {
         const MigLogSubject *s = log->subjects->pdata[i];
         expectations(out, s->name, s->expectations);
     }
-    matrix(out, log);
+    if (!mig_matrix_is_one(log)) {
+        matrix(out, log);
+    }
     g_string_append(out, "<h2>Findings</h2>\n");
     for (guint i = 0; i < log->subjects->len; i++) {
         const MigLogSubject *s = log->subjects->pdata[i];

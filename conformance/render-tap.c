@@ -55,6 +55,12 @@ static void directive(GString *out, const char *word, const char *reason)
     text(out, reason);
 }
 
+/* Of a cell, of which there are thousands, only what was found. */
+static bool is_shown(const MigLogSubject *s, const MigLogResult *r)
+{
+    return !s->cell || mig_render_finding(s, r->rule);
+}
+
 static void rule(GString *out, const MigLogSubject *s, const MigLogResult *r)
 {
     const MigLogFinding *f = mig_render_finding(s, r->rule);
@@ -112,11 +118,19 @@ static void begin(GString *out, const MigRunLog *log)
 
 static void subject(GString *out, const MigRunLog *log, const MigLogSubject *s)
 {
+    bool refused = strcmp(s->verdict, "refused") == 0;
+
     for (guint i = 0; i < s->results->len; i++) {
-        rule(out, s, &g_array_index(s->results, MigLogResult, i));
+        const MigLogResult *r = &g_array_index(s->results, MigLogResult, i);
+        if (is_shown(s, r)) {
+            rule(out, s, r);
+        }
     }
     notes(out, s->expectations);
-    point(out, fine(s), s, s->message ? s->message : s->verdict);
+    point(out, refused || fine(s), s, s->message && !refused ? s->message : s->verdict);
+    if (refused) {
+        directive(out, "SKIP", s->message);
+    }
     g_string_append_c(out, '\n');
 }
 
@@ -133,7 +147,11 @@ static void end(GString *out, const MigRunLog *log)
         return;
     }
     for (guint i = 0; i < log->subjects->len; i++) {
-        points += ((const MigLogSubject *)log->subjects->pdata[i])->results->len + 1;
+        const MigLogSubject *s = log->subjects->pdata[i];
+        for (guint k = 0; k < s->results->len; k++) {
+            points += is_shown(s, &g_array_index(s->results, MigLogResult, k));
+        }
+        points++;
     }
     if (log->expectations->len) {
         g_string_append(out, "not ok - expectations: stale entries\n");

@@ -60,12 +60,37 @@ static void expectation(GString *out, const MigLogExpectation *e)
     }
 }
 
+/* One line for a cell: its outcome, its name, what was said. */
+static void cell(GString *out, const MigLogSubject *s)
+{
+    bool fail = strcmp(s->verdict, "nonconformant") == 0 && !s->as_expected;
+    bool error = strcmp(s->verdict, "error") == 0;
+
+    g_string_append_printf(out, "%-12s  ",
+                           error            ? "ERROR"
+                           : fail           ? "FAIL"
+                           : s->as_expected ? "known"
+                                            : s->cell->outcome);
+    text(out, s->name);
+    if (*s->cell->words) {
+        g_string_append(out, "  ");
+        text(out, s->cell->words);
+    }
+    g_string_append_c(out, '\n');
+}
+
 static void summary(GString *out, const MigLogSubject *s)
 {
+    if (s->cell) {
+        cell(out, s);
+        return;
+    }
     text(out, s->name);
     g_string_append(out, ": ");
     if (s->message) {
-        g_string_append(out, "ERROR: ");
+        bool error = strcmp(s->verdict, "error") == 0;
+        text(out, error ? "ERROR" : s->verdict);
+        g_string_append(out, ": ");
         text(out, s->message);
         g_string_append_c(out, '\n');
         return;
@@ -119,9 +144,13 @@ static void end(GString *out, const MigRunLog *log)
     } else if (log->subjects->len > 1) {
         g_string_append_printf(out,
                                "%u streams: %u conformant, %u nonconformant, %u inconclusive, %u "
-                               "errors\n",
+                               "errors",
                                log->subjects->len, log->conformant, log->nonconformant,
                                log->inconclusive, log->errors);
+        if (log->refused) {
+            g_string_append_printf(out, ", %u refused", log->refused);
+        }
+        g_string_append_c(out, '\n');
     }
 }
 

@@ -6,8 +6,9 @@
 
 static const MigRenderFormat ndjson = { .name = "ndjson", .lines = true };
 
-static const MigRenderFormat *const formats[] = { &mig_render_text, &ndjson, &mig_render_tap,
-                                                  &mig_render_junit, &mig_render_html };
+static const MigRenderFormat *const formats[] = { &mig_render_text, &ndjson,
+                                                  &mig_render_tap,  &mig_render_junit,
+                                                  &mig_render_html, &mig_render_markdown };
 
 const MigRenderFormat *mig_render_format(const char *name)
 {

@@ -26,8 +26,9 @@ typedef struct MigRenderFormat {
 } MigRenderFormat;
 
 extern const MigRenderFormat mig_render_text, mig_render_tap, mig_render_junit, mig_render_html;
+extern const MigRenderFormat mig_render_markdown; /* of a matrix, see matrix-page.h */
 
-#define MIG_RENDER_NAMES "text, ndjson, tap, junit or html"
+#define MIG_RENDER_NAMES "text, ndjson, tap, junit, html or markdown"
 
 /* NULL: no such format. */
 const MigRenderFormat *mig_render_format(const char *name);

@@ -171,13 +171,19 @@ void mig_report_subject(GString *out, const char *subject, const MigCheck *check
     g_string_append(out, "}\n");
 }
 
-void mig_report_error(GString *out, const char *subject, const char *message)
+void mig_report_unjudged(GString *out, const char *subject, const char *verdict,
+                         const char *message)
 {
     g_string_append(out, "{\"type\":\"subject\"");
     json_text(out, "subject", subject);
-    json_text(out, "verdict", "error");
-    json_text(out, "message", message);
+    json_text(out, "verdict", verdict);
+    json_text(out, "message", message ? message : "");
     g_string_append(out, "}\n");
+}
+
+void mig_report_error(GString *out, const char *subject, const char *message)
+{
+    mig_report_unjudged(out, subject, "error", message);
 }
 
 void mig_report_end(GString *out, const MigReportTotals *totals)
@@ -185,9 +191,13 @@ void mig_report_end(GString *out, const MigReportTotals *totals)
     g_string_append_printf(out,
                            "{\"type\":\"end\",\"complete\":true,\"subjects\":%u,\"conformant\":%u,"
                            "\"nonconformant\":%u,\"inconclusive\":%u,\"errors\":%u,"
-                           "\"findings\":%u}\n",
+                           "\"findings\":%u",
                            totals->subjects, totals->conformant, totals->nonconformant,
                            totals->inconclusive, totals->errors, totals->findings);
+    if (totals->refused) {
+        json_number(out, "refused", totals->refused);
+    }
+    g_string_append(out, "}\n");
 }
 
 void mig_report_count(MigReportTotals *totals, const MigCheck *check, bool as_expected)

@@ -9,7 +9,7 @@
 #include "conformance/check.h"
 
 typedef struct MigReportTotals {
-    unsigned subjects, conformant, nonconformant, inconclusive, errors;
+    unsigned subjects, conformant, nonconformant, inconclusive, errors, refused;
     unsigned findings;
 } MigReportTotals;
 
@@ -27,6 +27,9 @@ void mig_report_subject(GString *out, const char *subject, const MigCheck *check
 void mig_report_begin(GString *out, MigProfile profile, unsigned subjects, const char *argv);
 void mig_report_end(GString *out, const MigReportTotals *totals);
 void mig_report_error(GString *out, const char *subject, const char *message);
+/* A subject that no rule has judged: "error", "inconclusive", or a cell that was "refused". */
+void mig_report_unjudged(GString *out, const char *subject, const char *verdict,
+                         const char *message);
 
 /* A hash of everything that the catalogue says: two runs with the same one judged by the same
  * rules. Owned by the caller. */

@@ -18,6 +18,7 @@ static void subject_free(gpointer data)
         g_array_unref(s->findings);
         g_array_unref(s->results);
         g_array_unref(s->expectations);
+        g_free(s->cell);
         g_free(s);
     }
 }
@@ -113,6 +114,11 @@ static void add_finding(MigRunLog *log, json_object *o)
         .offset = number(o, "offset"),
         .context_offset = number(o, "context-offset"),
     };
+    const char *subject = text_or(log, o, "subject", "");
+    if (open_subject(log)->cell) { /* its file is a cell's */
+        g_autofree char *again = g_strdup_printf("sh cells/%s/repro.sh", subject);
+        f.repro = g_string_chunk_insert_const(log->strings, again);
+    }
     g_array_append_val(open_subject(log)->findings, f);
 }
 
@@ -126,6 +132,27 @@ static void add_expectation(MigRunLog *log, json_object *o)
     };
     bool of_subject = text(log, o, "subject") != NULL;
     g_array_append_val(of_subject ? open_subject(log)->expectations : log->expectations, e);
+}
+
+static void add_cell(MigRunLog *log, json_object *o)
+{
+    MigLogSubject *s = open_subject(log);
+
+    if (!s->cell) {
+        s->cell = g_new0(MigLogCell, 1);
+    }
+    *s->cell = (MigLogCell){
+        .source = text_or(log, o, "source", ""),
+        .destination = text_or(log, o, "destination", ""),
+        .machine = text_or(log, o, "machine", ""),
+        .transport = text_or(log, o, "transport", ""),
+        .features = text_or(log, o, "features", ""),
+        .workload = text_or(log, o, "workload", ""),
+        .fault = text_or(log, o, "fault", ""),
+        .outcome = text_or(log, o, "outcome", "inconclusive"),
+        .words = text_or(log, o, "words", ""),
+        .sanity = truth(o, "sanity"),
+    };
 }
 
 static void add_results(MigRunLog *log, MigLogSubject *s, json_object *o)
@@ -170,6 +197,8 @@ static void count(MigRunLog *log, const MigLogSubject *s)
         log->nonconformant++;
     } else if (strcmp(s->verdict, "inconclusive") == 0) {
         log->inconclusive++;
+    } else if (strcmp(s->verdict, "refused") == 0) {
+        log->refused++;
     } else {
         log->errors++;
     }
@@ -224,6 +253,8 @@ static bool add(MigRunLog *log, json_object *o, const MigLogSubject **subject, G
         add_finding(log, o);
     } else if (strcmp(type, "expectation") == 0) {
         add_expectation(log, o);
+    } else if (strcmp(type, "cell") == 0) {
+        add_cell(log, o);
     } else if (strcmp(type, "subject") == 0) {
         *subject = add_subject(log, o);
     } else if (strcmp(type, "end") == 0) {

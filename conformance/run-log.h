@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The log of a run of `migbench check`, read back: what every report is rendered from. Lines of
+ * The log of a run of `migbench check` or `matrix`, read back: what every report is rendered from. Lines of
  * NDJSON, one object each:
  *
  *     run          tool, profile, arguments, hash of the rule catalogue, number of subjects
  *     finding      of the subject whose line comes next
  *     expectation  an entry of an expectation file that concerns that subject
+ *     cell         of a matrix: what migrated where, and what came of it
  *     subject      verdict and the results of all rules
  *     end          totals, complete: true
  *
@@ -38,6 +39,13 @@ typedef struct MigLogExpectation {
     const char *rule, *outcome, *reference, *message;
 } MigLogExpectation;
 
+/* A cell of the matrix (conformance/matrix.h); outcome: "pass", "fail", "refused", "inconclusive" */
+typedef struct MigLogCell {
+    const char *source, *destination, *machine, *transport, *features, *workload, *fault;
+    const char *outcome, *words;
+    bool sanity;
+} MigLogCell;
+
 typedef struct MigLogSubject {
     const char *name, *verdict, *message, *stopped, *stopped_path, *hint;
     uint64_t bytes, finding_count, stopped_offset;
@@ -46,6 +54,7 @@ typedef struct MigLogSubject {
     GArray *findings;     /* MigLogFinding */
     GArray *results;      /* MigLogResult */
     GArray *expectations; /* MigLogExpectation */
+    MigLogCell *cell;     /* NULL: a stream that was given to check */
 } MigLogSubject;
 
 typedef struct MigRunLog {
@@ -54,7 +63,7 @@ typedef struct MigRunLog {
     GPtrArray *subjects;       /* MigLogSubject, those whose line has come */
     MigLogSubject *open;       /* the one whose line has not */
     GArray *expectations;      /* MigLogExpectation of no subject: stale entries */
-    unsigned conformant, nonconformant, inconclusive, errors, findings;
+    unsigned conformant, nonconformant, inconclusive, errors, refused, findings;
     bool begun, complete;
     GStringChunk *strings;
 } MigRunLog;
