@@ -5,6 +5,8 @@
 #ifndef MIG_SIM_ENGINE_CONFIG_H
 #define MIG_SIM_ENGINE_CONFIG_H
 
+#include <limits.h>
+
 #include "sim/engine/blockers.h"
 #include "sim/engine/capabilities.h"
 #include "sim/engine/devices.h"
@@ -35,6 +37,8 @@ typedef struct MigSourceObserver {
     void *opaque;
 } MigSourceObserver;
 
+#define MIG_RUN_LONG UINT_MAX
+
 typedef struct MigSourceConfig {
     MigEra era;
     const char *machine; /* as it stands in the configuration section */
@@ -58,7 +62,8 @@ typedef struct MigSourceConfig {
     uint64_t clear_chunk_pages; /* lazy clearing of the dirty log (KVM, manual protect): pages a
                                    chunk, a multiple of 64 (QEMU: 2^18); 0: none */
     uint64_t file_offset;       /* mapped-ram: of the stream's first byte in its file */
-    unsigned max_run;           /* pages in one MIG_OP_SEND_PAGES, 1 .. 64; 0: 64 */
+    unsigned max_run;           /* pages in one MIG_OP_SEND_PAGES, 1 .. 64; 0: 64; MIG_RUN_LONG:
+                                   the world can do MIG_OP_SEND_RUN, too */
 } MigSourceConfig;
 
 typedef struct MigDestMultifd MigDestMultifd;

@@ -50,6 +50,13 @@ typedef struct MigMemoryOps {
     void (*clear)(MigMemory *m, uint32_t block, uint64_t first, uint64_t count);
     /* True when the page holds zeros only. */
     bool (*is_zero)(MigMemory *m, uint32_t block, uint64_t page);
+    /*
+     * For worlds that price pages in groups; may be NULL. Of the pages |mask| selects from
+     * word * 64 on: which hold zeros only. False: only is_zero() can tell. And: may one of them be
+     * written from now to |until| (ns, included)? A page that isn't zero does not become so.
+     */
+    bool (*zero_word)(MigMemory *m, uint32_t block, uint64_t word, uint64_t mask, uint64_t *zero);
+    bool (*may_write)(MigMemory *m, uint32_t block, uint64_t word, uint64_t mask, int64_t until);
     /* The page's bytes: either a pointer into memory or |scratch|, filled. */
     const uint8_t *(*read)(MigMemory *m, uint32_t block, uint64_t page, uint8_t *scratch);
 

@@ -15,16 +15,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sim/engine/bitmap.h"
 #include "sim/engine/devices.h"
 #include "sim/engine/mapped.h"
 #include "stream/record.h"
 #include "stream/version.h"
+
+#define MIG_CLOCK_PAGES 64 /* RAM's iterate looks at its clock on every 64th page */
 
 typedef enum MigOpKind {
     MIG_OP_CONNECT,     /* open `channel` */
     MIG_OP_SEND,        /* queue one record (and its payload) on `channel` */
     MIG_OP_SEND_PAGES,  /* queue the dirty pages of a run, see below */
     MIG_OP_SEND_PAGE,   /* queue one page that the engine has looked at and made a record of */
+    MIG_OP_SEND_RUN,    /* queue dirty pages without any bound but those below */
     MIG_OP_FLUSH,       /* push what is queued on `channel` to the transport */
     MIG_OP_LOG_START,   /* dirty logging on: the engine calls memory->log_start at its end */
     MIG_OP_SYNC,        /* dirty bitmap sync of every block: it calls memory->sync at its end */
@@ -114,7 +118,8 @@ typedef struct MigOp {
          * at each page at the time it is its turn, says zero or normal, queues it (the first one
          * with its block's name when `named`), and stops behind the page with which the bytes that
          * this operation flushed (or queued, as `counts` says) exceed `quota` (UINT64_MAX: no
-         * limit). A channel that fails ends it, too. Anything else that happens does not.
+         * limit). A channel that fails ends it, too, and so does, behind the page during which it
+         * came, anything that happened: who is asked again knows of it.
          */
         struct {
             uint32_t block;
@@ -132,6 +137,23 @@ typedef struct MigOp {
             MigClaim (*claim)(void *engine, uint32_t block, uint64_t page);
             void *engine;
         } pages;
+        /*
+         * What SEND_PAGES with LOOK does, for any number of words: all that |dirty| has in
+         * [first, end), one page behind the other. It ends behind the page with which |quota| is
+         * exceeded, behind a look at the clock (the first |look| pages on, then every
+         * MIG_CLOCK_PAGES) that finds it later than |deadline|, and behind a page during which
+         * anything else happened.
+         */
+        struct {
+            uint32_t block;
+            const MigBitmap *dirty; /* borrowed; the engine clears it later */
+            uint64_t first, end;    /* pages */
+            bool named;
+            MigQuota counts;
+            uint64_t quota;
+            uint64_t look;    /* >= 1 */
+            int64_t deadline; /* ns; INT64_MAX: none */
+        } run;
         /*
          * XBZRLE: the engine has read the page. Without a record nothing is to be sent (it did not
          * change), but the look took its time.
@@ -192,6 +214,8 @@ typedef struct MigOutcome {
     uint64_t sent;         /* SEND_PAGES: which pages of `dirty` were taken */
     uint64_t zero;         /* SEND_PAGES: which of those were zero */
     uint64_t packed;       /* SEND_PAGES, COMPRESS: which of them threads have */
+    uint64_t run_end;      /* SEND_RUN: the page behind the last one sent */
+    uint64_t run_zero;     /* SEND_RUN: how many were zero */
     MigCompressCounts compressed;
     /* Multifd: what its channels have written since the last outcome, and what came of the pages
      * that their threads have looked at. */

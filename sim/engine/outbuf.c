@@ -58,3 +58,27 @@ uint64_t mig_outbuf_put_page(MigOutbuf *b, uint64_t n)
 {
     return add_vector(b, n, false);
 }
+
+/* In front of a page's reference stands always one vector of copied bytes. */
+unsigned mig_outbuf_room(const MigOutbuf *b, uint64_t bytes)
+{
+    uint32_t next = b->vectors + !b->open; /* the vector that the next copied byte is in */
+    bool odd = next % 2 == 1;              /* else one of those fills the list, not a page */
+    return odd && b->copied + bytes < MIG_OUTBUF_BYTES ? (MIG_OUTBUF_VECTORS + 1 - next) / 2 : 0;
+}
+
+uint64_t mig_outbuf_put_pages(MigOutbuf *b, unsigned zero, unsigned normal, bool last_is_zero,
+                              uint64_t page)
+{
+    uint64_t copied = 8ull * (zero + normal) + zero, bytes = copied + normal * page;
+    b->vectors += !b->open;
+    b->open = true;
+    b->copied += (uint32_t)copied;
+    b->queued += bytes;
+    b->pending += bytes;
+    if (normal > 0) {
+        b->vectors += 2 * normal - 1 + last_is_zero;
+        b->open = last_is_zero;
+    }
+    return b->vectors == MIG_OUTBUF_VECTORS ? mig_outbuf_flush(b) : 0;
+}

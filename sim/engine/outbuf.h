@@ -33,4 +33,14 @@ uint64_t mig_outbuf_put_piece(MigOutbuf *b, uint64_t n);
 uint64_t mig_outbuf_put_page(MigOutbuf *b, uint64_t n);
 uint64_t mig_outbuf_flush(MigOutbuf *b);
 
+/*
+ * Many pages at once, without their block's name: each is 8 bytes, and one more of a zero page, or
+ * the |page| bytes by reference. mig_outbuf_room() says how many normal ones there can be, the last
+ * of which then flushes; 0: nobody can tell, they have to be put one by one, as when |bytes|, what
+ * all of them have to be copied, may fill the buffer. Returns the bytes that were flushed.
+ */
+unsigned mig_outbuf_room(const MigOutbuf *b, uint64_t bytes);
+uint64_t mig_outbuf_put_pages(MigOutbuf *b, unsigned zero, unsigned normal, bool last_is_zero,
+                              uint64_t page);
+
 #endif

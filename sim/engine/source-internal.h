@@ -19,7 +19,6 @@
 
 #define MIG_WINDOW_MS      100  /* a window of the rate limit */
 #define MIG_ITERATE_MAX_MS 50   /* of one call of RAM's iterate */
-#define MIG_CLOCK_PAGES    64   /* which looks at the clock on every 64th page */
 #define MIG_RATE_PERIOD_MS 1000 /* of the dirty rate */
 
 typedef struct MigQueued {

@@ -137,13 +137,21 @@ static void clear_sent(MigSource *s, uint64_t sent)
     s->position_page = word * 64 + 64 - (unsigned)__builtin_clzll(sent);
 }
 
-static void pages_sent(MigSource *s, uint64_t bytes)
+/* The last time that a look at the clock may find without ending the call. */
+static int64_t call_deadline(const MigSource *s)
 {
-    uint64_t sent = s->run_sent;
-    unsigned n = (unsigned)__builtin_popcountll(sent);
-    unsigned zeros = (unsigned)__builtin_popcountll(sent & s->run_zero);
-    unsigned others = (unsigned)__builtin_popcountll(sent & s->run_packed);
-    clear_sent(s, sent);
+    return s->final ? INT64_MAX : s->call_began + (MIG_ITERATE_MAX_MS + 1) * 1000000ll - 1;
+}
+
+/* Behind this many pages QEMU looks at its clock: behind page 0 of the call, and 64, 128... */
+static uint64_t pages_to_look(const MigSource *s)
+{
+    return MIG_CLOCK_PAGES - (s->index + MIG_CLOCK_PAGES - 1) % MIG_CLOCK_PAGES;
+}
+
+/* Of |n| pages that were sent and are clean by now, |zeros| were zero, |others| neither nor. */
+static void count_sent(MigSource *s, uint64_t n, uint64_t zeros, uint64_t others, uint64_t bytes)
+{
     s->ram.duplicate += zeros;
     s->ram.normal += n - zeros - others;
     mig_source_count_bytes(s, bytes);
@@ -151,12 +159,21 @@ static void pages_sent(MigSource *s, uint64_t bytes)
         s->last_sent = s->position_block;
     }
     s->index += n;
-    bool look = !s->final && (s->index - 1) % MIG_CLOCK_PAGES == 0;
-    if (look && (s->outcome.now - s->call_began) / 1000000 > MIG_ITERATE_MAX_MS) {
+    bool look = (s->index - 1) % MIG_CLOCK_PAGES == 0;
+    if (look && s->outcome.now > call_deadline(s)) {
         end_section(s);
     } else {
         mig_source_state_ram(s);
     }
+}
+
+static void pages_sent(MigSource *s, uint64_t bytes)
+{
+    uint64_t sent = s->run_sent;
+    clear_sent(s, sent);
+    count_sent(s, (unsigned)__builtin_popcountll(sent),
+               (unsigned)__builtin_popcountll(sent & s->run_zero),
+               (unsigned)__builtin_popcountll(sent & s->run_packed), bytes);
 }
 
 void mig_source_page_sent(MigSource *s, uint64_t sent, uint64_t zero, uint64_t other)
@@ -219,9 +236,7 @@ static void state_sent(MigSource *s)
 /* At most so many pages in the next run. */
 static unsigned run_limit(const MigSource *s)
 {
-    /* Behind page 0 of the call, and behind 64, 128..., QEMU looks at its clock. */
-    uint64_t limit = MIG_CLOCK_PAGES - (s->index + MIG_CLOCK_PAGES - 1) % MIG_CLOCK_PAGES;
-    limit = MIN(limit, s->config.max_run);
+    uint64_t limit = MIN(pages_to_look(s), s->config.max_run);
     if (mig_source_compresses(s) && s->last_sent != s->position_block) {
         limit = 1; /* no record of a thread has a name */
     } else if (s->snapshot_protected) {
@@ -233,6 +248,12 @@ static unsigned run_limit(const MigSource *s)
         limit = mig_source_quota_exceeded(s) ? 1 : MIN(limit, s->packet_room - s->packet_count);
     }
     return (unsigned)limit;
+}
+
+static uint64_t quota_of_run(const MigSource *s)
+{
+    bool buffered = mig_source_era(s)->quota == MIG_QUOTA_WRITTEN; /* nothing is, meanwhile */
+    return buffered ? UINT64_MAX : mig_source_quota_left(s);
 }
 
 static void queue_run(MigSource *s)
@@ -248,17 +269,56 @@ static void queue_run(MigSource *s)
     op->pages.named = s->last_sent != s->position_block;
     op->pages.how = mig_source_pages_how(s);
     op->pages.counts = mig_source_era(s)->quota;
-    bool buffered = mig_source_era(s)->quota == MIG_QUOTA_WRITTEN; /* nothing is, meanwhile */
-    op->pages.quota = buffered ? UINT64_MAX : mig_source_quota_left(s);
+    op->pages.quota = quota_of_run(s);
     mig_source_compress_run(s, op);
     mig_source_mapped_run(s, op);
     mig_source_save_page(s, op);
     s->state = state_sent;
 }
 
+/* Long runs: where nobody wants to know of a page but whether it was zero. */
+
+static bool runs_on(const MigSource *s)
+{
+    return s->config.max_run == MIG_RUN_LONG && mig_source_pages_how(s) == MIG_PAGES_LOOK &&
+           !s->packet && !mig_source_takes_pages(s) && !mig_source_compresses(s) &&
+           !mig_source_is_mapped(s) && !s->snapshot_protected && !s->hints && !s->postcopy->unsent;
+}
+
+static void state_run_sent(MigSource *s)
+{
+    MigSourceBlock *b = &s->blocks[s->position_block];
+    uint64_t first = s->position_page, end = s->outcome.run_end;
+    g_assert(end > first || s->outcome.interrupt == MIG_INTERRUPT_ERROR);
+    uint64_t n = mig_bitmap_clear_range(b->dirty, first, end - first);
+    s->dirty_pages -= n;
+    s->position_page = end;
+    count_sent(s, n, s->outcome.run_zero, 0, s->outcome.queued_bytes);
+}
+
+/* Up to where the log has been re-armed. */
+static void queue_long_run(MigSource *s)
+{
+    const MigSourceBlock *b = &s->blocks[s->position_block];
+    uint64_t chunk = s->config.clear_chunk_pages, first = s->position_page;
+    MigOp *op = mig_source_op(s, MIG_OP_SEND_RUN);
+    op->run.block = s->position_block;
+    op->run.dirty = b->dirty;
+    op->run.first = first;
+    op->run.end = b->uncleared ? MIN(b->pages, (first / chunk + 1) * chunk) : b->pages;
+    op->run.named = s->last_sent != s->position_block;
+    op->run.counts = mig_source_era(s)->quota;
+    op->run.quota = quota_of_run(s);
+    op->run.look = pages_to_look(s);
+    op->run.deadline = call_deadline(s);
+    s->state = state_run_sent;
+}
+
 static void send_run(MigSource *s)
 {
-    if (mig_source_multifd_must_send(s, s->position_block)) {
+    if (runs_on(s)) {
+        queue_long_run(s);
+    } else if (mig_source_multifd_must_send(s, s->position_block)) {
         mig_source_multifd_send(s, send_run);
     } else if (mig_source_compresses(s) && s->last_sent != s->position_block) {
         mig_source_compress_flush(s, queue_run);

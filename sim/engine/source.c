@@ -31,7 +31,7 @@ MigSource *mig_source_new(const MigSourceConfig *config)
     s->config = *config;
     s->parameters = config->parameters;
     s->config.machine = s->machine = g_strdup(config->machine);
-    if (!s->config.max_run || s->config.max_run > 64) {
+    if (!s->config.max_run) {
         s->config.max_run = 64;
     }
     g_assert(config->clear_chunk_pages % 64 == 0);

@@ -59,10 +59,47 @@ static void fill_file(uint8_t *out, uint32_t n, const MigContent *c, uint64_t at
     memset(out + have, 0, n - have);
 }
 
+#define ZERO_DIGITS 16u /* binary ones, of a share of zero pages */
+
+/*
+ * From the share's lowest binary digit that is one to its highest, each halves the share so far,
+ * and a one adds a half: one random word per digit, and one alone for 50 %.
+ */
+uint64_t mig_content_zeros(uint64_t key, uint64_t word, unsigned percent)
+{
+    uint64_t share = (percent << ZERO_DIGITS) / 100, zeros = 0;
+    if (share == 0 || percent >= 100) {
+        return share ? ~0ull : 0;
+    }
+    for (unsigned d = (unsigned)__builtin_ctzll(share); d < ZERO_DIGITS; d++) {
+        uint64_t random = mig_prng_at(~key, word * ZERO_DIGITS + d);
+        zeros = share >> d & 1 ? zeros | random : zeros & random;
+    }
+    return zeros;
+}
+
+bool mig_content_zero_word(const MigContent *c, uint64_t key, uint64_t word, uint64_t *zeros)
+{
+    MigContentKind kind = c ? c->kind : MIG_CONTENT_ZERO;
+    bool even = kind == MIG_CONTENT_ZERO || (kind == MIG_CONTENT_REPEATED && c->byte == 0);
+    *zeros = even ? ~0ull : mig_content_zeros(key, word, c->zeros);
+    return kind != MIG_CONTENT_FILE;
+}
+
+static bool is_left_zero(const MigPageOrigin *o)
+{
+    return o->content && o->content->zeros > 0 &&
+           mig_content_zeros(o->key, o->page / 64, o->content->zeros) >> o->page % 64 & 1;
+}
+
+static MigContentKind kind_of(const MigPageOrigin *o)
+{
+    return o->content && !is_left_zero(o) ? o->content->kind : MIG_CONTENT_ZERO;
+}
+
 static void read_initial(const MigPageOrigin *o, uint8_t *out)
 {
-    MigContentKind kind = o->content ? o->content->kind : MIG_CONTENT_ZERO;
-    switch (kind) {
+    switch (kind_of(o)) {
     case MIG_CONTENT_ZERO:
         memset(out, 0, o->page_size);
         break;
@@ -186,7 +223,7 @@ static bool even_is_zero(uint8_t byte, const MigPageState *s, uint32_t page_size
 bool mig_content_is_zero(const MigPageState *s, const MigPageOrigin *origin)
 {
     uint8_t base = s ? s->base : MIG_PAGE_INITIAL;
-    MigContentKind kind = origin->content ? origin->content->kind : MIG_CONTENT_ZERO;
+    MigContentKind kind = kind_of(origin);
     if (base == MIG_PAGE_FILL) {
         return even_is_zero(s->byte, s, origin->page_size);
     }

@@ -27,7 +27,8 @@ typedef enum MigContentKind {
 typedef struct MigContent {
     uint64_t first, pages; /* target pages */
     MigContentKind kind;
-    uint8_t byte;        /* REPEATED */
+    uint8_t byte;  /* REPEATED */
+    uint8_t zeros; /* percent of its pages, scattered one by one, that are zero all the same */
     const uint8_t *data; /* FILE: the bytes of the range, borrowed for the guest's life */
     uint64_t bytes;      /* FILE: how many there are; what is behind them is zero */
 } MigContent;
@@ -90,6 +91,18 @@ void mig_content_read(const MigPageState *s, const MigPageOrigin *origin, uint8_
 
 /* True when the page holds zeros only. Makes the bytes only where it can't tell otherwise. */
 bool mig_content_is_zero(const MigPageState *s, const MigPageOrigin *origin);
+
+/*
+ * Which of the 64 pages from |word| * 64 on are zero in a block whose random words have |key| and
+ * of whose pages |percent| are: bit i says it of page word * 64 + i.
+ */
+uint64_t mig_content_zeros(uint64_t key, uint64_t word, unsigned percent);
+
+/*
+ * The same of pages that nobody wrote, whose content is |c| (NULL: zero) and begins there or
+ * before, and ends there or behind. False: their bytes would have to be looked at.
+ */
+bool mig_content_zero_word(const MigContent *c, uint64_t key, uint64_t word, uint64_t *zeros);
 
 void mig_content_release(MigPageState *s);
 

@@ -12,12 +12,13 @@ static void keep_touched(GuestBlock *b)
 
 uint64_t mig_guest_block_sync(GuestBlock *b, MigBitmap *dirty, bool manual)
 {
-    if (!manual) {
-        keep_touched(b);
-        return mig_bitmap_move(dirty, b->log);
+    if (manual) {
+        uint64_t fresh = mig_bitmap_merge(dirty, b->log);
+        mig_bitmap_move(b->reported, b->log);
+        return fresh;
     }
-    mig_bitmap_merge(b->reported, b->log);
-    return mig_bitmap_merge(dirty, b->log);
+    keep_touched(b);
+    return mig_bitmap_move(dirty, b->log);
 }
 
 void mig_guest_block_clear(GuestBlock *b, uint64_t from, uint64_t end)
@@ -27,10 +28,10 @@ void mig_guest_block_clear(GuestBlock *b, uint64_t from, uint64_t end)
         uint64_t w = i / 64, left = end - w * 64;
         uint64_t mask = mig_bitmap_word(b->reported, w) & ~0ull << i % 64;
         mask &= left < 64 ? (1ull << left) - 1 : ~0ull;
-        uint64_t gone = mig_bitmap_clear_mask(b->log, w, mask);
         if (b->touched) {
-            mig_bitmap_set_mask(b->touched, w, gone);
+            mig_bitmap_set_mask(b->touched, w, mask);
         }
+        mig_bitmap_clear_mask(b->log, w, mask);
         mig_bitmap_clear_mask(b->reported, w, mask);
     }
 }
@@ -38,20 +39,24 @@ void mig_guest_block_clear(GuestBlock *b, uint64_t from, uint64_t end)
 void mig_guest_block_forget(GuestBlock *b)
 {
     keep_touched(b);
+    if (b->touched) {
+        mig_bitmap_merge(b->touched, b->reported);
+    }
     mig_bitmap_clear_range(b->log, 0, b->pages);
     mig_bitmap_clear_range(b->reported, 0, b->pages);
 }
 
 bool mig_guest_block_is_touched(const GuestBlock *b, uint64_t page)
 {
-    return mig_bitmap_test(b->touched, page) || mig_bitmap_test(b->log, page);
+    return mig_guest_block_touched_word(b, page / 64) >> page % 64 & 1;
 }
 
 uint64_t mig_guest_block_touched(const GuestBlock *b)
 {
     uint64_t count = b->touched->set;
-    for (uint64_t w = 0; b->log->set && w < mig_bitmap_word_count(b->log); w++) {
-        uint64_t fresh = mig_bitmap_word(b->log, w) & ~mig_bitmap_word(b->touched, w);
+    bool more = b->log->set || b->reported->set;
+    for (uint64_t w = 0; more && w < mig_bitmap_word_count(b->log); w++) {
+        uint64_t fresh = mig_guest_block_touched_word(b, w) & ~mig_bitmap_word(b->touched, w);
         count += (unsigned)__builtin_popcountll(fresh);
     }
     return count;

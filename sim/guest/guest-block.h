@@ -3,9 +3,11 @@
  * Inside the synthetic guest: a block, what it holds, and its dirty log.
  *
  *     write --> log --sync--> the engine's bitmap        contents: a state for each written page,
- *                |                                       or, deferred, one bit: touched or in the
- * log
- *                +--manual clear--> reported, until its chunk is cleared
+ *                 `--manual--> reported --clear--> gone     or, deferred, one bit: touched, in the
+ *                                                           log, or reported
+ *
+ * KVM's log with manual clearing is the log and what is reported together: a page that is written
+ * between its sync and its clear is not logged anew. The engine has its bit already.
  */
 #ifndef MIG_SIM_GUEST_GUEST_BLOCK_H
 #define MIG_SIM_GUEST_GUEST_BLOCK_H
@@ -18,15 +20,14 @@ typedef struct GuestBlock {
     MigContent *content;
     uint32_t content_count;
     uint64_t pages;
-    uint64_t key;       /* of the random words of its initial content */
-    MigPageMap written; /* empty while contents are deferred */
-    MigBitmap *touched; /* while they are: written at all, what is in the log apart; else NULL */
-    MigBitmap *log;
-    MigBitmap *reported; /* KVM_MANUAL: bits of the log that a sync saw and clear() may drop */
+    uint64_t key;        /* of the random words of its initial content */
+    MigPageMap written;  /* empty while contents are deferred */
+    MigBitmap *touched;  /* while they are: written at all, the next two apart; else NULL */
+    MigBitmap *log;      /* since the last sync */
+    MigBitmap *reported; /* KVM_MANUAL: what syncs saw until clear() */
 } GuestBlock;
 
-/* Takes the log into |dirty|, as a sync does; |manual|: its bits stay, and are noted as reported.
- */
+/* Takes the log into |dirty|, as a sync does; |manual|: its bits are reported from now on. */
 uint64_t mig_guest_block_sync(GuestBlock *b, MigBitmap *dirty, bool manual);
 
 /* Drops what was reported of the pages from |from| to |end|, as KVM_CLEAR_DIRTY_LOG does: what was
@@ -36,7 +37,14 @@ void mig_guest_block_clear(GuestBlock *b, uint64_t from, uint64_t end);
 /* Forgets the whole log. */
 void mig_guest_block_forget(GuestBlock *b);
 
-/* While contents are deferred: was the page ever written? How many were? */
+/* While contents are deferred: which of 64 pages were written? */
+static inline uint64_t mig_guest_block_touched_word(const GuestBlock *b, uint64_t w)
+{
+    return mig_bitmap_word(b->touched, w) | mig_bitmap_word(b->log, w) |
+           mig_bitmap_word(b->reported, w);
+}
+
+/* Likewise: was the page ever written? How many were? */
 bool mig_guest_block_is_touched(const GuestBlock *b, uint64_t page);
 uint64_t mig_guest_block_touched(const GuestBlock *b);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the synthetic guest: what guest.c and guest-protect.c share. */
+/* Inside the synthetic guest: what guest.c, guest-group.c and guest-protect.c share. */
 #ifndef MIG_SIM_GUEST_GUEST_INTERNAL_H
 #define MIG_SIM_GUEST_GUEST_INTERNAL_H
 
@@ -49,7 +49,11 @@ static inline MigGuest *mig_guest_look(MigMemory *m)
     return g;
 }
 
-/* guest-protect.c: of its MigMemoryOps. */
+/* guest-group.c and guest-protect.c: of its MigMemoryOps. */
+bool mig_guest_memory_zero_word(MigMemory *m, uint32_t block, uint64_t word, uint64_t mask,
+                                uint64_t *zero);
+bool mig_guest_memory_may_write(MigMemory *m, uint32_t block, uint64_t word, uint64_t mask,
+                                int64_t until);
 char *mig_guest_memory_protect(MigMemory *m);
 void mig_guest_memory_unprotect(MigMemory *m, uint32_t block, uint64_t first, uint64_t count);
 bool mig_guest_memory_wanted(MigMemory *m, uint32_t *block, uint64_t *page);

@@ -438,6 +438,8 @@ static const MigMemoryOps guest_ops = {
 void mig_guest_on_write(MigGuest *g, void (*wrote)(void *opaque, uint32_t block, uint64_t page),
                         void *opaque)
 {
+    .zero_word = mig_guest_memory_zero_word,
+    .may_write = mig_guest_memory_may_write,
     g->wrote = wrote;
     g->wrote_opaque = opaque;
 }

@@ -48,7 +48,7 @@ bool mig_scenario_range(MigReader *r, const MigScenarioBlock *block, uint64_t of
 typedef struct ContentText {
     uint64_t offset, length;
     unsigned kind; /* content_kinds */
-    uint64_t byte;
+    uint64_t byte, zeros;
     char *file;
 } ContentText;
 
@@ -68,11 +68,18 @@ static bool read_byte(MigReader *r, json_object *v, void *dst)
     return mig_read_u64(r, v, byte) && (*byte <= 255 || mig_read_fail(r, "a byte is 0 to 255"));
 }
 
+static bool read_share(MigReader *r, json_object *v, void *dst)
+{
+    uint64_t *share = dst;
+    return mig_read_u64(r, v, share) && (*share <= 100 || mig_read_fail(r, "a share is 0 to 100"));
+}
+
 static const MigField content_fields[] = {
     { "offset", mig_read_size, offsetof(ContentText, offset) },
     { "length", mig_read_size, offsetof(ContentText, length) },
     { "kind", read_content_kind, offsetof(ContentText, kind), true },
     { "byte", read_byte, offsetof(ContentText, byte) },
+    { "zeros", read_share, offsetof(ContentText, zeros) },
     { "file", mig_read_string, offsetof(ContentText, file) },
     { NULL },
 };
@@ -109,7 +116,9 @@ static bool lend_file(MigReader *r, const ContentText *t, MigScenario *s, MigCon
 
 static bool add_content(MigReader *r, const ContentText *t, MigScenario *s)
 {
-    MigContent c = { .kind = (MigContentKind)t->kind, .byte = (uint8_t)t->byte };
+    MigContent c = { .kind = (MigContentKind)t->kind,
+                     .byte = (uint8_t)t->byte,
+                     .zeros = (uint8_t)t->zeros };
     if (!mig_scenario_range(r, last_block(s), t->offset, t->length, &c.first, &c.pages)) {
         return false;
     }

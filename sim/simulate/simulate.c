@@ -254,9 +254,23 @@ static uint64_t body_size(void *opaque, MigStr idstr, uint32_t instance, uint32_
     return mig_scenario_body_size(run->s, idstr, instance);
 }
 
-static bool has_postcopy(MigCapabilitySet capabilities)
+static bool starts_postcopy(const Run *run)
 {
-    return capabilities & (MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM) | MIG_CAP_BIT(MIG_CAP_DIRTY_BITMAPS));
+    bool starts = run->options->steering != NULL;
+    for (guint i = 0; i < run->s->events->len && !starts; i++) {
+        const MigScenarioEvent *e = &g_array_index(run->s->events, MigScenarioEvent, i);
+        starts = e->action == MIG_ACTION_START_POSTCOPY;
+    }
+    return starts;
+}
+
+/* For its bytes, or, without any, for its faults: where postcopy may begin. */
+static bool wants_destination(const Run *run, MigCapabilitySet capabilities)
+{
+    MigCapabilitySet at_once =
+        MIG_CAP_BIT(MIG_CAP_DIRTY_BITMAPS) | MIG_CAP_BIT(MIG_CAP_POSTCOPY_PREEMPT);
+    return !run->options->accounting || capabilities & at_once ||
+           (capabilities & MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM) && starts_postcopy(run));
 }
 
 static bool make_destination(Run *run, MigCapabilitySet capabilities, GError **error)
@@ -315,6 +329,7 @@ static void make_world(Run *run)
         .devices_opaque = run,
     };
     config.elastic = run->run.era.quota == MIG_QUOTA_WRITTEN;
+    config.limit = run->s->limit;
     if (run->s->link.rdma) {
         const MigParameters *p = mig_source_parameters(run->m->source);
         config.rdma.chunk = p->x_rdma_chunk_size;
@@ -439,18 +454,24 @@ bool mig_steered_begin(MigSteered *s, MigCapabilitySet capabilities, const MigPa
                        GError **error)
 {
     MigSimulation *m = s->m;
+/* Where nobody wants bytes, runs may be long; but a guest whose clock is pages is told of each. */
+static unsigned run_length(const Run *run)
+{
+    bool may = run->options->accounting && !run->m->dest && !run->s->counts_pages;
+    return may && !run->options->max_run ? MIG_RUN_LONG : run->options->max_run;
+}
+
     mig_source_free(g_steal_pointer(&m->source));
     g_clear_pointer(&s->incoming, mig_incoming_free);
     mig_dest_free(g_steal_pointer(&m->dest));
     mig_buffer_free(g_steal_pointer(&m->memory));
     s->run.capabilities = &capabilities;
     s->run.parameters = p;
-    mig_scenario_run_source(&s->run, mig_guest_memory(m->guest), s->options->max_run);
+    mig_scenario_run_source(&s->run, mig_guest_memory(m->guest), run_length(s));
     s->run.capabilities = NULL;
     s->run.parameters = NULL;
     m->source = s->run.source;
-    if ((!s->options->accounting || has_postcopy(capabilities)) &&
-        !make_destination(s, capabilities, error)) {
+    if (wants_destination(s, capabilities) && !make_destination(s, capabilities, error)) {
         return false;
     }
     renew_world(s);
@@ -511,11 +532,11 @@ MigSimulation *mig_simulate(const MigScenario *s, const MigSimulateOptions *opti
     run.run.disks = mig_scenario_disks_of(m->disks);
     run.run.transport = s->link.rdma ? MIG_TRANSPORT_RDMA : MIG_TRANSPORT_STREAM;
     mig_era_resolve(s->version, s->machine, &run.run.era);
-    if ((!options->accounting || has_postcopy(s->capabilities)) &&
+    if (wants_destination(&run, s->capabilities) &&
         !make_destination(&run, s->capabilities, error)) {
         return NULL;
     }
-    mig_scenario_run_source(&run.run, mig_guest_memory(m->guest), options->max_run);
+    mig_scenario_run_source(&run.run, mig_guest_memory(m->guest), run_length(&run));
     m->source = run.run.source;
     m->refused =
         mig_scenario_run_refused(&run.run, s->capabilities, mig_source_parameters(m->source));

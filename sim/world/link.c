@@ -15,9 +15,35 @@
 #define PAYLOAD 1448u /* of an Ethernet frame with TCP over IPv4 and timestamps */
 #define FRAME   1538u /* with headers, preamble and gap */
 
+static bool is_framed(const MigLinkConfig *c)
+{
+    return c->framing == MIG_FRAMING_ETHERNET_TCP;
+}
+
+static uint64_t common_divisor(uint64_t a, uint64_t b)
+{
+    while (b > 0) {
+        uint64_t rest = a % b;
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* Two products below 2^64, of any bandwidth up to 10^16 bit/s; 0 and 1 of an endless one. */
+static void find_ratio(MigLink *l, const MigLinkConfig *c)
+{
+    l->up = (is_framed(c) ? FRAME : 1) * 8 * MIG_NS_PER_S;
+    l->down = c->bandwidth * (is_framed(c) ? PAYLOAD : 1);
+    uint64_t divisor = common_divisor(l->up, l->down);
+    l->up = l->down ? l->up / divisor : 0;
+    l->down = l->down ? l->down / divisor : 1;
+}
+
 void mig_link_init(MigLink *l, const MigLinkConfig *config)
 {
     *l = (MigLink){ .config = *config };
+    find_ratio(l, config);
     if (!l->config.send_buffer) {
         l->config.send_buffer = MIG_LINK_SEND_BUFFER;
     }
@@ -37,16 +63,25 @@ int64_t mig_link_span(const MigLinkConfig *c, uint64_t n)
     if (c->bandwidth == 0) {
         return 0;
     }
-    bool framed = c->framing == MIG_FRAMING_ETHERNET_TCP;
-    __uint128_t up = (__uint128_t)n * (framed ? FRAME : 1) * 8 * MIG_NS_PER_S;
-    __uint128_t down = (__uint128_t)c->bandwidth * (framed ? PAYLOAD : 1);
+    __uint128_t up = (__uint128_t)n * (is_framed(c) ? FRAME : 1) * 8 * MIG_NS_PER_S;
+    __uint128_t down = (__uint128_t)c->bandwidth * (is_framed(c) ? PAYLOAD : 1);
     return (int64_t)((up + down - 1) / down);
+}
+
+/* The same by the ratio, with as short a division as will do: it is asked thrice per write. */
+static int64_t span_of(const MigLink *l, uint64_t n)
+{
+    uint64_t small;
+    if (__builtin_mul_overflow(n, l->up, &small) || small > UINT64_MAX - l->down) {
+        return (int64_t)(((__uint128_t)n * l->up + l->down - 1) / l->down);
+    }
+    return (int64_t)((small + l->down - 1) / l->down);
 }
 
 /* When the wire has taken the first |n| bytes of the busy period. */
 static int64_t departed(const MigLink *l, uint64_t n)
 {
-    return l->busy_since + mig_link_span(&l->config, n);
+    return l->busy_since + span_of(l, n);
 }
 
 uint64_t mig_link_queued(const MigLink *l, int64_t now)

@@ -39,6 +39,7 @@ typedef struct MigLinkChunk {
 
 typedef struct MigLink {
     MigLinkConfig config;
+    uint64_t up, down;    /* |n| bytes take n * up / down ns: the ratio in lowest terms */
     uint64_t accepted;    /* bytes, ever */
     int64_t busy_since;   /* ns; the period in which the buffer was never empty */
     uint64_t busy_bytes;  /* accepted in it */

@@ -38,6 +38,7 @@ struct MigVirtual {
     uint64_t cost, charged; /* ps so far; ns of it that the clock was moved by */
     uint64_t work;          /* ps that the receiver will spend on what is queued */
     uint64_t work_given;    /* ns of it that the link knows */
+    uint64_t happened;      /* events, ever */
     MigInterrupt pending;
     const char *cut; /* the channel's error */
     bool sink_failed;
@@ -92,9 +93,19 @@ void mig_virtual_place_page(MigVirtual *v, const MigOp *op, uint64_t page, bool 
 void mig_virtual_seek(MigVirtual *v, uint64_t at);
 void mig_virtual_put_at(MigVirtual *v, uint64_t at, const void *data, uint64_t n);
 
-/* The operations SEND_PAGES and SEND_PAGE. */
+/* The operations SEND_PAGES, SEND_RUN and SEND_PAGE. */
 void mig_virtual_pages(MigVirtual *v, const MigOp *op, MigOutcome *out);
+void mig_virtual_run(MigVirtual *v, const MigOp *op, MigOutcome *out);
 void mig_virtual_page(MigVirtual *v, const MigOp *op);
+/* One page of SEND_PAGES: looked at now, queued; true if it was zero. */
+bool mig_virtual_send_page(MigVirtual *v, const MigOp *op, uint64_t page, bool named);
+
+/* Between pages: something has happened since |v->happened| was |then|, or time is up. */
+static inline bool mig_virtual_must_look_up(const MigVirtual *v, uint64_t then)
+{
+    return v->cut || v->happened != then ||
+           (v->config.limit && v->config.clock->now > v->config.limit);
+}
 
 /* Compress threads: true when one has (or will have) the page; else it goes as it is. */
 bool mig_virtual_compress(MigVirtual *v, const MigOp *op, uint64_t page, bool named);

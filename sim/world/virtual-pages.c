@@ -15,8 +15,7 @@ uint64_t mig_virtual_place_cost(const MigVirtual *v, uint32_t block, uint64_t pa
     return places ? (uint64_t)v->config.receiver.place_page : 0;
 }
 
-/* One page: looked at now, queued; true if it was zero. */
-static bool send_page(MigVirtual *v, const MigOp *op, uint64_t page, bool named)
+bool mig_virtual_send_page(MigVirtual *v, const MigOp *op, uint64_t page, bool named)
 {
     MigMemory *m = v->config.memory;
     const MigCosts *c = &v->config.costs, *rc = &v->config.receiver;
@@ -90,6 +89,7 @@ void mig_virtual_page(MigVirtual *v, const MigOp *op)
 void mig_virtual_pages(MigVirtual *v, const MigOp *op, MigOutcome *out)
 {
     uint64_t queued = v->outbuf.queued, flushed_at = v->outbuf.flushed, written = v->written;
+    uint64_t happened = v->happened;
     bool named = op->pages.named;
     for (uint64_t left = op->pages.dirty; left && !v->cut; left &= left - 1) {
         uint64_t bit = left & -left, page = op->pages.first + (unsigned)__builtin_ctzll(left);
@@ -102,7 +102,7 @@ void mig_virtual_pages(MigVirtual *v, const MigOp *op, MigOutcome *out)
         }
         bool packs = op->pages.how == MIG_PAGES_COMPRESS;
         bool packed = packs && mig_virtual_compress(v, op, page, named);
-        bool zero = !packed && send_page(v, op, page, named);
+        bool zero = !packed && mig_virtual_send_page(v, op, page, named);
         out->packed |= packed ? bit : 0;
         named = named && op->pages.how == MIG_PAGES_QUEUE_NORMAL && !zero;
         out->sent |= bit;
@@ -110,7 +110,7 @@ void mig_virtual_pages(MigVirtual *v, const MigOp *op, MigOutcome *out)
         uint64_t counted = op->pages.counts == MIG_QUOTA_FLUSHED
                                ? v->outbuf.flushed - flushed_at + v->written - written + v->placed
                                : v->outbuf.queued - queued;
-        if (counted > op->pages.quota) {
+        if (counted > op->pages.quota || mig_virtual_must_look_up(v, happened)) {
             break;
         }
     }

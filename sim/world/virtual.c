@@ -23,6 +23,7 @@
 #include "stream/encoder.h"
 
 #define CONTINUE_POLL 100000000ll /* ns after which a wait for nothing returns */
+#define ANSWER        8u          /* bytes of the destination's verdict */
 
 MigVirtual *mig_virtual_new(const MigVirtualConfig *config)
 {
@@ -91,6 +92,7 @@ void mig_virtual_advance(MigVirtual *v, int64_t until, unsigned by)
     MigEvent e;
     while (!wait_ends(v, by) && mig_events_take(&v->events, until, &e)) {
         mig_clock_advance(v->config.clock, e.at);
+        v->happened++;
         e.fn(e.opaque, e.at);
     }
     if (!wait_ends(v, by)) {
@@ -271,7 +273,7 @@ static void do_devices(MigVirtual *v, MigOutcome *out)
 /* The next message: pongs as they were asked for, then the verdict. */
 static void do_wait_return(MigVirtual *v, MigOutcome *out)
 {
-    int64_t at = v->link.receiver + v->config.link.latency;
+    int64_t at = v->link.receiver + v->config.link.latency + mig_link_span(&v->config.link, ANSWER);
     MigRecord *r = &v->answer;
     if (v->config.source) {
         mig_virtual_wait_answer(v);
@@ -339,6 +341,9 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
     case MIG_OP_SEND_PAGES:
         (mig_virtual_is_preempt(v, op->channel) ? mig_virtual_preempt : mig_virtual_pages)(v, op,
                                                                                            out);
+        break;
+    case MIG_OP_SEND_RUN:
+        mig_virtual_run(v, op, out);
         break;
     case MIG_OP_SEND_PAGE:
         mig_virtual_page(v, op);

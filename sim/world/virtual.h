@@ -97,7 +97,8 @@ typedef struct MigVirtualConfig {
     MigDevices *(*devices)(void *opaque);
     void *devices_opaque;
     MigRdmaConfig rdma;
-    bool elastic; /* what is flushed waits in a buffer without bounds for MIG_OP_DRAIN */
+    int64_t limit; /* ns: pages of one operation end there, as all does; 0: none */
+    bool elastic;  /* what is flushed waits in a buffer without bounds for MIG_OP_DRAIN */
 } MigVirtualConfig;
 
 typedef struct MigVirtual MigVirtual;

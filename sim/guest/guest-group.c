@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the synthetic guest knows of 64 pages at once, for worlds that price pages in groups: which
+ * of them are zero, and whether a write may change that by a time.
+ *
+ * Both are for guests whose contents are deferred (guest.c): a page is then zero when it was at the
+ * beginning and nobody wrote to it since. A page that isn't zero stays so as long as no workload
+ * writes zeros, so the guest has to be brought up to date only for pages that were never written
+ * and that a workload reaches.
+ *
+ * Limit: a peek ahead takes writes at the times at which an unthrottled vCPU would make them. Stops
+ * and naps only delay them, so it may say "may" of a write that comes later, and that is all.
+ */
+#include "sim/guest/guest-internal.h"
+
+static bool leaves_zeros(const MigWorkload *w)
+{
+    return w->access == MIG_ACCESS_WRITE && w->write == MIG_WRITE_FILL && w->write_byte == 0;
+}
+
+/* It writes to some of the 64 pages. */
+static bool reaches(const MigWorkload *w, uint32_t block, uint64_t word)
+{
+    return w->access == MIG_ACCESS_WRITE && w->block == block && w->first < (word + 1) * 64 &&
+           w->first + w->pages > word * 64;
+}
+
+static bool any_reaches(const MigGuest *g, uint32_t block, uint64_t word, bool *zeros)
+{
+    bool some = false;
+    *zeros = false;
+    for (uint32_t i = 0; i < g->run_count; i++) {
+        bool one = reaches(&g->runs[i].w, block, word);
+        some = some || one;
+        *zeros = *zeros || (one && leaves_zeros(&g->runs[i].w));
+    }
+    return some;
+}
+
+/* One range of contents has all of the word, or none has any of it: |c| is that one, or NULL. */
+static bool covers(const GuestBlock *b, uint64_t word, const MigContent **c)
+{
+    *c = NULL;
+    for (uint32_t i = b->content_count; i-- > 0;) {
+        const MigContent *r = &b->content[i];
+        if (r->first <= word * 64 && r->first + r->pages >= MIN((word + 1) * 64, b->pages)) {
+            *c = r;
+            return true;
+        }
+        if (r->first < (word + 1) * 64 && r->first + r->pages > word * 64) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Of |mask|: were zero at the beginning, and were not written. */
+static uint64_t still_zero(const GuestBlock *b, uint64_t word, uint64_t initial)
+{
+    return initial & ~mig_guest_block_touched_word(b, word);
+}
+
+bool mig_guest_memory_zero_word(MigMemory *m, uint32_t block, uint64_t word, uint64_t mask,
+                                uint64_t *zero)
+{
+    MigGuest *g = mig_guest_of(m);
+    const GuestBlock *b = &g->blocks[block];
+    const MigContent *content;
+    bool writes_zeros;
+    bool reached = any_reaches(g, block, word, &writes_zeros);
+    if (!g->deferred || writes_zeros || !covers(b, word, &content) ||
+        !mig_content_zero_word(content, b->key, word, zero)) {
+        return false;
+    }
+    *zero = still_zero(b, word, *zero & mask);
+    if (*zero && reached) {
+        mig_guest_look(m);
+        *zero = still_zero(b, word, *zero);
+    }
+    return true;
+}
+
+static bool run_may_write(MigWorkloadRun r, uint64_t word, uint64_t mask, int64_t until)
+{
+    for (int64_t at; (at = mig_workload_next(&r)) <= until && at != INT64_MAX;) {
+        uint64_t n = MAX(mig_workload_batch(&r, until), 1);
+        for (uint64_t i = 0; i < n; i++) {
+            uint64_t page = mig_workload_page_of(&r, r.next + i);
+            if (page / 64 == word && mask >> page % 64 & 1) {
+                return true;
+            }
+        }
+        mig_workload_skip(&r, n);
+    }
+    return false;
+}
+
+bool mig_guest_memory_may_write(MigMemory *m, uint32_t block, uint64_t word, uint64_t mask,
+                                int64_t until)
+{
+    const MigGuest *g = mig_guest_of(m);
+    bool may = false;
+    for (uint32_t i = 0; g->running && i < g->run_count && !may; i++) {
+        may = reaches(&g->runs[i].w, block, word) && run_may_write(g->runs[i], word, mask, until);
+    }
+    return may;
+}
