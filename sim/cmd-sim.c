@@ -11,6 +11,7 @@
 #include "sim/dump.h"
 #include "sim/monitor/simulated.h"
 #include "sim/progress.h"
+#include "sim/report/files.h"
 #include "sim/scenario/from-manifest.h"
 #include "sim/simulate/result.h"
 #include "sim/simulate/stream-recorder.h"
@@ -24,6 +25,7 @@ typedef struct SimOptions {
     char *seed, *result, *stream, *trace, *qmp;
     double pace;
     gboolean accounting;
+    MigReportFiles files;
 } SimOptions;
 
 typedef struct Output {
@@ -32,6 +34,7 @@ typedef struct Output {
     char *temporary;
     const char *name;
     MigStreamRecorder *recorder; /* with postcopy and a stream */
+    MigHistory *history;
     MigProgress progress;
     int64_t limit;
 } Output;
@@ -148,6 +151,7 @@ static bool close_stream(Output *out, GError **error)
 static void clear_output(Output *out)
 {
     mig_stream_recorder_free(out->recorder);
+    mig_history_free(out->history);
     if (out->file && out->file != stdout) {
         fclose(out->file);
     }
@@ -177,6 +181,20 @@ static void show_progress(void *opaque, const MigSource *source, int64_t now)
                       (unsigned)(now / (out->limit / 100 + 1)));
 }
 
+/* History ------------------------------------------------------------------------------------- */
+
+static void keep_op(void *opaque, const MigSource *source, const MigOp *op, int64_t began,
+                    const MigOutcome *outcome)
+{
+    mig_history_did(((Output *)opaque)->history, source, op, began, outcome);
+}
+
+static void keep_fault(void *opaque, uint32_t vcpu, uint32_t block, uint64_t page, int64_t from,
+                       int64_t to)
+{
+    mig_history_waited(((Output *)opaque)->history, vcpu, block, page, from, to);
+}
+
 /* Monitor ------------------------------------------------------------------------------------- */
 
 static void say_address(void *opaque, const char *address)
@@ -204,14 +222,13 @@ static MigSimulation *simulate(const MigScenario *s, const SimOptions *o,
 
 /* Results ------------------------------------------------------------------------------------- */
 
-static bool save_result(const MigSimulation *m, const char *path, GError **error)
+static bool save_result(const MigSimulation *m, const SimOptions *o, Output *out, GError **error)
 {
-    if (!path) {
-        return true;
-    }
-    json_object *o = mig_result_to_json(m);
-    bool fine = mig_json_save(o, path, error);
-    json_object_put(o);
+    json_object *result = mig_result_to_json(m);
+    mig_history_put(out->history, m->source, m->now, result);
+    bool fine = (!o->result || mig_json_save(result, o->result, error)) &&
+                mig_report_files_write(&o->files, out->history, result, error);
+    json_object_put(result);
     return fine;
 }
 
@@ -221,7 +238,7 @@ static int report(const MigSimulation *m, const SimOptions *o, Output *out)
     bool to_stdout = out->file == stdout;
     if (!close_stream(out, &error) ||
         !mig_dump_blocks(m->scenario, mig_guest_memory(m->guest), m->disks, o->dumps, &error) ||
-        !save_result(m, o->result, &error)) {
+        !save_result(m, o, out, &error)) {
         return complain(g_error_matches(error, MIG_READER_ERROR, 0) ? MIG_EXIT_USAGE
                                                                     : MIG_EXIT_ENVIRONMENT,
                         error->message);
@@ -241,6 +258,8 @@ static int run(const MigScenario *s, const SimOptions *o)
         .stream = write_stream,
         .place = write_place,
         .progress = show_progress,
+        .did = keep_op,
+        .waited = keep_fault,
         .opaque = &out,
         .interrupted = &interrupted,
     };
@@ -256,6 +275,7 @@ static int run(const MigScenario *s, const SimOptions *o)
                         "places in it");
     }
     options.record = recorded ? write_record : NULL;
+    out.history = mig_history_new(s, o->files.timeline != NULL);
     out.recorder = recorded && postcopy ? mig_stream_recorder_new() : NULL;
     if (open_stream(&out, o->stream, &error) &&
         (!recorded || out.recorder || begin_recording(&out, s, &error))) {
@@ -300,6 +320,10 @@ static int check_and_run(const SimOptions *o, int argc, char **argv)
     if (o->accounting && o->stream) {
         return complain(MIG_EXIT_USAGE, "--accounting makes no bytes: it can't go with --stream");
     }
+    if (!mig_report_files_check(&o->files, &error)) {
+        bool name = g_error_matches(error, MIG_PLOT_ERROR, MIG_PLOT_ERROR_FORMAT);
+        return complain(name ? MIG_EXIT_USAGE : MIG_EXIT_ENVIRONMENT, error->message);
+    }
     g_autoptr(MigScenario) s = load(o, argv[1], &error);
     if (!s) {
         bool missing = error->domain == G_FILE_ERROR;
@@ -331,6 +355,7 @@ int mig_cmd_sim(int argc, char **argv)
           "with --qmp: virtual seconds per second, instead of x-advance", "X" },
         { "from-trace", 0, 0, G_OPTION_ARG_FILENAME, &o.trace,
           "instead of a scenario: what made a recorded trace", "MANIFEST" },
+        MIG_REPORT_OPTIONS(&o.files),
         { NULL },
     };
     g_autoptr(GOptionContext) context = g_option_context_new("SCENARIO");
@@ -352,6 +377,7 @@ int mig_cmd_sim(int argc, char **argv)
     g_free(o.result);
     g_free(o.stream);
     g_free(o.trace);
+    mig_report_files_clear(&o.files);
     g_free(o.qmp);
     return status;
 }

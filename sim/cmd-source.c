@@ -23,9 +23,21 @@ static const MigLiveCommand command = {
     .is_source = true,
 };
 
+/* What hears of a run while it runs. */
+typedef struct Watch {
+    MigProgress progress;
+    MigHistory *history;
+} Watch;
+
+static void keep_op(void *opaque, const MigSource *source, const MigOp *op, int64_t began,
+                    const MigOutcome *outcome)
+{
+    mig_history_did(((Watch *)opaque)->history, source, op, began, outcome);
+}
+
 static void show_progress(void *opaque, const MigSource *source, int64_t now)
 {
-    MigProgress *progress = opaque;
+    MigProgress *progress = &((Watch *)opaque)->progress;
     MigStats stats;
     if (!mig_progress_due(progress)) {
         return;
@@ -72,10 +84,12 @@ static MigMemory *memory_of(const MigLiveSetup *setup, const MigSimulation *m)
 }
 
 static int report(const MigLiveArguments *a, const MigLiveSetup *setup, const MigSimulation *m,
-                  const MigLiveReport *r)
+                  const MigLiveReport *r, MigHistory *history)
 {
     bool well = true;
+    g_autoptr(GError) error = NULL;
     json_object *result = mig_result_to_json(m);
+    mig_history_put(history, m->source, m->now, result);
     json_object_object_add(result, "x-transport", transport_to_json(setup, r));
     if (setup->backend) {
         setup->backend->ops->run(setup->backend, false);
@@ -88,6 +102,9 @@ static int report(const MigLiveArguments *a, const MigLiveSetup *setup, const Mi
     int status = mig_simulation_fine(m) && !r->error && well ? MIG_EXIT_OK : MIG_EXIT_FINDING;
     if (r->error) {
         mig_live_complain(&command, status, r->error);
+    }
+    if (!mig_report_files_write(&a->files, history, result, &error)) {
+        status = mig_live_complain(&command, MIG_EXIT_ENVIRONMENT, error->message);
     }
     int saved = mig_live_save(&command, a, setup, result, memory_of(setup, m), m->disks);
     return MAX(status, saved);
@@ -123,26 +140,29 @@ static int run(const MigLiveArguments *a, const MigLiveSetup *setup)
 {
     g_autoptr(GError) error = NULL;
     MigLiveReport r = { 0 };
-    MigProgress progress = mig_progress_begin();
+    Watch watch = { .progress = mig_progress_begin(),
+                    .history = mig_history_new(setup->scenario, a->files.timeline != NULL) };
     MigLiveOptions options = {
         .uri = setup->uri,
         .keep_snapshot = a->dumps != NULL,
         .wake = setup->wake,
         .progress = show_progress,
-        .opaque = &progress,
+        .did = keep_op,
+        .opaque = &watch,
         .backend = setup->backend,
     };
     g_autoptr(MigSimulation) m = run_live(a, setup, &options, &r, &error);
-    mig_progress_end(&progress);
+    mig_progress_end(&watch.progress);
     int status = MIG_EXIT_FINDING;
     if (m) {
-        status = report(a, setup, m, &r);
+        status = report(a, setup, m, &r, watch.history);
     } else if (error) {
         status = mig_live_complain(&command, MIG_EXIT_ENVIRONMENT, error->message);
     } else {
         mig_live_complain(&command, status, r.error);
     }
     mig_live_report_clear(&r);
+    mig_history_free(watch.history);
     return status;
 }
 

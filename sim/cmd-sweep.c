@@ -6,13 +6,14 @@
 
 #include "sim/command.h"
 #include "sim/commands.h"
+#include "sim/report/sweep-page.h"
 #include "sim/sweep/campaign.h"
 #include "sim/sweep/output.h"
 
 static volatile sig_atomic_t interrupted;
 
 typedef struct SweepOptions {
-    char *out, *shard, *fraction;
+    char *out, *shard, *fraction, *report;
     int threads;
     gint64 seed;
     gboolean resume;
@@ -59,6 +60,31 @@ static int complain_error(const GError *error)
 static unsigned threads_of(const SweepOptions *o)
 {
     return o->threads > 0 ? (unsigned)o->threads : g_get_num_processors();
+}
+
+/* Rows --------------------------------------------------------------------------------------- */
+
+static int report_missing(const MigRowsSet *rows)
+{
+    if (rows->missing > 0) {
+        fprintf(stderr,
+                "migbench sweep: %" G_GUINT64_FORMAT " cells have no row; migbench sweep "
+                "missing lists them\n",
+                rows->missing);
+    }
+    return rows->missing > 0 || rows->invalid > 0 ? MIG_EXIT_INCOMPLETE : MIG_EXIT_OK;
+}
+
+/* The page of rows that are in |files|. */
+static int save_page(char **files, const char *path)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *name = g_path_get_basename(files[0]);
+    g_autoptr(MigRowsSet) rows = mig_rows_set_load((const char *const *)files, &error);
+    if (!rows || !mig_sweep_page_save(rows, name, path, &error)) {
+        return complain_error(error);
+    }
+    return report_missing(rows);
 }
 
 /* Run ---------------------------------------------------------------------------------------- */
@@ -112,6 +138,10 @@ static int run_sweep(const SweepOptions *o, char **arguments)
     MigCampaign c = { .sweep = s, .threads = threads_of(o), .interrupted = &interrupted };
     bool fine = mig_campaign_run(&c, shard, o->out, o->resume, &counts, &error);
     int status = fine ? report_run(&counts, o->out) : complain_error(error);
+    if (fine && o->report) {
+        char *files[] = { o->out, NULL };
+        status = MAX(status, save_page(files, o->report));
+    }
     g_free(counts.first_error);
     return status;
 }
@@ -180,17 +210,6 @@ static int run_missing(const SweepOptions *o, char **arguments)
 
 /* Merge, csv, verify -------------------------------------------------------------------------- */
 
-static int report_missing(const MigRowsSet *rows)
-{
-    if (rows->missing > 0) {
-        fprintf(stderr,
-                "migbench sweep: %" G_GUINT64_FORMAT " cells have no row; migbench sweep "
-                "missing lists them\n",
-                rows->missing);
-    }
-    return rows->missing > 0 || rows->invalid > 0 ? MIG_EXIT_INCOMPLETE : MIG_EXIT_OK;
-}
-
 static int run_merge(const SweepOptions *o, char **arguments)
 {
     g_autoptr(GError) error = NULL;
@@ -215,6 +234,12 @@ static int run_csv(const SweepOptions *o, char **arguments)
         return complain_error(error);
     }
     return report_missing(rows);
+}
+
+static int run_report(const SweepOptions *o, char **arguments)
+{
+    return o->out ? save_page(arguments, o->out)
+                  : complain(MIG_EXIT_USAGE, "report: expected -o FILE, for a page (HTML)");
 }
 
 /* "0.01" or "1%" to millionths; 0: neither. */
@@ -267,7 +292,7 @@ static int run_verify(const SweepOptions *o, char **arguments)
 /* The command line ---------------------------------------------------------------------------- */
 
 static const SweepWord words[] = {
-    { "run", "SPEC", "runs the cells of a sweep and appends their rows to a file", "josr", 1, 1,
+    { "run", "SPEC", "runs the cells of a sweep and appends their rows to a file", "josrR", 1, 1,
       run_sweep },
     { "expand", "SPEC", "prints the cells as lines of JSON", "os", 1, 1, run_expand },
     { "merge", "ROWS...", "writes the rows of several files as one, by index", "o", 1, 0,
@@ -276,14 +301,16 @@ static const SweepWord words[] = {
     { "verify", "SPEC ROWS...", "runs some of the rows again and compares", "jfS", 2, 0,
       run_verify },
     { "csv", "ROWS...", "writes rows as CSV", "o", 1, 0, run_csv },
+    { "report", "ROWS...", "draws rows as a page: response curves, Pareto front", "o", 1, 0,
+      run_report },
 };
 
 static const char description[] =
     "SPEC is JSON (schema migbench-sweep-1, docs/sweep.md): a scenario, axes over its paths,\n"
-    "replicates. Words: run (also without saying so), expand, merge, missing, verify, csv;\n"
-    "each has its --help. Exit status: 0 fine, whatever became of the migrations; 1 merge or\n"
-    "verify found rows that differ; 2 bad sweep or command line, or rows of another one;\n"
-    "3 cells did not run; 4 the environment failed.";
+    "replicates. Words: run (also without saying so), expand, merge, missing, verify, csv,\n"
+    "report; each has its --help. Exit status: 0 fine, whatever became of the migrations;\n"
+    "1 merge or verify found rows that differ; 2 bad sweep or command line, or rows of another\n"
+    "one; 3 cells did not run; 4 the environment failed.";
 
 static const SweepWord *find_word(const char *name)
 {
@@ -315,6 +342,8 @@ static int parse_and_run(const SweepWord *word, int argc, char **argv)
           "the share K of N; auto or auto/N: from the scheduler's variables", "K/N" },
         { "resume", 'r', 0, G_OPTION_ARG_NONE, &o.resume, "go on with the rows that FILE has",
           NULL },
+        { "report", 'R', 0, G_OPTION_ARG_FILENAME, &o.report,
+          "then draw what is in FILE of -o as a page (HTML)", "FILE" },
         { "fraction", 'f', 0, G_OPTION_ARG_STRING, &o.fraction,
           "how many rows (default 0.01, one at least)", "PART" },
         { "seed", 'S', 0, G_OPTION_ARG_INT64, &o.seed, "chooses which", "N" },
@@ -342,6 +371,7 @@ static int parse_and_run(const SweepWord *word, int argc, char **argv)
     g_free(o.out);
     g_free(o.shard);
     g_free(o.fraction);
+    g_free(o.report);
     return status;
 }
 

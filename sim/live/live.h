@@ -62,6 +62,9 @@ typedef struct MigLiveOptions {
     void (*listening)(void *opaque, const char *address);
     /* See MigSimulateOptions. May be NULL. */
     void (*progress)(void *opaque, const MigSource *source, int64_t now);
+    /* Likewise. May be NULL. */
+    void (*did)(void *opaque, const MigSource *source, const MigOp *op, int64_t began,
+                const MigOutcome *outcome);
     bool keep_snapshot; /* of a source: keep a copy of what a background snapshot is to hold */
     void *opaque;
     const MigLiveSteering *steering;      /* of a source; NULL: it begins at once, and once */

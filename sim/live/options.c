@@ -44,8 +44,11 @@ static bool parse(const MigLiveCommand *c, int *argc, char ***argv, MigLiveArgum
         { "result", 0, 0, G_OPTION_ARG_FILENAME, &a->result, "write the result as JSON", "FILE" },
         { "dump", 0, 0, G_OPTION_ARG_STRING_ARRAY, &a->dumps,
           "write a block of memory as it is in the end", "BLOCK=FILE" },
-        /* Only of dest: an entry without a name ends the table. */
-        { c->is_source ? NULL : "onward", 0, 0, G_OPTION_ARG_STRING, &a->onward,
+        { NULL },
+    };
+    const GOptionEntry of_source[] = { MIG_REPORT_OPTIONS(&a->files), { NULL } };
+    const GOptionEntry of_dest[] = {
+        { "onward", 0, 0, G_OPTION_ARG_STRING, &a->onward,
           "then migrate the KVM guest to whoever listens there", "URI" },
         { NULL },
     };
@@ -53,6 +56,7 @@ static bool parse(const MigLiveCommand *c, int *argc, char ***argv, MigLiveArgum
     g_option_context_set_summary(context, c->summary);
     g_option_context_set_description(context, c->description);
     g_option_context_add_main_entries(context, entries, NULL);
+    g_option_context_add_main_entries(context, c->is_source ? of_source : of_dest, NULL);
     return g_option_context_parse(context, argc, argv, error);
 }
 
@@ -98,6 +102,9 @@ static bool check(const MigLiveCommand *c, int argc, const MigLiveArguments *a, 
     }
     if (setup->is_virtual && a->qmp) {
         return fail(error, "--qmp needs --clock real; on the virtual clock: migbench sim --qmp");
+    }
+    if (!mig_report_files_check(&a->files, error)) {
+        return false;
     }
     setup->uri = a->uri ? mig_uri_parse(a->uri, error) : NULL;
     return (setup->uri || !a->uri) && check_backend(c, a, setup, error);
@@ -248,6 +255,7 @@ void mig_live_clear(MigLiveArguments *a, MigLiveSetup *setup)
     g_free(a->backend);
     g_free(a->run);
     g_free(a->onward);
+    mig_report_files_clear(&a->files);
     g_free(a->seed);
     g_free(a->result);
 }

@@ -6,10 +6,12 @@
 #include <json-c/json.h>
 
 #include "sim/live/live.h"
+#include "sim/report/files.h"
 
 typedef struct MigLiveArguments {
     char *scenario, *uri, *qmp, *clock, *backend, *run, *onward, *seed, *result;
     char **sets, **dumps;
+    MigReportFiles files; /* of a source */
 } MigLiveArguments;
 
 typedef struct MigLiveCommand {

@@ -254,8 +254,12 @@ static void run_engine(Live *live)
     MigOutcome outcome;
     uint64_t ops = 0;
     for (; live->op->kind != MIG_OP_DONE; live->op = mig_source_next(live->m->source, &outcome)) {
+        int64_t began = live->clock.now;
         outcome = mig_real_do(live->world, live->op);
         mig_guest_clock_did(&live->guest_clock, live->op, &outcome);
+        if (o->did) {
+            o->did(o->opaque, live->m->source, live->op, began, &outcome);
+        }
         if (live->op->kind == MIG_OP_WAIT_RECOVER) {
             resume(live);
         }

@@ -45,12 +45,21 @@ static bool fault(void *opaque, uint32_t block, uint64_t page, uint32_t vcpu)
     return mig_dest_fault(in->dest, block, page, vcpu);
 }
 
+static void waited(void *opaque, uint32_t vcpu, uint32_t block, uint64_t page, int64_t from,
+                   int64_t to)
+{
+    const MigIncomingConfig *config = &((MigSimulatedIncoming *)opaque)->config;
+    if (config->waited) {
+        config->waited(config->opaque, vcpu, block, page, from, to);
+    }
+}
+
 static void start_guest(void *opaque, int64_t at)
 {
     MigSimulatedIncoming *in = opaque;
     uint32_t count;
     const MigWorkloadRun *runs = mig_guest_workloads(in->config.guest, &count);
-    MigVcpusHooks hooks = { in, has, has_all, fault };
+    MigVcpusHooks hooks = { in, has, has_all, fault, waited };
     in->start = 0;
     in->result.ran = true;
     in->result.ran_at = at;

@@ -21,6 +21,9 @@ typedef struct MigIncomingConfig {
     const MigGuest *guest; /* whose workloads go on */
     /* A status of the destination, to be noted. */
     void (*status)(void *opaque, int64_t at, const char *status);
+    /* See MigVcpusHooks. May be NULL. */
+    void (*waited)(void *opaque, uint32_t vcpu, uint32_t block, uint64_t page, int64_t from,
+                   int64_t to);
     void *opaque;
 } MigIncomingConfig;
 

@@ -98,6 +98,15 @@ void mig_simulate_postcopy_run(Run *run)
     run->run.postcopy = run;
 }
 
+static void waited(void *opaque, uint32_t vcpu, uint32_t block, uint64_t page, int64_t from,
+                   int64_t to)
+{
+    const MigSimulateOptions *o = ((Run *)opaque)->options;
+    if (o->waited) {
+        o->waited(o->opaque, vcpu, block, page, from, to);
+    }
+}
+
 void mig_simulate_postcopy_begin(Run *run, MigCapabilitySet capabilities)
 {
     MigIncomingConfig config = {
@@ -105,6 +114,7 @@ void mig_simulate_postcopy_begin(Run *run, MigCapabilitySet capabilities)
         .costs = run->s->destination_host,
         .guest = run->m->guest,
         .status = note_destination,
+        .waited = waited,
         .opaque = run,
     };
     run->m->postcopy =

@@ -405,8 +405,12 @@ static void run_engine(Run *run)
         if (run->m->outcome || run->stream_failed) {
             return;
         }
+        int64_t began = run->clock.now;
         outcome = mig_virtual_do(run->world, run->op);
         mig_guest_clock_did(&run->guest_clock, run->op, &outcome);
+        if (run->options->did) {
+            run->options->did(run->options->opaque, run->m->source, run->op, began, &outcome);
+        }
         if (run->options->progress && ops++ % PROGRESS_OPS == 0) {
             run->options->progress(run->options->opaque, run->m->source, run->clock.now);
         }

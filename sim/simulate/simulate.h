@@ -56,6 +56,12 @@ typedef struct MigSimulateOptions {
                    GError **error);
     /* Called now and then, with the virtual time. May be NULL. */
     void (*progress)(void *opaque, const MigSource *source, int64_t now);
+    /* Called behind every operation; it began at |began| ns. May be NULL. */
+    void (*did)(void *opaque, const MigSource *source, const MigOp *op, int64_t began,
+                const MigOutcome *outcome);
+    /* A vCPU of the destination has waited for a page; ns. May be NULL. */
+    void (*waited)(void *opaque, uint32_t vcpu, uint32_t block, uint64_t page, int64_t from,
+                   int64_t to);
     void *opaque;
     const volatile sig_atomic_t *interrupted; /* not 0: end as soon as possible. May be NULL */
     unsigned max_run;                         /* see MigSourceConfig; 0 but in tests */

@@ -118,6 +118,9 @@ void mig_vcpus_placed(MigVcpus *v, uint32_t block, uint64_t first, uint64_t coun
             c->waits = false;
             v->counts.waiting--;
             mig_workload_stall(&c->run, c->since, now);
+            if (v->hooks.waited) {
+                v->hooks.waited(v->hooks.opaque, c->number, block, c->page, c->since, now);
+            }
             mig_workload_step(&c->run); /* the access that waited is made */
             v->counts.accesses++;
             go_on(c, now);

@@ -23,6 +23,9 @@ typedef struct MigVcpusHooks {
     bool (*has_all)(void *opaque);
     /* An access to a missing page. False: it is there by now. */
     bool (*fault)(void *opaque, uint32_t block, uint64_t page, uint32_t vcpu);
+    /* One that waited has gone on; ns. May be NULL. */
+    void (*waited)(void *opaque, uint32_t vcpu, uint32_t block, uint64_t page, int64_t from,
+                   int64_t to);
 } MigVcpusHooks;
 
 typedef struct MigVcpus MigVcpus;
