@@ -516,6 +516,7 @@ static void conclude(Run *run)
     m->rdma = mig_virtual_rdma_counts(run->world);
     m->events_digest = g_strdup(mig_virtual_events_digest(run->world));
     m->bytes_digest = m->dest ? g_strdup(mig_virtual_bytes_digest(run->world)) : NULL;
+    mig_guest_advance(m->guest, *mig_guest_clock(&run->guest_clock)); /* whoever looked last */
     m->guest_stats = mig_guest_stats(m->guest);
     if (run->incoming) {
         m->incoming = mig_incoming_result(run->incoming);
