@@ -8,6 +8,7 @@
 #include <gio/gio.h>
 #include <string.h>
 
+#include "conformance/matrix.h"
 #include "conformance/output.h"
 
 #define NO_REFERENCE "-"
@@ -16,7 +17,8 @@ typedef struct Entry {
     char *rule, *subject, *verdict, *reference, *found;
     GPatternSpec *subjects, *founds;
     unsigned line;
-    bool ran; /* a subject that it concerns did */
+    bool ran;       /* a subject that it concerns did */
+    bool sometimes; /* it may be absent */
 } Entry;
 
 struct MigExpectations {
@@ -58,6 +60,17 @@ void mig_expect_free(MigExpectations *x)
     }
 }
 
+/* Of the catalogue, or of the matrix. */
+static bool is_rule(const char *id)
+{
+    for (unsigned i = 0; i < mig_cell_rule_count; i++) {
+        if (strcmp(mig_cell_rules[i].id, id) == 0) {
+            return true;
+        }
+    }
+    return mig_catalogue_find(id) != NULL;
+}
+
 /* ---- reading ---- */
 
 static bool bad(const MigExpectations *x, unsigned line, const char *what, GError **error)
@@ -92,6 +105,10 @@ static bool read_entry(MigExpectations *x, const char *text, unsigned line, bool
     if (!words || g_strv_length(words) != 4) {
         return bad(x, line, "no entry", error);
     }
+    bool sometimes = g_str_has_suffix(words[2], "?");
+    if (sometimes) {
+        words[2][strlen(words[2]) - 1] = 0;
+    }
     if (strcmp(words[2], "warn") != 0 && strcmp(words[2], "fail") != 0) {
         return bad(x, line, "the verdict is neither warn nor fail", error);
     }
@@ -106,6 +123,7 @@ static bool read_entry(MigExpectations *x, const char *text, unsigned line, bool
     Entry *e =
         entry_new(g_strdup(words[0]), subject, g_strdup(words[2]), g_strdup(words[3]), found);
     e->line = line;
+    e->sometimes = sometimes;
     g_ptr_array_add(x->entries, e);
     return true;
 }
@@ -215,8 +233,10 @@ static bool judge_deviation(MigExpectations *x, GString *out, const char *subjec
     Entry *e = entry_for(x, rule, subject);
     g_autofree char *now = g_strdup_printf("%s, found: %s", verdict, found);
 
-    g_ptr_array_add(x->seen, entry_new(g_strdup(rule), g_strdup(subject), g_strdup(verdict),
-                                       g_strdup(e ? e->reference : NO_REFERENCE), g_strdup(found)));
+    Entry *seen = entry_new(g_strdup(rule), g_strdup(subject), g_strdup(verdict),
+                            g_strdup(e ? e->reference : NO_REFERENCE), g_strdup(found));
+    seen->sometimes = e && e->sometimes;
+    g_ptr_array_add(x->seen, seen);
     if (!e) {
         say(out, subject, rule, "unexpected", NULL, now);
         return false;
@@ -258,7 +278,7 @@ bool mig_expect_judge(MigExpectations *x, GString *out, const char *subject, con
         if (found) {
             deviates = true;
             fine = judge_deviation(x, out, subject, r, found) && fine;
-        } else if (e) {
+        } else if (e && !e->sometimes) {
             fine = false;
             judge_absence(x, out, subject, r, e);
         }
@@ -270,7 +290,7 @@ void mig_expect_stale(const MigExpectations *x, GString *out)
 {
     for (guint i = 0; i < x->entries->len; i++) {
         const Entry *e = x->entries->pdata[i];
-        if (!mig_catalogue_find(e->rule)) {
+        if (!is_rule(e->rule)) {
             g_autofree char *message =
                 g_strdup_printf("%s:%u: there is no such rule", x->path, e->line);
             say(out, NULL, e->rule, "stale", e->reference, message);
@@ -288,8 +308,8 @@ static int compare_pointers(gconstpointer a, gconstpointer b)
 static void append_entry(GString *out, const Entry *e)
 {
     g_autofree char *subject = g_uri_escape_string(e->subject, "/*?[]:,=@+()!$&';", FALSE);
-    g_string_append_printf(out, "%s %s %s %s # %s\n", e->rule, subject, e->verdict, e->reference,
-                           e->found);
+    g_string_append_printf(out, "%s %s %s%s %s # %s\n", e->rule, subject, e->verdict,
+                           e->sometimes ? "?" : "", e->reference, e->found);
 }
 
 /* Entries of this run, and those that it says nothing about. */
@@ -303,7 +323,7 @@ bool mig_expect_update(const MigExpectations *x, const char *path, unsigned *mis
     g_ptr_array_extend(all, x->seen, NULL, NULL);
     for (guint i = 0; i < x->entries->len; i++) {
         const Entry *e = x->entries->pdata[i];
-        if (!e->ran && mig_catalogue_find(e->rule)) {
+        if (!e->ran && is_rule(e->rule)) {
             g_ptr_array_add(all, x->entries->pdata[i]);
         }
     }

@@ -180,10 +180,13 @@ static bool knows(const Pair *p, const char *feature)
 static void add_plain(Listing *l, const Pair *p)
 {
     static const char *const transports[] = { "unix", "tcp", "exec", "file" };
+    bool one_version = p->source == p->destination || is_own(p->source) || is_own(p->destination);
+    /* "none" has no versions: a newer one writes SWITCHOVER_START, which 7.2 doesn't know. */
+    const char *machine = one_version || !p->pc ? "none" : p->pc;
 
     for (gsize i = 0; i < G_N_ELEMENTS(transports); i++) {
         if (strcmp(transports[i], "file") != 0 || p->file) {
-            add(l, p, "none", transports[i], NULL, NULL, "idle", "none");
+            add(l, p, machine, transports[i], NULL, NULL, "idle", "none");
         }
     }
     if (p->pc) {

@@ -6,7 +6,8 @@
  * The guest of an emulator stands still; its memory is written through qtest, and what was written
  * is known. A fill counts when the source says behind it that it is active: it can't have begun its
  * last look at the dirty pages then, because commands and the switchover exclude each other. So at
- * most the last fill is in doubt, and then where it wrote is not compared.
+ * most the last fill is in doubt, and then where it wrote is not compared. (A source says that it
+ * is active until the destination has answered, so its run state is asked, too.)
  */
 #include <string.h>
 
@@ -16,6 +17,7 @@
 #define PAGES       (MIG_MATRIX_RAM / PAGE)
 #define PASSES      3u /* that the guest writes in */
 #define LOOK_US     1000
+#define RETRY_US    200000
 #define OTHER_MS    6000 /* until the other end of a migration that failed has noticed */
 #define DOWNTIME_MS 2000 /* once it may end */
 
@@ -91,23 +93,65 @@ static void ease(MigMatrixRun *m)
     m->eased = true;
 }
 
+/* The guest has been stopped for the last pass. */
+static bool is_switching(MigMatrixRun *m)
+{
+    json_object *o = mig_peer_qmp_execute(m->source.qmp, "query-status", NULL, NULL);
+    const char *state = mig_answer_string(o, "status");
+    bool stopped = g_strcmp0(state, "finish-migrate") == 0 || g_strcmp0(state, "postmigrate") == 0;
+
+    json_object_put(o);
+    return stopped;
+}
+
+/* Right behind a write, so that there are pages left to be sent. */
+static void start_postcopy(MigMatrixRun *m, const Look *source)
+{
+    if (fills(m)) {
+        write_on(m, source);
+        m->unsure = is_switching(m);
+    }
+    m->post = true;
+    mig_end_say(&m->source, "migrate-start-postcopy", NULL, NULL, NULL);
+}
+
 static void while_active(MigMatrixRun *m, const Look *source)
 {
     bool cut = strcmp(m->cell->fault, "cut") == 0;
     bool written = !fills(m) ? source->passes >= PASSES || strcmp(m->cell->workload, "idle") == 0
                              : source->passes >= PASSES;
 
+    if (m->unsure && is_switching(m)) {
+        return;
+    }
     m->unsure = false; /* what was written is still to be looked at */
     if (strcmp(m->cell->fault, "cancel") == 0 && !m->cancelled && source->passes >= 1) {
         cancel(m);
     } else if (mig_cell_has(m->cell, "postcopy-ram") && !m->post &&
-               (cut || written || m->source.qtest < 0)) {
-        m->post = true;
-        mig_end_say(&m->source, "migrate-start-postcopy", NULL, NULL, NULL);
+               (!fills(m) || source->passes >= 2)) {
+        start_postcopy(m, source);
     } else if (!written && fills(m)) {
         write_on(m, source);
     } else if (!cut && !m->eased && (written || source->passes >= PASSES)) {
         ease(m);
+    }
+}
+
+/*
+ * The destination listens again; the source comes again, and once more where the relay had not
+ * noticed yet that the old line was broken.
+ */
+static void recover(MigMatrixRun *m)
+{
+    gint64 now = g_get_monotonic_time();
+
+    if (!m->recovered) {
+        mig_end_set_number(&m->source, "max-postcopy-bandwidth", 0, NULL);
+        m->recovered = mig_matrix_listen_again(m);
+    }
+    if (m->recovered && now > m->tried + RETRY_US) {
+        m->tried = now;
+        mig_matrix_resume(m);
     }
 }
 
@@ -117,10 +161,11 @@ static void care(MigMatrixRun *m, const Look *source, const Look *destination)
         while_active(m, source);
     } else if (is(source, "pre-switchover")) {
         mig_end_say(&m->source, "migrate-continue", "state", "pre-switchover", NULL);
-    } else if (is(source, "postcopy-paused") && is(destination, "postcopy-paused") &&
-               !m->recovered) {
-        m->recovered = true;
-        mig_matrix_recover(m);
+    } else if (is(source, "postcopy-active") && is(destination, "postcopy-active") && !m->broken &&
+               strcmp(m->cell->fault, "cut") == 0) {
+        m->broken = mig_end_say(&m->source, "migrate-pause", NULL, NULL, NULL);
+    } else if (is(source, "postcopy-paused") && is(destination, "postcopy-paused")) {
+        recover(m);
     }
 }
 

@@ -155,7 +155,9 @@ static void judge_ends(MigCheck *check, MigRuleResult *own, const MigCellRun *r)
         find(check, &own[LIVES], "an end of the migration",
              g_strdup_printf("%s: %s", r->hung ? "it hangs" : "an end has crashed", ends));
     }
-    if (r->complaint) {
+    if (strcmp(r->cell->fault, "none") != 0) {
+        not_applicable(&own[QUIET], "it has reason to complain");
+    } else if (r->complaint) {
         find(check, &own[QUIET], "nothing", g_strdup(r->complaint));
     }
 }

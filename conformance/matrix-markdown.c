@@ -108,7 +108,7 @@ static void reasons(GString *out, const MigRunLog *log, const char *title, const
 static void end(GString *out, const MigRunLog *log)
 {
     g_string_append(out, "<!-- SPDX-License-Identifier: Apache-2.0 -->\n# Who migrates to whom\n\n"
-                         "Made by `migbench matrix`; docs/commands.md says how to make it again "
+                         "Made by `migbench matrix`; docs/matrix.md says how to make it again "
                          "and what the words mean.\n\n");
     if (!log->complete) {
         g_autofree char *aborted = mig_run_log_aborted(log);

@@ -11,8 +11,9 @@
 
 #define PAGE 4096u
 /* bytes/s while the guest writes: a pass over its half takes 40 ms; of faults: 200 ms */
-#define SLOW   50000000
-#define SLOWER 10000000
+#define SLOW    50000000
+#define SLOWER  10000000
+#define SLOWEST 1000000 /* while postcopy is to be broken */
 
 bool mig_matrix_no(MigMatrixRun *m, const char *who, GError *error)
 {
@@ -46,7 +47,7 @@ static bool start_ends(MigMatrixRun *m)
 static bool set_up(MigMatrixRun *m)
 {
     GError *error = NULL;
-    bool faulty = strcmp(m->cell->fault, "none") != 0;
+    bool faulty = strcmp(m->cell->fault, "none") != 0 || mig_cell_has(m->cell, "postcopy-ram");
     bool cut = strcmp(m->cell->fault, "cut") == 0;
 
     if (!mig_end_set_up(&m->destination, m->cell, &error)) {
@@ -67,7 +68,7 @@ static bool set_up(MigMatrixRun *m)
     return (mig_end_set_number(&m->source, "max-bandwidth", faulty ? SLOWER : SLOW, &error) &&
             mig_end_set_number(&m->source, "downtime-limit", 1, &error) &&
             (!cut || !mig_cell_has(m->cell, "postcopy-ram") ||
-             mig_end_set_number(&m->source, "max-postcopy-bandwidth", SLOWER, &error))) ||
+             mig_end_set_number(&m->source, "max-postcopy-bandwidth", SLOWEST, &error))) ||
            mig_matrix_no(m, "source", error);
 }
 
@@ -186,6 +187,7 @@ static bool open_all(MigMatrixRun *m)
         setlinebuf(m->transcript); /* to be read when something hangs */
     }
     m->image = mig_matrix_image();
+    m->file = g_build_filename(m->shared, "stream", NULL);
     m->r->recording = g_build_filename(
         m->r->folder, mig_matrix_is_file(m->cell) ? "stream.mig" : "stream.pcapng", NULL);
     m->place = (MigEndPlace){ .cell = m->cell,
@@ -209,6 +211,7 @@ static void close_all(MigMatrixRun *m)
     g_free(m->source_uri);
     g_free(m->destination_uri);
     g_free(m->again_uri);
+    g_free(m->file);
     g_free(m->image);
 }
 

@@ -5,7 +5,7 @@
 
 #include "conformance/matrix-ends.h"
 
-#define MIG_MATRIX_LIMIT_MS 30000 /* a migration that takes longer counts as hanging */
+#define MIG_MATRIX_LIMIT_MS 20000 /* a migration that takes longer counts as hanging */
 
 typedef struct MigMatrixRun {
     const MigCell *cell;
@@ -16,14 +16,16 @@ typedef struct MigMatrixRun {
     MigEnd source, destination;
     MigChild *relay; /* NULL: through a file */
     char *source_uri, *destination_uri, *again_uri;
+    char *file;    /* what goes through a file, where both ends see it; later the recording */
     guint8 *image; /* what the source's memory is to hold; where only we write to it */
     const volatile bool *stop;
 
     /* of the workload and the driver */
     unsigned phase;
-    guint64 since;                          /* pass in which the phase began */
-    bool unsure;                            /* whether the last fill came before the end */
-    bool eased, post, recovered, cancelled; /* done */
+    guint64 since;                                  /* pass in which the phase began */
+    bool unsure;                                    /* whether the last fill came before the end */
+    bool eased, post, broken, recovered, cancelled; /* done */
+    gint64 tried;                                   /* to resume, us */
 } MigMatrixRun;
 
 /* matrix-connect.c: the way between the ends. False: r->words, and inconclusive or refused. */
@@ -32,8 +34,9 @@ bool mig_matrix_connect(MigMatrixRun *m);
 bool mig_matrix_load_file(MigMatrixRun *m);
 /* The relay's file is complete. */
 void mig_matrix_disconnect(MigMatrixRun *m);
-/* Where the destination listens again after a break. */
-bool mig_matrix_recover(MigMatrixRun *m);
+/* After a break: the destination listens at another place, and the source comes again. */
+bool mig_matrix_listen_again(MigMatrixRun *m);
+bool mig_matrix_resume(MigMatrixRun *m);
 bool mig_matrix_is_file(const MigCell *cell);
 
 /* matrix-drive.c: from `migrate` to the end of both. */
