@@ -18,6 +18,7 @@ typedef struct Vcpu {
     uint64_t pages; /* at the beginning of the period */
     uint64_t rate;  /* MB/s */
     uint64_t sleep; /* us */
+    uint64_t quota; /* MB/s; 0: none */
 } Vcpu;
 
 struct MigDirtyLimit {
@@ -26,7 +27,6 @@ struct MigDirtyLimit {
     uint32_t page_size;
     uint64_t ring_mib;
     uint64_t largest; /* MB/s, of any vCPU in any period */
-    uint64_t quota;   /* MB/s; 0: out of service */
 };
 
 MigDirtyLimit *mig_dirty_limit_new(uint32_t vcpus, uint32_t entries, uint32_t page_size)
@@ -48,28 +48,40 @@ void mig_dirty_limit_free(MigDirtyLimit *d)
     }
 }
 
+void mig_dirty_limit_set(MigDirtyLimit *d, uint32_t vcpu, uint64_t quota)
+{
+    g_assert(vcpu < d->count);
+    d->vcpus[vcpu].quota = quota;
+    d->vcpus[vcpu].sleep = quota ? d->vcpus[vcpu].sleep : 0;
+}
+
 void mig_dirty_limit_start(MigDirtyLimit *d, uint64_t quota)
 {
     g_assert(quota > 0);
-    d->quota = quota;
+    for (uint32_t i = 0; i < d->count; i++) {
+        mig_dirty_limit_set(d, i, quota);
+    }
 }
 
 void mig_dirty_limit_stop(MigDirtyLimit *d)
 {
-    d->quota = 0;
     for (uint32_t i = 0; i < d->count; i++) {
-        d->vcpus[i].sleep = 0;
+        mig_dirty_limit_set(d, i, 0);
     }
 }
 
 bool mig_dirty_limit_in_service(const MigDirtyLimit *d)
 {
-    return d->quota > 0;
+    bool any = false;
+    for (uint32_t i = 0; i < d->count; i++) {
+        any = any || d->vcpus[i].quota > 0;
+    }
+    return any;
 }
 
-uint64_t mig_dirty_limit_quota(const MigDirtyLimit *d)
+uint64_t mig_dirty_limit_quota(const MigDirtyLimit *d, uint32_t vcpu)
 {
-    return d->quota;
+    return d->vcpus[vcpu].quota;
 }
 
 static uint64_t distance(uint64_t a, uint64_t b)
@@ -86,8 +98,8 @@ static uint64_t full_time(const MigDirtyLimit *d, uint64_t rate)
 /* As dirtylimit_set_throttle(). */
 static void adjust(MigDirtyLimit *d, Vcpu *v)
 {
-    uint64_t far = distance(d->quota, v->rate);
-    if (far <= TOLERANCE_MB) {
+    uint64_t far = distance(v->quota, v->rate);
+    if (!v->quota || far <= TOLERANCE_MB) {
         return;
     }
     if (v->rate == 0) {
@@ -95,9 +107,9 @@ static void adjust(MigDirtyLimit *d, Vcpu *v)
         return;
     }
     uint64_t full = full_time(d, d->largest);
-    uint64_t percent = far * 100 / MAX(d->quota, v->rate);
+    uint64_t percent = far * 100 / MAX(v->quota, v->rate);
     uint64_t step = percent > LINEAR_PERCENT ? full * percent / (100 - percent) : full / STEP;
-    if (d->quota < v->rate) {
+    if (v->quota < v->rate) {
         v->sleep += step;
     } else {
         v->sleep -= MIN(step, v->sleep);
@@ -122,7 +134,7 @@ void mig_dirty_limit_measure(MigDirtyLimit *d, const uint64_t *pages, int64_t ms
         v->pages = pages[i];
         d->largest = MAX(d->largest, v->rate);
     }
-    for (uint32_t i = 0; i < d->count && d->quota; i++) {
+    for (uint32_t i = 0; i < d->count; i++) {
         adjust(d, &d->vcpus[i]);
     }
 }

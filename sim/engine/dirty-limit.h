@@ -22,8 +22,10 @@ void mig_dirty_limit_free(MigDirtyLimit *d); /* NULL is fine */
 
 void mig_dirty_limit_start(MigDirtyLimit *d, uint64_t quota); /* MB/s, of every vCPU */
 void mig_dirty_limit_stop(MigDirtyLimit *d);
-bool mig_dirty_limit_in_service(const MigDirtyLimit *d);
-uint64_t mig_dirty_limit_quota(const MigDirtyLimit *d); /* 0: out of service */
+/* Of one vCPU; 0: it has none any more. */
+void mig_dirty_limit_set(MigDirtyLimit *d, uint32_t vcpu, uint64_t quota);
+bool mig_dirty_limit_in_service(const MigDirtyLimit *d);               /* some vCPU has a limit */
+uint64_t mig_dirty_limit_quota(const MigDirtyLimit *d, uint32_t vcpu); /* 0: none */
 
 /*
  * A period of |ms| > 0 is over. |pages|: of each vCPU, the entries that its ring has had since the

@@ -20,7 +20,7 @@ MigDirtyLimit *mig_source_dirty_limit(MigSource *s)
 static void start_limit(MigSource *s)
 {
     uint64_t quota = s->parameters.vcpu_dirty_limit;
-    if (s->limit && mig_dirty_limit_quota(s->limit) != quota) {
+    if (s->limit && mig_dirty_limit_quota(s->limit, 0) != quota) {
         mig_dirty_limit_start(s->limit, quota);
         mig_source_op(s, MIG_OP_DIRTY_LIMIT);
     }

@@ -3,10 +3,10 @@
  * Dirty rates, see dirty-rate.h. Blocks get as many samples as their size earns, with replacement;
  * the hash is 64 bits wide and ours, as only "the same as before?" is ever asked of it.
  *
- * Limits. Logging costs the guest nothing here, so the bitmap and ring modes don't slow it down as
- * they do a real one. A ring's page counts once in a measurement; QEMU's reaper re-arms pages every
- * second and when a ring is full, and may count it again. A block that changes its size in between
- * is compared where it still has the page.
+ * Limits, of the synthetic guest. Logging costs it nothing, so the bitmap and ring modes don't slow
+ * it down as they do a real one. A ring's page counts once in a measurement; QEMU's reaper re-arms
+ * pages every second and when a ring is full, and may count it again. A block that changes its size
+ * in between is compared where it still has the page.
  */
 #include "sim/guest/dirty-rate.h"
 
@@ -25,10 +25,12 @@ typedef struct Sample {
 } Sample;
 
 struct MigDirtyRate {
-    MigGuest *guest;
+    MigMemory *memory;
     MigDirtyRateConfig config;
+    MigWriteCounts counts;
     GArray *samples;          /* Sample */
     uint64_t mib;             /* of the blocks sampled */
+    MigGuest *guest;          /* synthetic, with its counter; else NULL */
     MigWriteCounter *counter; /* NULL: page-sampling */
 };
 
@@ -65,7 +67,7 @@ static uint64_t look(MigMemory *m, const Sample *s, uint8_t *scratch)
 
 static void sample_block(MigDirtyRate *d, uint32_t block, MigPrng *random)
 {
-    MigMemory *m = mig_guest_memory(d->guest);
+    MigMemory *m = d->memory;
     uint64_t length = m->ops->block(m, block)->used_length, pages = length / m->page_size;
     uint64_t count = (uint64_t)(((__uint128_t)length * d->config.sample_pages) >> GIB_SHIFT);
     g_autofree uint8_t *scratch = g_malloc(m->page_size);
@@ -82,7 +84,7 @@ static void sample_block(MigDirtyRate *d, uint32_t block, MigPrng *random)
 
 static void sample_all(MigDirtyRate *d)
 {
-    MigMemory *m = mig_guest_memory(d->guest);
+    MigMemory *m = d->memory;
     MigPrng random = mig_prng(d->config.seed, "dirty-rate", d->config.number);
     for (uint32_t i = 0; i < m->ops->count(m); i++) {
         sample_block(d, i, &random);
@@ -91,7 +93,7 @@ static void sample_all(MigDirtyRate *d)
 
 static uint64_t count_changed(MigDirtyRate *d)
 {
-    MigMemory *m = mig_guest_memory(d->guest);
+    MigMemory *m = d->memory;
     g_autofree uint8_t *scratch = g_malloc(m->page_size);
     uint64_t changed = 0;
     for (guint i = 0; i < d->samples->len; i++) {
@@ -105,20 +107,51 @@ static uint64_t count_changed(MigDirtyRate *d)
 
 /* The measurement -------------------------------------------------------------------------- */
 
-MigDirtyRate *mig_dirty_rate_begin(MigGuest *g, const MigDirtyRateConfig *config)
+static MigDirtyRate *begin(MigMemory *m, MigGuest *g, const MigWriteCounts *counts,
+                           const MigDirtyRateConfig *config)
 {
     g_assert(config->vcpus > 0);
     MigDirtyRate *d = g_new0(MigDirtyRate, 1);
+    d->memory = m;
     d->guest = g;
     d->config = *config;
+    d->counts = *counts;
+    d->counts.opaque = g ? d : counts->opaque;
     d->samples = g_array_new(FALSE, FALSE, sizeof(Sample));
     if (config->mode == MIG_DIRTY_RATE_PAGE_SAMPLING) {
         sample_all(d);
     } else {
-        d->counter = mig_write_counter_new(mig_guest_memory(g), config->vcpus);
-        mig_guest_count_into(g, d->counter);
+        d->counts.count(d->counts.opaque, true);
     }
     return d;
+}
+
+MigDirtyRate *mig_dirty_rate_begin_on(MigMemory *m, const MigWriteCounts *counts,
+                                      const MigDirtyRateConfig *config)
+{
+    return begin(m, NULL, counts, config);
+}
+
+static uint64_t count_synthetic(void *opaque, uint32_t vcpu)
+{
+    const MigDirtyRate *d = opaque;
+    return vcpu == MIG_ALL_VCPUS ? mig_write_counter_pages(d->counter)
+                                 : mig_write_counter_by(d->counter, vcpu);
+}
+
+static void switch_synthetic(void *opaque, bool on)
+{
+    MigDirtyRate *d = opaque;
+    if (on) {
+        d->counter = mig_write_counter_new(d->memory, d->config.vcpus);
+    }
+    mig_guest_count_into(d->guest, on ? d->counter : NULL);
+}
+
+MigDirtyRate *mig_dirty_rate_begin(MigGuest *g, const MigDirtyRateConfig *config)
+{
+    const MigWriteCounts counts = { NULL, switch_synthetic, count_synthetic };
+    return begin(mig_guest_memory(g), g, &counts, config);
 }
 
 void mig_dirty_rate_free(MigDirtyRate *d)
@@ -132,7 +165,7 @@ void mig_dirty_rate_free(MigDirtyRate *d)
 
 static int64_t rate_of_pages(const MigDirtyRate *d, uint64_t pages, int64_t ms)
 {
-    uint64_t bytes = pages * mig_guest_memory(d->guest)->page_size;
+    uint64_t bytes = pages * d->memory->page_size;
     return (int64_t)((bytes >> MIB_SHIFT) * 1000) / ms;
 }
 
@@ -152,7 +185,7 @@ static MigDirtyRateResult rate_of_rings(const MigDirtyRate *d, int64_t ms)
     MigDirtyRateResult r = { .by_vcpu = g_new0(int64_t, d->config.vcpus),
                              .vcpus = d->config.vcpus };
     for (uint32_t i = 0; i < d->config.vcpus; i++) {
-        r.by_vcpu[i] = rate_of_pages(d, mig_write_counter_by(d->counter, i), ms);
+        r.by_vcpu[i] = rate_of_pages(d, d->counts.pages(d->counts.opaque, i), ms);
         r.rate += r.by_vcpu[i];
     }
     return r;
@@ -162,7 +195,9 @@ MigDirtyRateResult mig_dirty_rate_end(MigDirtyRate *d, int64_t ms)
 {
     g_assert(ms > 0);
     MigDirtyRateResult r = { 0 };
-    mig_guest_count_into(d->guest, NULL);
+    if (d->config.mode != MIG_DIRTY_RATE_PAGE_SAMPLING) {
+        d->counts.count(d->counts.opaque, false);
+    }
     switch (d->config.mode) {
     case MIG_DIRTY_RATE_PAGE_SAMPLING:
         r = rate_of_samples(d, ms);
@@ -171,7 +206,7 @@ MigDirtyRateResult mig_dirty_rate_end(MigDirtyRate *d, int64_t ms)
         r = rate_of_rings(d, ms);
         break;
     case MIG_DIRTY_RATE_DIRTY_BITMAP:
-        r.rate = rate_of_pages(d, mig_write_counter_pages(d->counter), ms);
+        r.rate = rate_of_pages(d, d->counts.pages(d->counts.opaque, MIG_ALL_VCPUS), ms);
         break;
     case MIG_DIRTY_RATE_MODES:
         g_assert_not_reached();

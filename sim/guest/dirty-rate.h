@@ -9,7 +9,8 @@
  * dirty-bitmap    pages written, each once
  * dirty-ring      the same, for the vCPU that was first
  *
- * It knows no time: who asks looks at the clock. Mirrors migration/dirtyrate.c of 10.0.
+ * It knows no time: who asks looks at the clock. It needs memory to read samples from, and somebody
+ * who counts writes; the synthetic guest is both. Mirrors migration/dirtyrate.c of 10.0.
  */
 #ifndef MIG_SIM_GUEST_DIRTY_RATE_H
 #define MIG_SIM_GUEST_DIRTY_RATE_H
@@ -37,6 +38,18 @@ typedef struct MigDirtyRateConfig {
     uint32_t vcpus;        /* >= 1; workload n runs on vCPU n modulo this */
 } MigDirtyRateConfig;
 
+/* Who counts the pages that are written while it is on, each once (or once per ring that it was
+ * in).
+ */
+typedef struct MigWriteCounts {
+    void *opaque;
+    void (*count)(void *opaque, bool on);
+    /* Those of a vCPU, or of all, since it was switched on; asked for when it is off again. */
+    uint64_t (*pages)(void *opaque, uint32_t vcpu);
+} MigWriteCounts;
+
+#define MIG_ALL_VCPUS UINT32_MAX
+
 typedef struct MigDirtyRate MigDirtyRate;
 
 /* MiB per second, rounded down as QEMU does, step by step. */
@@ -50,6 +63,10 @@ typedef struct MigDirtyRateResult {
 
 /* The guest has been advanced to the present. One measurement of a guest at a time. */
 MigDirtyRate *mig_dirty_rate_begin(MigGuest *g, const MigDirtyRateConfig *config);
+
+/* The same of any memory; |counts| is copied. Both outlive the measurement. */
+MigDirtyRate *mig_dirty_rate_begin_on(MigMemory *m, const MigWriteCounts *counts,
+                                      const MigDirtyRateConfig *config);
 
 /* Ends and frees it, |ms| (> 0) after its beginning. The guest has been advanced to the present. */
 MigDirtyRateResult mig_dirty_rate_end(MigDirtyRate *d, int64_t ms);

@@ -28,6 +28,7 @@ struct MigGuest {
     MigProtection *protection; /* NULL: none */
     uint32_t vcpus;
     MigRings *rings;          /* NULL: none */
+    bool rings_watched;       /* by a dirty limit */
     int64_t *sleeps;          /* ns, of each vCPU whose ring is full */
     MigWriteCounter *counter; /* or NULL */
     void (*wrote)(void *opaque, uint32_t block, uint64_t page); /* or NULL */

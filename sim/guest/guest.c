@@ -173,7 +173,8 @@ static void make_write(MigGuest *g, MigWorkloadRun *r)
             return;
         }
         write_page(g, number, r->w.block, page, &w);
-        full = g->rings && g->logging && mig_rings_note(g->rings, vcpu, r->w.block, page);
+        full = g->rings && (g->logging || g->rings_watched) &&
+               mig_rings_note(g->rings, vcpu, r->w.block, page);
     }
     mig_workload_step(r);
     if (full) {
@@ -308,6 +309,12 @@ void mig_guest_ring_reap(MigGuest *g, int64_t now)
     mig_rings_reap_all(g->rings);
 }
 
+void mig_guest_ring_watch(MigGuest *g, int64_t now, bool on)
+{
+    mig_guest_advance(g, now);
+    g->rings_watched = on;
+}
+
 void mig_guest_ring_sleep(MigGuest *g, int64_t now, uint32_t vcpu, int64_t ns)
 {
     mig_guest_advance(g, now);
@@ -431,6 +438,8 @@ static const MigMemoryOps guest_ops = {
     .unprotect = mig_guest_memory_unprotect,
     .wanted = mig_guest_memory_wanted,
     .is_zero = memory_is_zero,
+    .zero_word = mig_guest_memory_zero_word,
+    .may_write = mig_guest_memory_may_write,
     .read = memory_read,
     .resize = memory_resize,
 };
@@ -438,8 +447,6 @@ static const MigMemoryOps guest_ops = {
 void mig_guest_on_write(MigGuest *g, void (*wrote)(void *opaque, uint32_t block, uint64_t page),
                         void *opaque)
 {
-    .zero_word = mig_guest_memory_zero_word,
-    .may_write = mig_guest_memory_may_write,
     g->wrote = wrote;
     g->wrote_opaque = opaque;
 }

@@ -74,7 +74,7 @@ static bool set_slot(MigKvm *k, uint32_t index)
     struct kvm_userspace_memory_region region = {
         .slot = index,
         .flags = s->read_only ? KVM_MEM_READONLY
-                 : k->logging ? KVM_MEM_LOG_DIRTY_PAGES
+                 : k->loggers ? KVM_MEM_LOG_DIRTY_PAGES
                               : 0,
         .guest_phys_addr = s->address,
         .memory_size = s->pages * MIG_KVM_PAGE,
@@ -93,11 +93,15 @@ bool mig_kvm_set_slots(MigKvm *k, GError **error)
     return true;
 }
 
-/* The kernel does not refuse a flag of a slot that it has taken: failing would be a bug. */
-static void set_logging(MigKvm *k, bool logging)
+/*
+ * The log is on as long as somebody needs it. The kernel does not refuse a flag of a slot that it
+ * has taken: failing would be a bug.
+ */
+void mig_kvm_set_logger(MigKvm *k, KvmLogger who, bool on)
 {
-    k->logging = logging;
-    for (uint32_t i = 0; i < k->slot_count; i++) {
+    bool before = k->loggers != 0;
+    k->loggers = on ? k->loggers | who : k->loggers & ~(unsigned)who;
+    for (uint32_t i = 0; i < k->slot_count && before != (k->loggers != 0); i++) {
         if (!set_slot(k, i)) {
             g_error("KVM_SET_USER_MEMORY_REGION: %s", g_strerror(errno));
         }
@@ -110,16 +114,21 @@ static void note(MigKvm *k, uint32_t slot, uint64_t offset)
 {
     const KvmSlot *s = slot < k->slot_count ? &k->slots[slot] : NULL;
     if (s && offset < s->pages) {
-        mig_bitmap_set(k->blocks[s->block].log, s->first + offset);
+        const KvmBlock *b = &k->blocks[s->block];
+        mig_bitmap_set(b->log, s->first + offset);
+        if (b->counted) {
+            mig_bitmap_set(b->counted, s->first + offset);
+        }
     }
 }
 
-static uint64_t reap_vcpu(MigKvm *k, KvmVcpu *v)
+static uint64_t take_entries(MigKvm *k, KvmVcpu *v)
 {
     uint64_t count = 0;
     for (;;) {
         struct kvm_dirty_gfn *entry = &v->ring[v->ring_next % k->ring_entries];
         if (!(__atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE) & KVM_DIRTY_GFN_F_DIRTY)) {
+            v->noted += count;
             return count;
         }
         note(k, entry->slot & 0xffff, entry->offset);
@@ -129,20 +138,31 @@ static uint64_t reap_vcpu(MigKvm *k, KvmVcpu *v)
     }
 }
 
-void mig_kvm_reap(MigKvm *k)
+static void reset_rings(MigKvm *k, uint64_t taken)
 {
-    uint64_t count = 0;
-    for (uint32_t i = 0; i < k->config.vcpus && k->ring_entries; i++) {
-        count += reap_vcpu(k, &k->vcpus[i]);
-    }
-    if (count > 0) {
-        k->stats.reaped += count;
+    if (taken > 0) {
+        k->stats.reaped += taken;
         ioctl(k->vm, KVM_RESET_DIRTY_RINGS, 0);
     }
 }
 
+void mig_kvm_reap_vcpu(MigKvm *k, KvmVcpu *v)
+{
+    reset_rings(k, take_entries(k, v));
+}
+
+void mig_kvm_reap(MigKvm *k)
+{
+    uint64_t count = 0;
+    for (uint32_t i = 0; i < k->config.vcpus && k->ring_entries; i++) {
+        count += take_entries(k, &k->vcpus[i]);
+    }
+    reset_rings(k, count);
+}
+
 /* The memory interface --------------------------------------------------------------------- */
 
+/* For who begins to log; the bits that the kernel still has come once more. */
 static void forget(MigKvm *k)
 {
     for (uint32_t i = 0; i < k->config.block_count; i++) {
@@ -159,13 +179,13 @@ void mig_kvm_log_start(MigMemory *m)
     mig_kvm_reap(k);
     forget(k);
     g_mutex_unlock(&k->lock);
-    set_logging(k, true);
+    mig_kvm_set_logger(k, KVM_LOGGER_MIGRATION, true);
 }
 
 void mig_kvm_log_stop(MigMemory *m)
 {
     MigKvm *k = (MigKvm *)m;
-    set_logging(k, false);
+    mig_kvm_set_logger(k, KVM_LOGGER_MIGRATION, false);
     g_mutex_lock(&k->lock);
     mig_kvm_reap(k);
     g_mutex_unlock(&k->lock);
@@ -186,6 +206,20 @@ static void fetch(MigKvm *k, uint32_t index)
         if (word) {
             mig_bitmap_set_mask(b->log, s->first / 64 + w, word);
             mig_bitmap_set_mask(b->reported, s->first / 64 + w, is_manual(k) ? word : 0);
+            if (b->counted) {
+                mig_bitmap_set_mask(b->counted, s->first / 64 + w, word);
+            }
+        }
+    }
+}
+
+/* All that the kernel has for a block; with the lock held. */
+static void fetch_block(MigKvm *k, uint32_t block)
+{
+    mig_kvm_reap(k);
+    for (uint32_t i = 0; i < k->slot_count && !k->ring_entries && k->loggers; i++) {
+        if (k->slots[i].block == block && !k->slots[i].read_only) {
+            fetch(k, i);
         }
     }
 }
@@ -198,17 +232,24 @@ uint64_t mig_kvm_sync(MigMemory *m, uint32_t block, MigBitmap *dirty)
         mig_kvm_flush_vcpus(k);
     }
     g_mutex_lock(&k->lock);
-    mig_kvm_reap(k);
-    for (uint32_t i = 0; i < k->slot_count && !k->ring_entries && k->logging; i++) {
-        if (k->slots[i].block == block && !k->slots[i].read_only) {
-            fetch(k, i);
-        }
-    }
+    fetch_block(k, block);
     uint64_t fresh = mig_bitmap_move(dirty, k->blocks[block].log);
     k->stats.syncs++;
     k->stats.sync_time += mig_kvm_now() - from;
     g_mutex_unlock(&k->lock);
     return fresh;
+}
+
+void mig_kvm_fetch(MigKvm *k)
+{
+    if (k->ring_entries) {
+        mig_kvm_flush_vcpus(k);
+    }
+    g_mutex_lock(&k->lock);
+    for (uint32_t i = 0; i < k->config.block_count; i++) {
+        fetch_block(k, i);
+    }
+    g_mutex_unlock(&k->lock);
 }
 
 /* KVM wants a multiple of 64 pages, but at a slot's end. Bits that are not set stay as they are. */
@@ -243,7 +284,7 @@ void mig_kvm_clear(MigMemory *m, uint32_t block, uint64_t first, uint64_t count)
 {
     MigKvm *k = (MigKvm *)m;
     int64_t from = mig_kvm_now();
-    for (uint32_t i = 0; i < k->slot_count && is_manual(k) && k->logging; i++) {
+    for (uint32_t i = 0; i < k->slot_count && is_manual(k) && k->loggers; i++) {
         if (k->slots[i].block == block && !k->slots[i].read_only) {
             clear_slot(k, i, first, first + count);
         }

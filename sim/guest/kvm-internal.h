@@ -5,6 +5,7 @@
  *     kvm.c         the machine: memory, program, the engine's view of it
  *     kvm-vcpu.c    threads that run vCPUs; stopping, kicking, throttling them
  *     kvm-dirty.c   the dirty log in its three forms
+ *     kvm-count.c   counting writes, and limiting them
  *     kvm-state.c   a vCPU's state to and from QEMU's layout
  *     kvm-check.c   recomputing what the program should have written
  */
@@ -28,6 +29,7 @@ typedef struct KvmBlock {
     uint64_t bytes;      /* mapped */
     MigBitmap *log;      /* what was logged and no sync has taken */
     MigBitmap *reported; /* manual clear: what a sync saw and no clear() has dropped */
+    MigBitmap *counted;  /* while writes are counted: pages written; else NULL */
 } KvmBlock;
 
 /* A memory slot of the kernel: a part of a block at an address. Several may show the same part. */
@@ -48,14 +50,19 @@ typedef struct KvmVcpu {
     struct kvm_dirty_gfn *ring; /* NULL: no ring */
     uint32_t ring_next;         /* entries taken so far */
     pthread_t thread;
+    pid_t tid; /* the kernel's number of it; 0: it has not begun */
     bool has_thread;
     /* Under the machine's lock. */
-    bool inside;     /* in KVM_RUN */
-    bool standing;   /* waits for the guest to be started */
-    bool halted;     /* the program has ended */
-    bool unfinished; /* an exit's instruction is completed by the next KVM_RUN */
-    int64_t nap;     /* ns to sleep before the next KVM_RUN */
-    uint64_t looks;  /* how often it was outside and looked at what is wanted */
+    bool inside;           /* in KVM_RUN */
+    bool standing;         /* waits for the guest to be started */
+    bool halted;           /* the program has ended */
+    bool unfinished;       /* an exit's instruction is completed by the next KVM_RUN */
+    int64_t nap;           /* ns to sleep before the next KVM_RUN */
+    int64_t full_nap;      /* likewise, whenever its ring was full: a dirty limit */
+    uint64_t noted;        /* pages that its ring has had */
+    uint64_t counted_from; /* of them: when counting began */
+    uint64_t counted;      /* of them: while it lasted */
+    uint64_t looks;        /* how often it was outside and looked at what is wanted */
     uint64_t exits;
     GString *said; /* on the serial port */
     size_t told;   /* of it: behind the last whole line */
@@ -72,7 +79,8 @@ struct MigKvm {
     uint32_t slot_count;
     KvmVcpu *vcpus;
     uint32_t ring_entries; /* 0: bitmaps */
-    bool logging;
+    unsigned loggers;      /* who needs the log, a bit each; 0: it is off */
+    uint64_t counted;      /* pages, when writes were counted last */
     GMutex lock;
     GCond changed;
     bool wanted; /* the vCPUs should run */
@@ -83,6 +91,13 @@ struct MigKvm {
     int64_t stopped_at;
     MigKvmStats stats;
 };
+
+/* Who needs the log: as QEMU's GLOBAL_DIRTY_*. */
+typedef enum KvmLogger {
+    KVM_LOGGER_MIGRATION = 1,
+    KVM_LOGGER_COUNT = 2,
+    KVM_LOGGER_LIMIT = 4,
+} KvmLogger;
 
 /* What a slot, a vCPU... of KVM is called in messages: "KVM_CREATE_VM: ...". */
 bool mig_kvm_fail(GError **error, MigKvmError code, const char *what);
@@ -102,11 +117,16 @@ void mig_kvm_flush_vcpus(MigKvm *k);
 
 /* kvm-dirty.c; those of the memory interface. */
 bool mig_kvm_dirty_init(MigKvm *k, GError **error);
+void mig_kvm_set_logger(MigKvm *k, KvmLogger who, bool on);
 void mig_kvm_log_start(MigMemory *m);
 void mig_kvm_log_stop(MigMemory *m);
 uint64_t mig_kvm_sync(MigMemory *m, uint32_t block, MigBitmap *dirty);
 void mig_kvm_clear(MigMemory *m, uint32_t block, uint64_t first, uint64_t count);
 void mig_kvm_reap(MigKvm *k); /* with the lock held */
+/* As mig_kvm_reap(), of the ring of |v| alone. */
+void mig_kvm_reap_vcpu(MigKvm *k, KvmVcpu *v);
+/* What the kernel has for all blocks, into their logs: for the next sync. */
+void mig_kvm_fetch(MigKvm *k);
 bool mig_kvm_set_slots(MigKvm *k, GError **error);
 
 /* kvm-state.c */

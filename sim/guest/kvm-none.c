@@ -64,6 +64,60 @@ void mig_kvm_throttle(MigKvm *k, unsigned percent)
     NEVER;
 }
 
+uint32_t mig_kvm_vcpu_of(MigKvm *k, pid_t thread)
+{
+    (void)k, (void)thread;
+    NEVER;
+}
+
+void mig_kvm_ask_stop(MigKvm *k)
+{
+    (void)k;
+    NEVER;
+}
+
+void mig_kvm_count(MigKvm *k, bool on)
+{
+    (void)k, (void)on;
+    NEVER;
+}
+
+uint64_t mig_kvm_counted(const MigKvm *k)
+{
+    (void)k;
+    NEVER;
+}
+
+uint64_t mig_kvm_counted_by(const MigKvm *k, uint32_t vcpu)
+{
+    (void)k, (void)vcpu;
+    NEVER;
+}
+
+bool mig_kvm_has_rings(const MigKvm *k)
+{
+    (void)k;
+    NEVER;
+}
+
+void mig_kvm_watch_rings(MigKvm *k, bool on)
+{
+    (void)k, (void)on;
+    NEVER;
+}
+
+void mig_kvm_take_rings(MigKvm *k, uint64_t *noted)
+{
+    (void)k, (void)noted;
+    NEVER;
+}
+
+void mig_kvm_sleep_when_full(MigKvm *k, uint32_t vcpu, int64_t ns)
+{
+    (void)k, (void)vcpu, (void)ns;
+    NEVER;
+}
+
 void mig_kvm_fill(MigKvm *k, uint32_t block, uint64_t first, uint64_t pages, uint8_t byte)
 {
     (void)k, (void)block, (void)first, (void)pages, (void)byte;

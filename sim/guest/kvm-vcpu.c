@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -104,6 +105,21 @@ static void on_mmio(KvmVcpu *v)
     }
 }
 
+/* As KVM_EXIT_DIRTY_RING_FULL of kvm_cpu_exec() and dirtylimit_vcpu_execute(): with a limit each
+ * vCPU pays for its own ring. */
+static void on_full_ring(KvmVcpu *v)
+{
+    MigKvm *k = v->k;
+    k->stats.ring_full++;
+    if (k->loggers & KVM_LOGGER_LIMIT) {
+        mig_kvm_reap_vcpu(k, v);
+        v->nap = MAX(v->nap, v->full_nap);
+        k->stats.limited += v->full_nap;
+    } else {
+        mig_kvm_reap(k);
+    }
+}
+
 static void on_exit_reason(KvmVcpu *v)
 {
     char text[80];
@@ -116,8 +132,7 @@ static void on_exit_reason(KvmVcpu *v)
         on_mmio(v);
         break;
     case KVM_EXIT_DIRTY_RING_FULL:
-        v->k->stats.ring_full++;
-        mig_kvm_reap(v->k);
+        on_full_ring(v);
         break;
     case KVM_EXIT_HLT:
         v->halted = true;
@@ -183,6 +198,7 @@ static void *run_vcpu(void *opaque)
     sigaddset(&kicks, MIG_KVM_KICK);
     pthread_sigmask(SIG_UNBLOCK, &kicks, NULL);
     g_mutex_lock(&k->lock);
+    v->tid = (pid_t)syscall(SYS_gettid);
     while (!k->ending) {
         bool may = k->wanted && !k->death && !v->halted;
         v->looks++;
@@ -327,9 +343,9 @@ static bool all_stand(const MigKvm *k)
     return true;
 }
 
-void mig_kvm_run(MigKvm *k, bool running)
+/* With the lock held. */
+static void want(MigKvm *k, bool running)
 {
-    g_mutex_lock(&k->lock);
     if (running != k->wanted) {
         int64_t now = mig_kvm_now();
         k->wanted = running;
@@ -337,10 +353,34 @@ void mig_kvm_run(MigKvm *k, bool running)
         k->stopped_at = running ? 0 : now;
         kick_all(k);
     }
+}
+
+void mig_kvm_run(MigKvm *k, bool running)
+{
+    g_mutex_lock(&k->lock);
+    want(k, running);
     while (!running && !all_stand(k)) {
         g_cond_wait(&k->changed, &k->lock);
     }
     g_mutex_unlock(&k->lock);
+}
+
+void mig_kvm_ask_stop(MigKvm *k)
+{
+    g_mutex_lock(&k->lock);
+    want(k, false);
+    g_mutex_unlock(&k->lock);
+}
+
+uint32_t mig_kvm_vcpu_of(MigKvm *k, pid_t thread)
+{
+    uint32_t found = UINT32_MAX;
+    g_mutex_lock(&k->lock);
+    for (uint32_t i = 0; i < k->config.vcpus && thread > 0; i++) {
+        found = k->vcpus[i].tid == thread ? i : found;
+    }
+    g_mutex_unlock(&k->lock);
+    return found;
 }
 
 bool mig_kvm_running(const MigKvm *k)

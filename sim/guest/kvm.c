@@ -437,7 +437,7 @@ void mig_kvm_fill(MigKvm *k, uint32_t block, uint64_t first, uint64_t pages, uin
 {
     memset(mig_kvm_at(k, block) + first * MIG_KVM_PAGE, byte, pages * MIG_KVM_PAGE);
     g_mutex_lock(&k->lock);
-    if (k->logging) {
+    if (k->loggers) {
         mig_bitmap_set_range(k->blocks[block].log, first, pages);
     }
     g_mutex_unlock(&k->lock);
@@ -524,6 +524,7 @@ static void free_block(KvmBlock *b)
     }
     mig_bitmap_free(b->log);
     mig_bitmap_free(b->reported);
+    mig_bitmap_free(b->counted);
     g_free(b->name);
 }
 

@@ -16,6 +16,7 @@
 #define MIG_SIM_GUEST_KVM_H
 
 #include <glib.h>
+#include <sys/types.h>
 
 #include "sim/guest/guest.h"
 #include "sim/guest/program/guest-abi.h"
@@ -75,6 +76,33 @@ bool mig_kvm_running(const MigKvm *k);
 /* As mig_guest_throttle(), of every vCPU. */
 void mig_kvm_throttle(MigKvm *k, unsigned percent);
 
+/* The vCPU that runs in the kernel's thread |thread|; UINT32_MAX: none of them. */
+uint32_t mig_kvm_vcpu_of(MigKvm *k, pid_t thread);
+
+/*
+ * Has the vCPUs stop, without waiting: one may wait for a page that the caller alone can bring.
+ * mig_kvm_run(k, false) waits for them later.
+ */
+void mig_kvm_ask_stop(MigKvm *k);
+
+/*
+ * Counts the pages written while it is on, beside a migration's log: of all vCPUs each page once;
+ * of a single one (only with rings) as often as its ring had them. Asked for behind the end.
+ */
+void mig_kvm_count(MigKvm *k, bool on);
+uint64_t mig_kvm_counted(const MigKvm *k);
+uint64_t mig_kvm_counted_by(const MigKvm *k, uint32_t vcpu);
+
+/*
+ * Dirty limits, of a guest with rings (else false, and nothing happens): keeps the log on for them;
+ * the pages that each vCPU's ring has had, all of them reaped; how long a vCPU sleeps, ns, whenever
+ * its ring was full. See dirty-limit.h.
+ */
+bool mig_kvm_has_rings(const MigKvm *k);
+void mig_kvm_watch_rings(MigKvm *k, bool on);
+void mig_kvm_take_rings(MigKvm *k, uint64_t *noted);
+void mig_kvm_sleep_when_full(MigKvm *k, uint32_t vcpu, int64_t ns);
+
 /* A write from outside, logged as any other. */
 void mig_kvm_fill(MigKvm *k, uint32_t block, uint64_t first, uint64_t pages, uint8_t byte);
 
@@ -127,6 +155,7 @@ typedef struct MigKvmStats {
     uint64_t ring_full; /* times that a vCPU's ring was */
     uint64_t reaped;    /* entries of rings */
     int64_t stalled;    /* ns that vCPU 0 did not run, stops and throttling together */
+    int64_t limited;    /* ns that a dirty limit had vCPUs sleep, added up */
     uint64_t syncs;
     int64_t sync_time; /* ns in syncs and clears */
 } MigKvmStats;

@@ -80,6 +80,11 @@ static void backend_run(MigBackend *base, bool running)
     mig_kvm_run(from_base(base)->k, running);
 }
 
+static void backend_ask_stop(MigBackend *base)
+{
+    mig_kvm_ask_stop(from_base(base)->k);
+}
+
 static void backend_throttle(MigBackend *base, unsigned percent)
 {
     mig_kvm_throttle(from_base(base)->k, percent);
@@ -95,13 +100,57 @@ static MigGuestStats backend_stats(MigBackend *base)
 {
     KvmBackend *b = from_base(base);
     MigKvmCheck check;
-    MigGuestStats stats = { .stalled = mig_kvm_stats(b->k).stalled };
+    MigKvmStats kvm = mig_kvm_stats(b->k);
+    MigGuestStats stats = { .stalled = kvm.stalled, .limited = kvm.limited };
     if (mig_kvm_check(b->k, &check, NULL)) {
         stats.written = check.written;
         stats.lost = check.lost;
         stats.touched = check.pages;
     }
     return stats;
+}
+
+static uint32_t backend_vcpu_of(MigBackend *base, pid_t thread)
+{
+    return mig_kvm_vcpu_of(from_base(base)->k, thread);
+}
+
+/* Dirty rates and limits --------------------------------------------------------------------- */
+
+static void switch_counting(void *opaque, bool on)
+{
+    mig_kvm_count(opaque, on);
+}
+
+static uint64_t counted(void *opaque, uint32_t vcpu)
+{
+    return vcpu == MIG_ALL_VCPUS ? mig_kvm_counted(opaque) : mig_kvm_counted_by(opaque, vcpu);
+}
+
+static MigDirtyRate *backend_measure(MigBackend *base, const MigDirtyRateConfig *config)
+{
+    MigWriteCounts counts = { from_base(base)->k, switch_counting, counted };
+    return mig_dirty_rate_begin_on(backend_memory(base), &counts, config);
+}
+
+static bool backend_has_rings(MigBackend *base)
+{
+    return mig_kvm_has_rings(from_base(base)->k);
+}
+
+static void backend_watch_rings(MigBackend *base, bool on)
+{
+    mig_kvm_watch_rings(from_base(base)->k, on);
+}
+
+static void backend_take_rings(MigBackend *base, uint64_t *noted)
+{
+    mig_kvm_take_rings(from_base(base)->k, noted);
+}
+
+static void backend_sleep_when_full(MigBackend *base, uint32_t vcpu, int64_t ns)
+{
+    mig_kvm_sleep_when_full(from_base(base)->k, vcpu, ns);
 }
 
 /* Saving ----------------------------------------------------------------------------------- */
@@ -308,6 +357,7 @@ static json_object *backend_report(MigBackend *base, bool *fine)
     report_check(b, o, fine);
     put_uint(o, "vcpu-exits", stats.exits);
     put_uint(o, "ring-full", stats.ring_full);
+    put_uint(o, "limited-ns", (uint64_t)stats.limited);
     put_uint(o, "syncs", stats.syncs);
     put_uint(o, "sync-ns", (uint64_t)stats.sync_time);
     put_uint(o, "stalled-ns", (uint64_t)stats.stalled);
@@ -321,9 +371,16 @@ static const MigBackendOps backend_ops = {
     .memory = backend_memory,
     .buffer = backend_buffer,
     .run = backend_run,
+    .ask_stop = backend_ask_stop,
     .throttle = backend_throttle,
     .fill = backend_fill,
     .stats = backend_stats,
+    .vcpu_of = backend_vcpu_of,
+    .measure = backend_measure,
+    .has_rings = backend_has_rings,
+    .watch_rings = backend_watch_rings,
+    .take_rings = backend_take_rings,
+    .sleep_when_full = backend_sleep_when_full,
     .save = backend_save,
     .load = backend_load,
     .loaded = backend_loaded,
@@ -395,6 +452,7 @@ MigBackend *mig_backend_kvm_new(const MigScenario *s, bool incoming, GError **er
         .seed = s->seed,
         .vcpus = MAX(s->vcpus, 1),
         .tracking = s->tracking,
+        .ring_entries = s->ring_pages,
         .heartbeat_ms = 1000,
         .blocks = blocks,
         .block_count = s->blocks->len,

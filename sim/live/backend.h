@@ -12,6 +12,7 @@
 #include <json-c/json.h>
 
 #include "sim/guest/buffer.h"
+#include "sim/guest/dirty-rate.h"
 #include "sim/scenario/scenario.h"
 
 typedef struct MigBackend MigBackend;
@@ -23,9 +24,20 @@ typedef struct MigBackendOps {
     /* The same memory as a buffer, for postcopy; the caller's, not to outlive the backend. */
     MigBuffer *(*buffer)(MigBackend *b);
     void (*run)(MigBackend *b, bool running);
+    /* It is to stop, without waiting for it: it may be waiting for the caller. */
+    void (*ask_stop)(MigBackend *b);
     void (*throttle)(MigBackend *b, unsigned percent);
     void (*fill)(MigBackend *b, uint32_t block, uint64_t first, uint64_t pages, uint8_t byte);
     MigGuestStats (*stats)(MigBackend *b);
+    /* The vCPU that runs in the thread with this number; UINT32_MAX: none of them. */
+    uint32_t (*vcpu_of)(MigBackend *b, pid_t thread);
+    /* calc-dirty-rate begins; see dirty-rate.h for the rest. */
+    MigDirtyRate *(*measure)(MigBackend *b, const MigDirtyRateConfig *config);
+    /* Dirty limits; what these mean see kvm.h. */
+    bool (*has_rings)(MigBackend *b);
+    void (*watch_rings)(MigBackend *b, bool on);
+    void (*take_rings)(MigBackend *b, uint64_t *noted);
+    void (*sleep_when_full)(MigBackend *b, uint32_t vcpu, int64_t ns);
     /* Appends all devices' states, of a guest that stands still, at |now| ns. */
     bool (*save)(MigBackend *b, const MigEra *era, int64_t now, MigDevices *devices,
                  GError **error);

@@ -256,7 +256,7 @@ static void load_stream(Loading *in)
 static bool make_memory(const MigScenario *s, MigLoad *l, bool steered, GError **error)
 {
     if (l->backend) { /* what runs waits for pages in its own memory */
-        bool postcopy = s->capabilities & MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM);
+        bool postcopy = steered || s->capabilities & MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM);
         l->memory = postcopy ? l->backend->ops->buffer(l->backend) : NULL;
         return true;
     }

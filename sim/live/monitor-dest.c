@@ -4,8 +4,8 @@
  * with -incoming URI). It waits for migrate-incoming and between the end of its migration and quit
  * here; while a source is waited for and loaded, live-dest.c waits and calls woken().
  *
- * Limits. Behind the load nothing runs: the guest is memory, and "running" a word. So it can't
- * migrate on, and its dirty rate can't be measured.
+ * Limits. Without a backend nothing runs behind the load: the guest is memory, and "running" a
+ * word. It can't migrate on, and its dirty rate can't be measured.
  */
 #include <poll.h>
 #include <string.h>
@@ -182,9 +182,22 @@ static void autostart(void *opaque, bool on)
     ((Incoming *)opaque)->autostart = on;
 }
 
+/* While postcopy goes on a vCPU may wait for a page that only this thread brings: nobody waits for
+ * vCPUs then. */
+static void run_backend(const Incoming *in, bool on)
+{
+    MigBackend *b = in->options->backend;
+    if (b && !on && !is_status(in, "completed")) {
+        b->ops->ask_stop(b);
+    } else if (b) {
+        b->ops->run(b, on);
+    }
+}
+
 static bool run(Incoming *in, bool on)
 {
     in->running = on;
+    run_backend(in, on);
     mig_monitor_event(in->monitor, on ? "RESUME" : "STOP", NULL, 0);
     return true;
 }
@@ -336,6 +349,8 @@ static void on_run(void *opaque)
     in->loaded = true;
     if (in->autostart) {
         run(in, true);
+    } else {
+        run_backend(in, false);
     }
 }
 

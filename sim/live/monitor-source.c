@@ -165,7 +165,8 @@ static void wait_some(Session *s)
 {
     int64_t next = mig_events_next(s->common.run->events), at = mig_live_pass(s->live);
     int64_t left = MIN(MAX(next - at, 0), FOLLOW_NS);
-    bool idle = next == MIG_FOREVER && s->common.scenario->workloads->len == 0;
+    bool follows = !s->options->backend && s->common.scenario->workloads->len > 0;
+    bool idle = next == MIG_FOREVER && !follows;
     struct pollfd p = { .fd = s->wake, .events = POLLIN };
     poll(&p, 1, idle ? -1 : (int)((left + MIG_NS_PER_MS - 1) / MIG_NS_PER_MS));
     mig_live_pass(s->live);

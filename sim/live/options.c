@@ -77,9 +77,13 @@ static bool check_backend(const MigLiveCommand *c, const MigLiveArguments *a, Mi
     if (!really && (a->run || a->onward)) {
         return fail(error, "--run and --onward are for a guest that runs: --backend kvm");
     }
-    if (really && (setup->is_virtual || a->qmp)) {
-        return fail(error, "--backend kvm: its guest runs on the real clock and has no monitor: "
-                           "without --clock virtual and --qmp");
+    if (really && setup->is_virtual) {
+        return fail(error, "--backend kvm: its guest runs on the real clock: without --clock "
+                           "virtual");
+    }
+    if (a->qmp && (a->run || a->onward)) {
+        return fail(error, "--run and --onward: with --qmp it is the monitor that says how long "
+                           "and where to");
     }
     setup->run = c->is_source ? 0 : MIG_NS_PER_S;
     setup->onward = a->onward ? mig_uri_parse(a->onward, error) : NULL;
@@ -205,11 +209,9 @@ static bool make_backend(const MigLiveCommand *c, const MigLiveArguments *a, Mig
     if (!a->backend || strcmp(a->backend, "synthetic") == 0) {
         return true;
     }
-    if (setup->scenario->capabilities & MIG_CAP_BIT(MIG_CAP_DIRTY_LIMIT) ||
-        setup->scenario->free_pages->len > 0) {
-        return fail(error,
-                    "--backend kvm: dirty-limit and free-pages need a guest that is modelled: "
-                    "--backend synthetic");
+    if (setup->scenario->free_pages->len > 0) {
+        return fail(error, "--backend kvm: free-pages need a guest that is modelled: "
+                           "--backend synthetic");
     }
     setup->backend = mig_backend_new(a->backend, setup->scenario, !c->is_source, &why);
     if (why) {

@@ -47,7 +47,7 @@ MigLiveGuest *mig_live_guest_new(const MigScenario *s, MigBuffer *buffer, MigBac
     MigLiveGuest *g = g_new0(MigLiveGuest, 1);
     g->memory = memory;
     g->backend = backend;
-    g->vcpus = backend ? s->vcpus : s->workloads->len;
+    g->vcpus = backend ? MAX(s->vcpus, 1) : s->workloads->len;
     g->touch = backend ? NULL : make_touch(s, buffer);
     return g;
 }
@@ -100,10 +100,10 @@ static bool settle(MigFaults *faults, void *at, GError **error)
                                       : placed == MIG_PLACE_DONE;
 }
 
-/* A backend's threads are not known by their ids: its faults count for the whole guest. */
 static uint32_t vcpu_of(const MigLiveGuest *g, pid_t thread)
 {
-    return g->touch ? mig_touch_vcpu(g->touch, thread) : UINT32_MAX;
+    return g->touch ? mig_touch_vcpu(g->touch, thread)
+                    : g->backend->ops->vcpu_of(g->backend, thread);
 }
 
 bool mig_live_guest_serve(MigLiveGuest *g, MigDest *d, GError **error)

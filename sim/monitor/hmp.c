@@ -32,17 +32,23 @@ typedef struct HmpWord {
     bool rest;               /* the last argument is the rest of the line */
 } HmpWord;
 
-/* Runs a QMP command with one argument at most, taking |v|. */
+/* Runs a QMP command, taking |arguments|. */
+static bool run_with(MigMonitor *m, const char *command, json_object *arguments, GError **error)
+{
+    json_object *result = mig_monitor_execute(m, command, arguments, error);
+    json_object_put(arguments);
+    json_object_put(result);
+    return result != NULL;
+}
+
+/* The same with one argument at most, taking |v|. */
 static bool run(MigMonitor *m, const char *command, const char *key, json_object *v, GError **error)
 {
     json_object *o = json_object_new_object();
     if (key) {
         json_object_object_add(o, key, v);
     }
-    json_object *result = mig_monitor_execute(m, command, o, error);
-    json_object_put(o);
-    json_object_put(result);
-    return result != NULL;
+    return run_with(m, command, o, error);
 }
 
 static json_object *text(const char *s)
@@ -57,13 +63,11 @@ static bool hmp_migrate(MigMonitor *m, const Words *w, GString *out, GError **er
     if (strchr(w->option, 'r')) {
         json_object_object_add(o, "resume", json_object_new_boolean(true));
     }
-    json_object *result = mig_monitor_execute(m, "migrate", o, error);
-    json_object_put(o);
-    json_object_put(result);
-    if (result && !strchr(w->option, 'd') && mig_monitor_binary(m) < V(11, 0)) {
+    bool fine = run_with(m, "migrate", o, error);
+    if (fine && !strchr(w->option, 'd') && mig_monitor_binary(m) < V(11, 0)) {
         g_string_append(out, "This client can't wait; the migration goes on without it.\r\n");
     }
-    return result != NULL;
+    return fine;
 }
 
 static bool hmp_set_capability(MigMonitor *m, const Words *w, GString *out, GError **error)
@@ -143,10 +147,60 @@ static bool hmp_incoming(MigMonitor *m, const Words *w, GString *out, GError **e
     if (mig_monitor_binary(m) >= V(9, 1)) {
         json_object_object_add(o, "exit-on-error", json_object_new_boolean(false));
     }
-    json_object *result = mig_monitor_execute(m, "migrate-incoming", o, error);
-    json_object_put(o);
-    json_object_put(result);
-    return result != NULL;
+    return run_with(m, "migrate-incoming", o, error);
+}
+
+/* Dirty rates and limits; of a word that is no number the QMP command would say less. */
+
+static bool add_number(json_object *o, const char *key, const char *word, GError **error)
+{
+    gint64 n = 0;
+    if (word && !g_ascii_string_to_signed(word, 10, G_MININT64, G_MAXINT64, &n, NULL)) {
+        mig_monitor_fail(error, "%s: expected a number, found %s", key, word);
+        json_object_put(o);
+        return false;
+    }
+    if (word) {
+        json_object_object_add(o, key, json_object_new_int64(n));
+    }
+    return true;
+}
+
+static bool hmp_calc_dirty_rate(MigMonitor *m, const Words *w, GString *out, GError **error)
+{
+    bool ring = strchr(w->option, 'r') != NULL, bitmap = strchr(w->option, 'b') != NULL;
+    json_object *o = json_object_new_object();
+    if (ring && bitmap) {
+        json_object_put(o);
+        return mig_monitor_fail(error, "-r and -b exclude each other") != NULL;
+    }
+    if (ring || bitmap) {
+        json_object_object_add(o, "mode", text(ring ? "dirty-ring" : "dirty-bitmap"));
+    }
+    if (!add_number(o, "calc-time", w->args[0], error) ||
+        !add_number(o, "sample-pages", w->args[1], error) ||
+        !run_with(m, "calc-dirty-rate", o, error)) {
+        return false;
+    }
+    g_string_append_printf(out, "measuring for %s s; see info dirty_rate\r\n", w->args[0]);
+    return true;
+}
+
+static bool hmp_set_dirty_limit(MigMonitor *m, const Words *w, GString *out, GError **error)
+{
+    json_object *o = json_object_new_object();
+    (void)out;
+    return add_number(o, "dirty-rate", w->args[0], error) &&
+           add_number(o, "cpu-index", w->args[1], error) &&
+           run_with(m, "set-vcpu-dirty-limit", o, error);
+}
+
+static bool hmp_cancel_dirty_limit(MigMonitor *m, const Words *w, GString *out, GError **error)
+{
+    json_object *o = json_object_new_object();
+    (void)out;
+    return add_number(o, "cpu-index", w->args[0], error) &&
+           run_with(m, "cancel-vcpu-dirty-limit", o, error);
 }
 
 static void info_status(MigMonitor *m, GString *out)
@@ -173,14 +227,17 @@ static bool hmp_info(MigMonitor *m, const Words *w, GString *out, GError **error
     static const struct {
         const char *name;
         void (*print)(MigMonitor *, GString *);
+        MigVersion since;
     } rows[] = {
+        { "dirty_rate", mig_info_dirty_rate, V(6, 1) },
         { "migrate", mig_info_migrate },
         { "migrate_capabilities", info_capabilities },
         { "migrate_parameters", info_parameters },
         { "status", info_status },
+        { "vcpu_dirty_limit", mig_info_dirty_limit, V(7, 1) },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
-        if (strcmp(rows[i].name, w->args[0]) == 0) {
+        if (strcmp(rows[i].name, w->args[0]) == 0 && rows[i].since <= mig_monitor_binary(m)) {
             rows[i].print(m, out);
             return true;
         }
@@ -203,6 +260,10 @@ static const HmpWord words[] = {
     { "migrate_set_speed", "", 1, 1, hmp_set_speed, 0, V(6, 0) },
     { "migrate_set_downtime", "", 1, 1, hmp_set_downtime, 0, V(6, 0) },
     { "migrate_set_cache_size", "", 1, 1, hmp_set_cache_size, 0, V(6, 0) },
+    { "calc_dirty_rate", "", 1, 2, hmp_calc_dirty_rate, V(6, 1), V(6, 2) },
+    { "calc_dirty_rate", "rb", 1, 2, hmp_calc_dirty_rate, V(6, 2) },
+    { "set_vcpu_dirty_limit", "", 1, 2, hmp_set_dirty_limit, V(7, 1) },
+    { "cancel_vcpu_dirty_limit", "", 0, 1, hmp_cancel_dirty_limit, V(7, 1) },
     { "info", "", 1, 1, hmp_info },
     { "stop", "", 0, 0, hmp_stop },
     { "s", "", 0, 0, hmp_stop },

@@ -91,6 +91,9 @@ MigCommandFn mig_command_set_capabilities, mig_command_set_parameters;
 MigCommandFn mig_command_set_speed, mig_command_set_downtime, mig_command_set_cache_size;
 MigCommandFn mig_command_query_cache_size, mig_command_hmp;
 MigCommandFn mig_command_calc_dirty_rate, mig_command_query_dirty_rate;
+MigCommandFn mig_command_set_dirty_limit, mig_command_cancel_dirty_limit;
+MigCommandFn mig_command_query_dirty_limit;
+extern const MigArgument mig_set_dirty_limit_arguments[], mig_cancel_dirty_limit_arguments[];
 extern const MigArgument mig_calc_dirty_rate_arguments[], mig_query_dirty_rate_arguments[];
 
 /* Sets the one parameter from text, as HMP's migrate_set_parameter does. */
@@ -108,8 +111,10 @@ const char *mig_settings_text(const MigMonitor *m, const char *name);
 /* "xbzrle: on\r\n"...; "max-bandwidth: 134217728\r\n"... */
 void mig_settings_print_capabilities(const MigMonitor *m, GString *out);
 void mig_settings_print_parameters(MigMonitor *m, GString *out);
-/* query-migrate for people. */
+/* query-migrate, query-dirty-rate and query-vcpu-dirty-limit for people. */
 void mig_info_migrate(MigMonitor *m, GString *out);
+void mig_info_dirty_rate(MigMonitor *m, GString *out);
+void mig_info_dirty_limit(MigMonitor *m, GString *out);
 
 json_object *mig_monitor_empty(void); /* {} */
 /* Sets GenericError and returns NULL. */

@@ -12,6 +12,7 @@
  *     commands.c     the commands that ask and act
  *     settings.c     those that set capabilities and parameters
  *     dirty-rate.c   calc-dirty-rate and query-dirty-rate
+ *     dirty-limit.c  set-vcpu-dirty-limit and its kin
  *     hmp.c, info.c  human-monitor-command
  *     server.c       sockets
  *
@@ -69,6 +70,7 @@ typedef struct MigMonitorTarget {
     const char *version; /* of the QEMU to be: "10.0" or "10.0.13" */
     bool incoming;       /* was started to wait for migrate-incoming */
     unsigned host;       /* what it has: MIG_HOST_x */
+    uint32_t vcpus;      /* of a guest that can be limited */
 
     int64_t (*now)(void *opaque);                /* ns since the epoch (of the clock), for events */
     const char *(*run_state)(void *opaque);      /* "running"; QAPI: RunState. Required */
@@ -100,6 +102,10 @@ typedef struct MigMonitorTarget {
                      GError **error);
     /* calc-dirty-rate: begins; mig_monitor_measured() when it is done. */
     bool (*measure)(void *opaque, const MigMonitorMeasure *how, GError **error);
+    /* A limit by hand, MB/s, of |vcpu| or MIG_ALL_VCPUS; 0: none any more. NULL: can't be here. */
+    void (*set_dirty_limit)(void *opaque, uint32_t vcpu, uint64_t rate);
+    /* What is in force, by hand or the migration's, and the vCPU's rate. False: nothing. */
+    bool (*dirty_limit)(void *opaque, uint32_t vcpu, uint64_t *limit, uint64_t *rate);
     /* x-cut-link: the connection breaks. */
     bool (*cut_link)(void *opaque, GError **error);
     /* x-advance: a request that is answered when it is done, see mig_monitor_advanced(). */

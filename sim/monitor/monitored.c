@@ -198,11 +198,34 @@ static bool measure(void *opaque, const MigMonitorMeasure *how, GError **error)
         .number = t->measurements++,
         .vcpus = MAX(s->vcpus, 1),
     };
+    MigBackend *b = t->run->backend;
     mig_guest_advance(t->m->guest, at);
     t->measured_from = at;
-    t->measuring = mig_dirty_rate_begin(t->m->guest, &config);
+    t->measuring = b ? b->ops->measure(b, &config) : mig_dirty_rate_begin(t->m->guest, &config);
     mig_events_add(t->run->events, at + how->ms * MIG_NS_PER_MS, measured, t);
     return true;
+}
+
+/* Dirty limits by hand ----------------------------------------------------------------------- */
+
+static void set_dirty_limit(void *opaque, uint32_t vcpu, uint64_t rate)
+{
+    MigMonitored *t = opaque;
+    uint32_t vcpus = MAX(t->scenario->vcpus, 1);
+    for (uint32_t i = 0; i < vcpus; i++) {
+        if (vcpu == MIG_ALL_VCPUS || vcpu == i) {
+            mig_dirty_limit_set(t->limit, i, rate);
+        }
+    }
+    mig_scenario_run_dirty_limit(t->run, now_of(t));
+}
+
+static bool dirty_limit(void *opaque, uint32_t vcpu, uint64_t *limit, uint64_t *rate)
+{
+    const MigDirtyLimit *d = ((MigMonitored *)opaque)->run->limit;
+    *limit = d ? mig_dirty_limit_quota(d, vcpu) : 0;
+    *rate = d ? mig_dirty_limit_rate(d, vcpu) : 0;
+    return *limit > 0;
 }
 
 /* Making it ---------------------------------------------------------------------------------- */
@@ -214,6 +237,7 @@ void mig_monitored_begin(MigMonitored *t, MigMonitorTarget *target)
         .era = t->run->era,
         .version = t->scenario->qemu,
         .host = t->scenario->tracking == MIG_TRACKING_KVM_RING ? MIG_HOST_DIRTY_RING : 0,
+        .vcpus = MAX(t->scenario->vcpus, 1),
         .now = now,
         .run_state = run_state,
         .status = status,
@@ -230,7 +254,11 @@ void mig_monitored_begin(MigMonitored *t, MigMonitorTarget *target)
         .pmemsave = pmemsave,
         .cut_link = cut_link,
         .measure = measure,
+        .set_dirty_limit = set_dirty_limit,
+        .dirty_limit = dirty_limit,
     };
+    t->limit = mig_dirty_limit_new(target->vcpus, t->scenario->ring_pages, MIG_SCENARIO_PAGE);
+    t->run->limit_by_hand = t->limit;
     t->guest_runs = mig_guest_running(t->m->guest);
 }
 
@@ -245,6 +273,7 @@ bool mig_monitored_serve(MigMonitored *t, const MigMonitorTarget *target, const 
 void mig_monitored_clear(MigMonitored *t)
 {
     mig_dirty_rate_free(g_steal_pointer(&t->measuring));
+    mig_dirty_limit_free(g_steal_pointer(&t->limit));
     mig_monitor_server_free(g_steal_pointer(&t->server));
     mig_monitor_free(g_steal_pointer(&t->monitor));
 }

@@ -35,6 +35,7 @@ typedef struct MigMonitored {
     MigDirtyRate *measuring; /* calc-dirty-rate is under way */
     int64_t measured_from;   /* ns */
     uint64_t measurements;
+    MigDirtyLimit *limit; /* set-vcpu-dirty-limit's */
 } MigMonitored;
 
 /* With `scenario`, `run`, `m`, `clock` and `opaque` set, before a monitor is made: fills |target|

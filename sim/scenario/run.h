@@ -48,12 +48,14 @@ typedef struct MigScenarioRun {
     /* Instead of the scenario's, for the next source; NULL: those. */
     const MigCapabilitySet *capabilities;
     const MigParameters *parameters;
-    uint64_t hint_event;         /* the report of free pages that is planned; 0: none */
-    bool limiting;               /* the dirty limit's timer runs */
-    int64_t limit_began;         /* ns: the present period of it */
-    uint64_t file_offset;        /* see MigSourceConfig */
-    bool *fired;                 /* one per event of the scenario */
-    struct MigTimedEvent *timed; /* likewise */
+    uint64_t hint_event;          /* the report of free pages that is planned; 0: none */
+    MigDirtyLimit *limit_by_hand; /* set-vcpu-dirty-limit's, not owned; NULL: there is no monitor */
+    MigDirtyLimit *limit;         /* that is in force; its timer runs. NULL: none */
+    bool limit_timer;             /* it is in the queue */
+    int64_t limit_began;          /* ns: the present period */
+    uint64_t file_offset;         /* see MigSourceConfig */
+    bool *fired;                  /* one per event of the scenario */
+    struct MigTimedEvent *timed;  /* likewise */
 } MigScenarioRun;
 
 /* Makes run->source, which migrates |memory|. |max_run|: see MigSourceConfig. */
@@ -80,7 +82,10 @@ char *mig_scenario_run_continue(MigScenarioRun *run, const char *state, int64_t 
 /* MIG_OP_FREE_PAGES: tells the source of what is free, a little later. */
 void mig_scenario_run_free_pages(MigScenarioRun *run, int64_t at, bool hinting);
 
-/* MIG_OP_DIRTY_LIMIT: measures the guest's vCPUs while the limit is in service. */
+/*
+ * MIG_OP_DIRTY_LIMIT, or a limit was set by hand: measures the guest's vCPUs while one is in
+ * service. The migration's goes before the one by hand.
+ */
 void mig_scenario_run_dirty_limit(MigScenarioRun *run, int64_t at);
 
 /* Appends to the log. */

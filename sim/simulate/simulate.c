@@ -454,10 +454,6 @@ static void renew_world(Run *run)
     *mig_virtual_events(run->world) = waiting;
 }
 
-bool mig_steered_begin(MigSteered *s, MigCapabilitySet capabilities, const MigParameters *p,
-                       GError **error)
-{
-    MigSimulation *m = s->m;
 /* Where nobody wants bytes, runs may be long; but a guest whose clock is pages is told of each. */
 static unsigned run_length(const Run *run)
 {
@@ -465,6 +461,10 @@ static unsigned run_length(const Run *run)
     return may && !run->options->max_run ? MIG_RUN_LONG : run->options->max_run;
 }
 
+bool mig_steered_begin(MigSteered *s, MigCapabilitySet capabilities, const MigParameters *p,
+                       GError **error)
+{
+    MigSimulation *m = s->m;
     mig_source_free(g_steal_pointer(&m->source));
     g_clear_pointer(&s->incoming, mig_incoming_free);
     mig_dest_free(g_steal_pointer(&m->dest));

@@ -101,6 +101,24 @@ static MigGuest *two_vcpus(bool same_vcpu)
     return g;
 }
 
+/* A limit of its own: who has none is left alone, and what is taken back leaves no sleep. */
+static void test_one_vcpu(void)
+{
+    g_autoptr(MigDirtyLimit) d = mig_dirty_limit_new(2, 4096, 4096);
+    const uint64_t pages[2] = { 51200, 51200 }; /* 200 MiB */
+    mig_dirty_limit_set(d, 1, 30);
+    g_assert_true(mig_dirty_limit_in_service(d));
+    g_assert_cmpuint(mig_dirty_limit_quota(d, 0), ==, 0);
+    g_assert_cmpuint(mig_dirty_limit_quota(d, 1), ==, 30);
+    mig_dirty_limit_measure(d, pages, 1000);
+    g_assert_cmpuint(mig_dirty_limit_rate(d, 0), ==, 200);
+    g_assert_cmpuint(mig_dirty_limit_sleep(d, 0), ==, 0);
+    g_assert_cmpuint(mig_dirty_limit_sleep(d, 1), >, 0);
+    mig_dirty_limit_set(d, 1, 0);
+    g_assert_false(mig_dirty_limit_in_service(d));
+    g_assert_cmpuint(mig_dirty_limit_sleep(d, 1), ==, 0);
+}
+
 /* A page counts once until its ring is reaped: when it is full, by a sync, or by who asks. */
 static void test_ring_counts(void)
 {
@@ -183,7 +201,10 @@ static void test_converges(void)
     for (size_t i = 0; i < G_N_ELEMENTS(qemus); i++) {
         Seen seen = { 0 };
         MigSimulateOptions counted = { .accounting = true };
-        MigSimulateOptions options = { .accounting = true, .progress = look, .opaque = &seen };
+        MigSimulateOptions options = { .accounting = true,
+                                       .max_run = 64, /* it is to look often */
+                                       .progress = look,
+                                       .opaque = &seen };
         g_auto(Simulated) off = simulated_run(&counted, SCENARIO, qemus[i], "false", "", 12u);
         g_auto(Simulated) on =
             simulated_run(&options, SCENARIO, qemus[i], "true", ", \"vcpu-dirty-limit\": 10", 200u);
@@ -250,6 +271,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dirty-limit/arithmetic", test_arithmetic);
     g_test_add_func("/dirty-limit/longest-sleep", test_longest_sleep);
     g_test_add_func("/dirty-limit/each-vcpu", test_each_vcpu);
+    g_test_add_func("/dirty-limit/one-vcpu", test_one_vcpu);
     g_test_add_func("/dirty-limit/ring/counts", test_ring_counts);
     g_test_add_func("/dirty-limit/ring/sleep", test_ring_sleep);
     g_test_add_func("/dirty-limit/migration/converges", test_converges);

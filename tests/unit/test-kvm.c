@@ -269,6 +269,70 @@ static void test_full_ring(void)
     mig_kvm_free(k);
 }
 
+/* Counting goes on beside a migration's log, and takes nothing from it. */
+static void test_counts(gconstpointer data)
+{
+    if (skipped()) {
+        return;
+    }
+    g_autofree Past *all = g_new0(Past, 1), *counted = g_new0(Past, 1);
+    MigBitmap *reported = mig_bitmap_new(PAGES);
+    MigKvm *k = make(*(const MigTracking *)data, 2, 0, false);
+    MigMemory *m = mig_kvm_memory(k);
+    run_for(k, 100);
+    m->ops->log_start(m);
+    m->ops->sync(m, 0, reported);
+    m->ops->clear(m, 0, 0, PAGES);
+    mig_bitmap_clear_range(reported, 0, PAGES);
+    remember(k, all);
+    run_for(k, 500);
+    mig_kvm_count(k, true);
+    remember(k, counted);
+    run_for(k, 500);
+    mig_kvm_count(k, false);
+    MigBitmap *said = expected(k, counted);
+    g_assert_cmpuint(mig_kvm_counted(k), >=, said->set);
+    g_assert_cmpuint(mig_kvm_counted(k), <=, said->set + 4); /* each may be ahead, and has a page */
+    if (mig_kvm_has_rings(k)) {
+        g_assert_cmpuint(mig_kvm_counted_by(k, 0) + mig_kvm_counted_by(k, 1), >=, said->set);
+    }
+    mig_bitmap_free(said);
+    run_for(k, 100);
+    m->ops->sync(m, 0, reported);
+    said = expected(k, all);
+    assert_exact(k, said, reported, 0);
+    mig_bitmap_free(said);
+    mig_bitmap_free(reported);
+    mig_kvm_free(k);
+}
+
+/* Who has a limit sleeps whenever its ring was full, others don't; the log is on for that alone. */
+static void test_limit(void)
+{
+    uint64_t noted[2] = { 0 };
+    if (skipped()) {
+        return;
+    }
+    MigKvm *k = make(MIG_TRACKING_KVM_RING, 1, 1024, false);
+    g_assert_true(mig_kvm_has_rings(k));
+    run_for(k, 10);
+    mig_kvm_watch_rings(k, true);
+    run_for(k, 20000);
+    mig_kvm_take_rings(k, noted);
+    g_assert_cmpuint(noted[0], >, 1024);
+    g_assert_cmpint(mig_kvm_stats(k).limited, ==, 0);
+    mig_kvm_sleep_when_full(k, 0, 1000000);
+    run_for(k, 20000);
+    g_assert_cmpint(mig_kvm_stats(k).limited, >, 0);
+    mig_kvm_watch_rings(k, false);
+    mig_kvm_take_rings(k, noted);
+    run_for(k, 20000);
+    mig_kvm_take_rings(k, noted + 1);
+    g_assert_cmpuint(noted[1], ==, noted[0]);
+    assert_right(k);
+    mig_kvm_free(k);
+}
+
 /* While it runs, syncs may come at any time: together they report all that was written. */
 static void test_running(gconstpointer data)
 {
@@ -433,9 +497,12 @@ int main(int argc, char **argv)
         g_autofree char *fill = g_strdup_printf("/kvm/dirty/fill/%s", names[i]);
         g_test_add_data_func(exact, &trackings[i], test_exact);
         g_test_add_data_func(running, &trackings[i], test_running);
+        g_autofree char *counts = g_strdup_printf("/kvm/dirty/counts/%s", names[i]);
         g_test_add_data_func(fill, &trackings[i], test_fill);
+        g_test_add_data_func(counts, &trackings[i], test_counts);
     }
     g_test_add_func("/kvm/dirty/full-ring", test_full_ring);
+    g_test_add_func("/kvm/dirty/limit", test_limit);
     g_test_add_func("/kvm/moves", test_moves);
     g_test_add_func("/kvm/throttle", test_throttle);
     g_test_add_func("/kvm/refuses", test_refuses);
