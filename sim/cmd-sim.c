@@ -13,6 +13,7 @@
 #include "sim/progress.h"
 #include "sim/report/files.h"
 #include "sim/scenario/from-manifest.h"
+#include "sim/simulate/repeat.h"
 #include "sim/simulate/result.h"
 #include "sim/simulate/stream-recorder.h"
 #include "sim/world/capture-writer.h"
@@ -26,6 +27,8 @@ typedef struct SimOptions {
     double pace;
     gboolean accounting;
     MigReportFiles files;
+    int runs;   /* 0: one, with a result of its own */
+    char *host; /* of both ends */
 } SimOptions;
 
 typedef struct Output {
@@ -292,6 +295,28 @@ static int run(const MigScenario *s, const SimOptions *o)
     return status;
 }
 
+/* --runs: how results spread. */
+static int repeat(const MigScenario *s, const SimOptions *o)
+{
+    g_autoptr(GError) error = NULL;
+    struct sigaction action = { .sa_handler = on_interrupt };
+    sigaction(SIGINT, &action, NULL);
+    g_autoptr(MigRepeats) r = mig_repeat(s, (unsigned)o->runs, &interrupted, &error);
+    if (!r) {
+        return complain(MIG_EXIT_ENVIRONMENT, error->message);
+    }
+    json_object *result = mig_repeats_to_json(r);
+    bool saved = !o->result || mig_json_save(result, o->result, &error);
+    json_object_put(result);
+    if (!saved) {
+        return complain(MIG_EXIT_ENVIRONMENT, error->message);
+    }
+    GString *text = mig_repeats_summary(r);
+    fputs(text->str, stdout);
+    g_string_free(text, TRUE);
+    return r->interrupted ? MIG_EXIT_INCOMPLETE : MIG_EXIT_OK;
+}
+
 static MigScenario *load(const SimOptions *o, const char *path, GError **error)
 {
     g_autoptr(GPtrArray) sets = g_ptr_array_new_with_free_func(g_free);
@@ -300,6 +325,11 @@ static MigScenario *load(const SimOptions *o, const char *path, GError **error)
     }
     if (o->seed) {
         g_ptr_array_add(sets, g_strconcat("seed=", o->seed, NULL));
+    }
+    if (o->host) {
+        g_autofree char *host = g_canonicalize_filename(o->host, NULL);
+        g_ptr_array_add(sets, g_strconcat("host=", host, NULL));
+        g_ptr_array_add(sets, g_strconcat("destination-host=", host, NULL));
     }
     g_ptr_array_add(sets, NULL);
     const char *const *list = (const char *const *)sets->pdata;
@@ -324,12 +354,17 @@ static int check_and_run(const SimOptions *o, int argc, char **argv)
         bool name = g_error_matches(error, MIG_PLOT_ERROR, MIG_PLOT_ERROR_FORMAT);
         return complain(name ? MIG_EXIT_USAGE : MIG_EXIT_ENVIRONMENT, error->message);
     }
+    if (o->runs < 0 || (o->runs > 0 && (o->stream || o->dumps || o->qmp))) {
+        return complain(MIG_EXIT_USAGE,
+                        "--runs is a number above 0, and goes with none of --stream, "
+                        "--dump and --qmp");
+    }
     g_autoptr(MigScenario) s = load(o, argv[1], &error);
     if (!s) {
         bool missing = error->domain == G_FILE_ERROR;
         return complain(missing ? MIG_EXIT_ENVIRONMENT : MIG_EXIT_USAGE, error->message);
     }
-    return run(s, o);
+    return o->runs ? repeat(s, o) : run(s, o);
 }
 
 int mig_cmd_sim(int argc, char **argv)
@@ -353,6 +388,10 @@ int mig_cmd_sim(int argc, char **argv)
           "unix:PATH|tcp:HOST:PORT" },
         { "pace", 0, 0, G_OPTION_ARG_DOUBLE, &o.pace,
           "with --qmp: virtual seconds per second, instead of x-advance", "X" },
+        { "runs", 0, 0, G_OPTION_ARG_INT, &o.runs,
+          "so many runs that differ as runs on the host do: quantiles and probabilities", "N" },
+        { "host", 0, 0, G_OPTION_ARG_FILENAME, &o.host,
+          "a profile that migbench calibrate wrote, for both ends", "FILE" },
         { "from-trace", 0, 0, G_OPTION_ARG_FILENAME, &o.trace,
           "instead of a scenario: what made a recorded trace", "MANIFEST" },
         MIG_REPORT_OPTIONS(&o.files),
@@ -378,6 +417,7 @@ int mig_cmd_sim(int argc, char **argv)
     g_free(o.stream);
     g_free(o.trace);
     mig_report_files_clear(&o.files);
+    g_free(o.host);
     g_free(o.qmp);
     return status;
 }

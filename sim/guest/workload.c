@@ -26,6 +26,7 @@ MigWorkloadRun mig_workload_begin(const MigWorkload *w, uint64_t seed, uint32_t 
     MigWorkloadRun r = {
         .w = *w,
         .origin = w->start,
+        .free = w->start < 0 ? w->start : 0,
         .key = mig_prng_key(seed, "workload-page", index),
         .page_key = mig_prng_key(seed, "workload-words", index),
     };

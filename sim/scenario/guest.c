@@ -382,6 +382,7 @@ static const MigField guest_fields[] = {
     { "uuid", read_uuid, 0 },
     { "vcpus", read_vcpus, offsetof(MigScenario, vcpus) },
     { "dirty-ring-size", read_ring, offsetof(MigScenario, ring_pages) },
+    { "ran", mig_read_time, offsetof(MigScenario, ran) },
     { "run-state", read_run_state, offsetof(MigScenario, run_state) },
     { "device-state", mig_read_size, offsetof(MigScenario, device_state) },
     { "dirty-tracking", read_tracking, offsetof(MigScenario, tracking) },

@@ -58,7 +58,44 @@ static const MigField cost_fields[] = {
         { NULL },
 };
 
-static bool read_host_file(MigReader *r, const char *name, MigCosts *costs)
+/* A profile, as migbench calibrate writes it. */
+typedef struct HostProfile {
+    MigCosts *costs, *noise;
+} HostProfile;
+
+static bool read_profile_schema(MigReader *r, json_object *v, void *dst)
+{
+    (void)dst;
+    return g_strcmp0(json_object_get_string(v), MIG_HOST_SCHEMA) == 0 ||
+           mig_read_fail(r, "expected \"%s\"", MIG_HOST_SCHEMA);
+}
+
+static bool read_profile_costs(MigReader *r, json_object *v, void *dst)
+{
+    return mig_read_object(r, v, cost_fields, ((HostProfile *)dst)->costs);
+}
+
+static bool read_profile_noise(MigReader *r, json_object *v, void *dst)
+{
+    return mig_read_object(r, v, cost_fields, ((HostProfile *)dst)->noise);
+}
+
+static bool read_costs(MigReader *r, json_object *v, HostProfile *profile)
+{
+    static const MigField profile_fields[] = {
+        { "schema", read_profile_schema, 0, true },
+        { "description", mig_read_ignore, 0 },
+        { "host", mig_read_ignore, 0 }, /* for people: what it was measured on */
+        { "costs", read_profile_costs, 0, true },
+        { "noise", read_profile_noise, 0 },
+        { NULL },
+    };
+    return json_object_object_get_ex(v, "schema", NULL)
+               ? mig_read_object(r, v, profile_fields, profile)
+               : mig_read_object(r, v, cost_fields, profile->costs);
+}
+
+static bool read_host_file(MigReader *r, const char *name, HostProfile *profile)
 {
     g_autofree char *path =
         g_path_is_absolute(name) ? g_strdup(name) : g_build_filename(r->folder, name, NULL);
@@ -69,18 +106,22 @@ static bool read_host_file(MigReader *r, const char *name, MigCosts *costs)
         g_error_free(error);
         return false;
     }
-    bool fine = mig_read_object(r, root, cost_fields, costs);
+    bool fine = read_costs(r, root, profile);
     json_object_put(root);
     return fine;
 }
 
-/* An object of costs, or the name of a file that holds one. What is not named keeps its default. */
-bool mig_scenario_read_host(MigReader *r, json_object *v, void *dst)
+/*
+ * A profile, or just an object of costs, or the name of a file that holds one of them. What is not
+ * named keeps its default.
+ */
+bool mig_scenario_read_host(MigReader *r, json_object *v, MigCosts *costs, MigCosts *noise)
 {
+    HostProfile profile = { costs, noise };
     if (json_object_is_type(v, json_type_string)) {
-        return read_host_file(r, json_object_get_string(v), dst);
+        return read_host_file(r, json_object_get_string(v), &profile);
     }
-    return mig_read_object(r, v, cost_fields, dst);
+    return read_costs(r, v, &profile);
 }
 
 /* Events ----------------------------------------------------------------------------------- */

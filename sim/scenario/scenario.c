@@ -57,12 +57,14 @@ static bool read_limit(MigReader *r, json_object *v, void *dst)
 
 static bool read_destination_host(MigReader *r, json_object *v, void *dst)
 {
-    return mig_scenario_read_host(r, v, &((MigScenario *)dst)->destination_host);
+    MigScenario *s = dst;
+    return mig_scenario_read_host(r, v, &s->destination_host, &s->destination_noise);
 }
 
 static bool read_host(MigReader *r, json_object *v, void *dst)
 {
-    return mig_scenario_read_host(r, v, &((MigScenario *)dst)->host);
+    MigScenario *s = dst;
+    return mig_scenario_read_host(r, v, &s->host, &s->noise);
 }
 
 static bool read_migrate(MigReader *r, json_object *v, void *dst)
@@ -154,6 +156,7 @@ static MigScenario *scenario_new(const char *name)
     mig_scenario_disks_begin(s);
     s->link = (MigLinkConfig){ .bandwidth = 1000000000, .latency = 100000 };
     s->host = s->destination_host = mig_costs_default();
+    s->noise = s->destination_noise = mig_costs_noise();
     s->poll = 20000000;
     s->limit = 600000000000;
     return s;

@@ -22,6 +22,7 @@
 #include "sim/world/link.h"
 
 #define MIG_SCENARIO_SCHEMA "migbench-scenario-1"
+#define MIG_HOST_SCHEMA     "migbench-host-1"
 #define MIG_SCENARIO_PAGE   4096u /* target page: x86 */
 
 typedef struct MigScenarioBlock {
@@ -131,6 +132,7 @@ typedef struct MigScenario {
     uint8_t uuid[16]; /* of the machine, when has_uuid; both ends' */
     bool has_uuid;
     uint32_t vcpus;
+    int64_t ran;           /* ns that the guest has run when the migration begins */
     GArray *free_pages;    /* MigScenarioFree */
     int64_t hint_delay;    /* ns from the wish for hints to them */
     uint32_t ring_pages;   /* entries of a vCPU's dirty ring */
@@ -153,6 +155,7 @@ typedef struct MigScenario {
 
     MigLinkConfig link;
     MigCosts host, destination_host;
+    MigCosts noise, destination_noise; /* of these between runs, see mig_costs_noise() */
     MigCapabilitySet capabilities;
     MigParameterSet parameters;
     GArray *events;  /* MigScenarioEvent */
@@ -195,7 +198,7 @@ MigReadFn mig_scenario_read_guest;
 MigReadFn mig_scenario_read_blockers, mig_scenario_read_unmigratable;
 MigReadFn mig_scenario_read_only_migratable, mig_scenario_read_acks;
 MigReadFn mig_scenario_read_link;
-MigReadFn mig_scenario_read_host;
+bool mig_scenario_read_host(MigReader *r, json_object *v, MigCosts *costs, MigCosts *noise);
 MigReadFn mig_scenario_read_capabilities;
 MigReadFn mig_scenario_read_parameters;
 MigReadFn mig_scenario_read_events;

@@ -276,6 +276,13 @@ static bool check_workload(MigReader *r, MigScenario *s, WorkloadText *t, MigWor
            parse_write(r, t->write ? t->write : "counter", w);
 }
 
+/* Its times count from the guest's beginning, the world's from the migration's. */
+static void begin_before(MigWorkload *w, int64_t ran)
+{
+    w->start -= ran;
+    w->end = w->end > 0 ? MAX(w->end - ran, 1) : 0; /* 0 would be: never */
+}
+
 bool mig_scenario_read_workload(MigReader *r, json_object *v, void *dst)
 {
     MigScenario *s = dst;
@@ -289,6 +296,7 @@ bool mig_scenario_read_workload(MigReader *r, json_object *v, void *dst)
     MigWorkload w = t.w;
     fine = fine && check_workload(r, s, &t, &w);
     if (fine) {
+        begin_before(&w, s->ran);
         g_array_append_val(s->workloads, w);
     }
     if (t.phases) {

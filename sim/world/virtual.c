@@ -408,7 +408,7 @@ static void dispatch(MigVirtual *v, const MigOp *op, MigOutcome *out)
         do_devices(v, out);
         break;
     case MIG_OP_SLEEP:
-        mig_virtual_advance(v, op->until, MIG_BY_URGENT);
+        mig_virtual_advance(v, op->until + v->config.costs.wake, MIG_BY_URGENT);
         break;
     case MIG_OP_WAIT_RETURN:
         do_wait_return(v, out);

@@ -22,6 +22,7 @@ sys.path.insert(0, os.path.join(ROOT, "traces", "gen"))
 
 import cells  # noqa: E402
 import guest_rom  # noqa: E402
+import pack  # noqa: E402
 import qemu  # noqa: E402
 
 MACHINE = "pc,usb=off,vmport=off,smbus=off,acpi=off,hpet=off"
@@ -141,6 +142,9 @@ def one(version, name, repeat, ahead):
 
 
 def measured(path):
+    """What need not be made again. The rows of the tree are unpacked for more to be added."""
+    if path == pack.PLAIN:
+        pack.unpack()
     if not os.path.exists(path):
         return set()
     with open(path, encoding="utf-8") as file:
@@ -152,7 +156,7 @@ def main():
     parser.add_argument("--versions", default="5.2,7.2,10.0,11.1")
     parser.add_argument("--cells", action="append", default=[])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out", default=os.path.join(ROOT, "traces", "truth", "runs.ndjson"))
+    parser.add_argument("--out", default=pack.PLAIN)
     parser.add_argument("--ahead", action="store_true")
     options = parser.parse_args()
     if options.ahead:

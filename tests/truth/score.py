@@ -3,15 +3,19 @@
 """Scores the simulator, and the published models beside it, against measured runs.
 
     score.py [--runs FILE] [--half tune|report] [--cells PART-OF-NAME]... [--host FILE] [--worst N]
+             [--page docs/model.md]
 
 For each cell and version the median of the repeats is the truth. Errors: total time and bytes in percent,
 passes as right when the repeats showed that number (or one more or less where they differ), downtime as
-right within 5 ms or 10 %. Rows that were made on a busy machine, and not --ahead of what kept it busy,
-are left out, and counted.
+right within 5 ms or 10 %. "QEMU again" is what a simulator could reach at best: each repeat scored
+against the median of the others. Rows that were made on a busy machine, and not --ahead of what
+kept it busy, are left out, and counted. --page writes the tables between the marks of that file.
 """
 import argparse
 import collections
+import concurrent.futures
 import json
+import lzma
 import os
 import statistics
 import subprocess
@@ -23,15 +27,30 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, HERE)
 
 import cells  # noqa: E402
+import curve  # noqa: E402
 
-MIGBENCH = os.environ.get("MIGBENCH") or os.path.join(ROOT, "build", "migbench")
+BUILD = os.path.join(ROOT, "build")
+MIGBENCH = os.environ.get("MIGBENCH") or os.path.join(BUILD, "migbench")
+FORECAST = os.environ.get("FORECAST") or os.path.join(BUILD, "tests", "truth", "forecast")
+FOLDER = os.path.join(ROOT, "traces", "truth")
 BUSY = 1.0  # load average from which a row doesn't count
 PAGE = 4096
+PAGE_TABLES = 0x20000  # of the guest, 7 pages
+PROGRAM_PAGES = 11  # that are not zero: counters, page tables, the ROM's
+OTHER_BLOCKS = 131072 + 65536  # bytes of pc.rom and pc.bios
+SETTLED_MS = 530  # that it has run when it is migrated: measure.py's SETTLE, and commands
+DEVICES = 8 << 10  # of a pc machine without any, beside their description
 COUNTERS_RATE = 20000  # of the guest's own page, which every look at its clock writes
+OURS, AGAIN = "migbench sim", "QEMU again"
+MARKS = ("<!-- scoreboard -->", "<!-- end of the scoreboard -->")
+
+
+def random(offset, pages):
+    return {"offset": offset, "length": pages * PAGE, "kind": "random"}
 
 
 def workload(region):
-    return {"block": "pc.ram", "offset": region["offset"], "length": region["length"],
+    return {"block": "mem", "offset": region["offset"], "length": region["length"],
             "pattern": region["pattern"], "rate": region["rate"], "pace": region["pace"],
             "catch-up": f"{region['catch-up-ms']}ms", "write": region["write"],
             **({"hot": region["hot"]} if "hot" in region else {}),
@@ -41,48 +60,79 @@ def workload(region):
 def scenario(name, version, host):
     regions, link, capabilities, parameters = cells.parts(name)
     fill = cells.RANDOM_FILL
-    counters = {"block": "pc.ram", "offset": PAGE, "length": PAGE, "pattern": "sequential",
+    counters = {"block": "mem", "offset": PAGE, "length": PAGE, "pattern": "sequential",
                 "rate": COUNTERS_RATE, "pace": "cpu", "write": "counter"}
     return {
         "schema": "migbench-scenario-1", "qemu": version, "seed": 1,
         "guest": {"machine": "none", "dirty-tracking": "kvm-manual-clear",
-                  "ram": [{"name": "pc.ram", "size": cells.RAM,
-                           "content": [{"offset": fill["offset"], "length": fill["length"],
-                                        "kind": "random"}]},
-                          {"name": "pc.bios", "size": 65536,
-                           "content": [{"offset": 0, "length": 32768, "kind": "random"}]},
-                          {"name": "pc.rom", "size": 131072}],
+                  "ran": f"{SETTLED_MS}ms", "device-state": DEVICES,
+                  "ram": [{"name": "mem", "size": cells.RAM,
+                           "content": [random(PAGE, 1), random(PAGE_TABLES, 7),
+                                       random(fill["offset"], fill["length"] // PAGE)]},
+                          {"name": "pc.rom", "size": 131072},
+                          {"name": "pc.bios", "size": 65536,  # the program, and its first jump
+                           "content": [random(0, 2), random(61440, 1)]}],
                   "workload": [counters, *map(workload, regions)] if regions else []},
         "link": ({"bandwidth": f"{link['rate']}bit/s", "latency": "20us", "framing": "ethernet-tcp"}
                  if "rate" in link else {"bandwidth": "40Gbit/s", "latency": "5us", "framing": "none"}),
-        **({"host": host} if host else {}),
+        **({"host": os.path.abspath(host)} if host else {}),
         "capabilities": capabilities, "parameters": parameters, "limit": f"{cells.LIMIT_S}s"}
 
 
-def simulate(name, version, host, folder):
-    path = os.path.join(folder, "scenario.json")
-    out = os.path.join(folder, "result.json")
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(scenario(name, version, host), file)
-    done = subprocess.run([MIGBENCH, "sim", path, "--result", out], stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True)
-    if done.returncode not in (0, 1):
-        raise SystemExit(f"{name}: migbench sim: {done.stdout}")
-    with open(out, encoding="utf-8") as file:
-        return json.load(file)["query-migrate"]
+def simulate(name, version, host):
+    with tempfile.TemporaryDirectory() as folder:
+        path, out = os.path.join(folder, "scenario.json"), os.path.join(folder, "result.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(scenario(name, version, host), file)
+        done = subprocess.run([MIGBENCH, "sim", "--accounting", path, "--result", out],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if done.returncode not in (0, 1):
+            raise SystemExit(f"{name}: migbench sim: {done.stdout}")
+        with open(out, encoding="utf-8") as file:
+            return summary(json.load(file)["query-migrate"])
+
+
+def forecasts(name):
+    """What each published model says of the cell: {name: summary}. None knows versions."""
+    regions, link, _, parameters = cells.parts(name)
+    pages = (cells.RAM + OTHER_BLOCKS) // PAGE
+    written = curve.pages_ever(regions, SETTLED_MS)
+    zero = pages - cells.RANDOM_FILL["length"] // PAGE - PROGRAM_PAGES - written
+    bandwidth = min(parameters["max-bandwidth"], link.get("rate", 1 << 60) / 8)
+    points = [f"{ms}:{dirty:.1f}" for ms, dirty in curve.points(regions)]
+    done = subprocess.run([FORECAST, *map(str, (pages, zero, bandwidth, parameters["downtime-limit"],
+                                                cells.LIMIT_S * 1000)), *points],
+                          stdout=subprocess.PIPE, check=True, text=True)
+    out = {}
+    for line in done.stdout.splitlines():
+        model, converges, total, downtime, size, passes = line.split()
+        out[model] = {"converges": converges == "1", "time": float(total), "downtime": float(downtime),
+                      "bytes": float(size), "passes": int(passes)}
+    return out
+
+
+def summary(said):
+    """Of what query-migrate said in the end."""
+    return {"converges": said["status"] == "completed", "time": said.get("total-time", 0),
+            "downtime": said.get("downtime", 0), "bytes": said["ram"]["transferred"],
+            "passes": said["ram"]["dirty-sync-count"]}
+
+
+def read_rows(path):
+    with (lzma.open if path.endswith(".xz") else open)(path, "rt", encoding="utf-8") as file:
+        yield from map(json.loads, file)
 
 
 def truth(path, half, wanted, limit):
-    """{(cell, version): [query-migrate of each repeat]}, and how many rows were left out."""
+    """{(cell, version): [summary of each repeat]}, and how many rows were left out."""
     runs, busy = collections.defaultdict(list), 0
-    with open(path, encoding="utf-8") as file:
-        for row in map(json.loads, file):
-            if not row["cell"].startswith(half) or wanted and not any(w in row["cell"] for w in wanted):
-                continue
-            if row["load"] > limit and not row["ahead"]:
-                busy += 1
-                continue
-            runs[row["cell"], row["qemu"]].append(row["query-migrate"])
+    for row in read_rows(path):
+        if not row["cell"].startswith(half) or wanted and not any(w in row["cell"] for w in wanted):
+            continue
+        if row["load"] > limit and not row["ahead"]:
+            busy += 1
+            continue
+        runs[row["cell"], row["qemu"]].append(summary(row["query-migrate"]))
     return runs, busy
 
 
@@ -90,25 +140,30 @@ def percent(got, want):
     return 100 * (got - want) / want
 
 
-def compare(runs, ours):
-    """One line of the score: errors of a cell."""
-    if any(r["status"] != "completed" for r in runs) or ours["status"] != "completed":
-        agree = ours["status"] != "completed" and all(r["status"] != "completed" for r in runs)
-        return {"converges": agree}
-    median = {key: statistics.median(r[key] for r in runs) for key in ("total-time", "downtime")}
-    counts = [r["ram"]["dirty-sync-count"] for r in runs]
-    passes = ours["ram"]["dirty-sync-count"]
+def compare(runs, got):
+    """How far |got| is from what the |runs| of a cell were."""
+    ended = [r for r in runs if r["converges"]]
+    if len(ended) * 2 <= len(runs) or not got["converges"]:
+        return {"converges": got["converges"] == (len(ended) * 2 > len(runs))}
+    median = {key: statistics.median(r[key] for r in ended) for key in ("time", "downtime", "bytes")}
+    counts = [r["passes"] for r in ended]
     slack = 1 if len(set(counts)) > 1 else 0
-    late = abs(ours["downtime"] - median["downtime"])
+    late = abs(got["downtime"] - median["downtime"])
     return {
         "converges": True,
-        "time": percent(ours["total-time"], median["total-time"]),
-        "bytes": percent(ours["ram"]["transferred"],
-                         statistics.median(r["ram"]["transferred"] for r in runs)),
-        "passes": min(counts) - slack <= passes <= max(counts) + slack,
+        "time": percent(got["time"], median["time"]), "bytes": percent(got["bytes"], median["bytes"]),
+        "passes": min(counts) - slack <= got["passes"] <= max(counts) + slack,
         "downtime": late <= max(5, median["downtime"] / 10),
-        "text": f"total {ours['total-time']} for {median['total-time']:.0f} ms, passes {passes} for "
-                f"{sorted(set(counts))}, downtime {ours['downtime']} for {median['downtime']:.0f} ms"}
+        "text": f"total {got['time']:.0f} for {min(r['time'] for r in ended):.0f} to "
+                f"{max(r['time'] for r in ended):.0f} ms, passes {got['passes']} for "
+                f"{sorted(set(counts))}, downtime {got['downtime']:.0f} for {median['downtime']:.0f} ms"}
+
+
+def compare_again(runs):
+    """Each repeat as if it had been predicted from the others."""
+    if len(runs) > 2:
+        for i, run in enumerate(runs):
+            yield compare(runs[:i] + runs[i + 1:], run)
 
 
 def quantile(values, share):
@@ -116,44 +171,95 @@ def quantile(values, share):
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def table(rows):
+COLUMNS = ("", "cells", "converges", "time median", "p90", "worst", "bytes median", "p90", "worst",
+           "passes right", "downtime right")
+
+
+def line_of(title, rows):
     ended = [r for r in rows if "time" in r]
-    yield f"cells                    {len(rows)}"
-    yield f"convergence agrees       {sum(r['converges'] for r in rows)} of {len(rows)}"
-    for key, title in (("time", "total time"), ("bytes", "bytes")):
+    cols = [title, str(len(rows)), f"{sum(r['converges'] for r in rows)}"]
+    for key in ("time", "bytes"):
         errors = [abs(r[key]) for r in ended]
-        if errors:
-            yield (f"{title:<24} median {statistics.median(errors):.2f} %, p90 "
-                   f"{quantile(errors, 0.9):.2f} %, worst {max(errors):.2f} %")
+        cols += ([f"{statistics.median(errors):.2f} %", f"{quantile(errors, 0.9):.2f} %",
+                  f"{max(errors):.2f} %"] if errors else ["-"] * 3)
     for key in ("passes", "downtime"):
-        if ended:
-            yield f"{key + ' right':<24} {100 * sum(r[key] for r in ended) / len(ended):.0f} %"
+        cols.append(f"{100 * sum(r[key] for r in ended) / len(ended):.0f} %" if ended else "-")
+    return cols
+
+
+def table(lines):
+    lines = [list(COLUMNS)] + lines
+    widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
+    for number, line in enumerate(lines):
+        yield "| " + " | ".join(c.ljust(w) for c, w in zip(line, widths)) + " |"
+        if number == 0:
+            yield "|" + "|".join("-" * (w + 2) for w in widths) + "|"
+
+
+def score(runs, host, models=True):
+    """({title: rows of it}, [(error, line)])"""
+    groups, lines = collections.defaultdict(list), []
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        ours = dict(zip(sorted(runs), pool.map(lambda k: simulate(*k, host), sorted(runs))))
+        names = sorted({name for name, _ in runs})
+        others = dict(zip(names, pool.map(forecasts, names if models else [])))
+    for (name, version), repeats in sorted(runs.items()):
+        row = compare(repeats, ours[name, version])
+        for group in (OURS, f"QEMU {version}", name.split("/")[3], name.split("/")[2]):
+            groups[group].append(row)
+        groups[AGAIN].extend(compare_again(repeats))
+        for model, said in others.get(name, {}).items():
+            groups[model].append(compare(repeats, said))
+        lines.append((abs(row.get("time", 1000)), f"{version} {name}: {row.get('text', 'convergence')}"))
+    return groups, sorted(lines, reverse=True)
+
+
+def page_of(groups, lines, worst, half):
+    first = [OURS, AGAIN, *(g for g in ("gudkov", "constant-rate", "simgrid", "bytes") if g in groups)]
+    rest = [g for g in groups if g not in first]
+    yield f"The {half} half, {len(groups[OURS])} pairs of cell and version:"
+    yield ""
+    yield from table([line_of(g, groups[g]) for g in first if groups[g]])
+    yield ""
+    yield "The simulator per version, feature and link:"
+    yield ""
+    yield from table([line_of(g, groups[g]) for g in sorted(rest)])
+    yield ""
+    yield "The worst cells:"
+    yield ""
+    for error, line in lines[:worst]:
+        yield f"- {error:.2f} %: {line}"
+
+
+def write_page(path, text):
+    with open(path, encoding="utf-8") as file:
+        old = file.read()
+    head, _, tail = old.partition(MARKS[0])
+    tail = tail.partition(MARKS[1])[2]
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"{head}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{tail}")
 
 
 def main():
     parser = argparse.ArgumentParser(description="score the simulator against measured runs")
-    parser.add_argument("--runs", default=os.path.join(ROOT, "traces", "truth", "runs.ndjson"))
+    parser.add_argument("--runs", default=os.path.join(FOLDER, "runs.ndjson.xz"))
     parser.add_argument("--half", default="report", choices=("tune", "report"))
     parser.add_argument("--cells", action="append", default=[])
-    parser.add_argument("--host")
+    parser.add_argument("--host", default=os.path.join(FOLDER, "host.json"))
     parser.add_argument("--busy", type=float, default=BUSY, help="count rows up to this load average")
     parser.add_argument("--worst", type=int, default=10)
+    parser.add_argument("--page", help="write it into this file, too")
     options = parser.parse_args()
     runs, busy = truth(options.runs, options.half, options.cells, options.busy)
     if busy:
         print(f"left out {busy} rows of a busy machine")
-    groups, lines = collections.defaultdict(list), []
-    with tempfile.TemporaryDirectory() as folder:
-        for (name, version), repeats in sorted(runs.items()):
-            row = compare(repeats, simulate(name, version, options.host, folder))
-            for group in ("all", f"QEMU {version}", name.split("/")[3]):
-                groups[group].append(row)
-            lines.append((abs(row.get("time", 1000)), f"{version} {name}: {row.get('text', 'convergence')}"))
-    for group, rows in groups.items():
-        print(f"\n{group}", *(f"  {line}" for line in table(rows)), sep="\n")
-    print("\nworst cells")
-    for error, line in sorted(lines, reverse=True)[:options.worst]:
-        print(f"  {error:7.2f} %  {line}")
+    if not runs:
+        raise SystemExit("score.py: no measured rows are left to be scored")
+    groups, lines = score(runs, options.host)
+    text = "\n".join(page_of(groups, lines, options.worst, options.half))
+    print(text)
+    if options.page:
+        write_page(options.page, text)
 
 
 if __name__ == "__main__":

@@ -141,6 +141,49 @@ static void test_costs_fields(void)
     g_assert_cmpint(*mig_costs_field(&c, "setup"), ==, 0);
 }
 
+static void test_costs_draw(void)
+{
+    const MigCosts c = mig_costs_default(), noise = mig_costs_noise();
+    int64_t sum = 0, above = 0, far = 0;
+    enum { DRAWS = 1000 };
+    for (unsigned i = 0; i < DRAWS; i++) {
+        MigPrng p = mig_prng(7, "run", i), again = p;
+        MigCosts one = mig_costs_draw(&c, &noise, &p), two = mig_costs_draw(&c, &noise, &again);
+        g_assert_cmpmem(&one, sizeof(one), &two, sizeof(two));
+        g_assert_cmpint(one.multifd_threads, ==, c.multifd_threads);
+        sum += one.normal_page;
+        above += one.normal_page > c.normal_page;
+        far += ABS(one.normal_page - c.normal_page) > c.normal_page / 10; /* a deviation */
+    }
+    g_assert_cmpint(ABS(sum / DRAWS - c.normal_page), <, c.normal_page / 50);
+    g_assert_cmpint(above, >, DRAWS * 45 / 100);
+    g_assert_cmpint(above, <, DRAWS * 55 / 100);
+    g_assert_cmpint(far, >, DRAWS * 27 / 100); /* 31.7 % of a normal distribution */
+    g_assert_cmpint(far, <, DRAWS * 37 / 100);
+}
+
+static void test_costs_never_vanish(void)
+{
+    MigCosts c = mig_costs_default(), noise = mig_costs_noise();
+    noise.setup = 5000;
+    for (unsigned i = 0; i < 200; i++) {
+        MigPrng p = mig_prng(1, "run", i);
+        g_assert_cmpint(mig_costs_draw(&c, &noise, &p).setup, >=, c.setup / 4);
+    }
+}
+
+static void test_costs_names(void)
+{
+    MigCosts c = mig_costs_default();
+    unsigned i = 0;
+    for (; mig_costs_name(i); i++) {
+        g_assert_nonnull(mig_costs_field(&c, mig_costs_name(i)));
+    }
+    g_assert_cmpuint(i, ==, sizeof(c) / sizeof(int64_t));
+    g_assert_cmpstr(mig_costs_unit(0), ==, "ps");
+    g_assert_cmpstr(mig_costs_unit(i), ==, "");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -152,5 +195,8 @@ int main(int argc, char **argv)
     g_test_add_func("/world/link/full-buffer-holds-the-writer", test_link_blocks);
     g_test_add_func("/world/link/slow-receiver-holds-the-writer", test_link_receiver_holds);
     g_test_add_func("/world/costs/fields-by-name", test_costs_fields);
+    g_test_add_func("/world/costs/draws-spread-as-told", test_costs_draw);
+    g_test_add_func("/world/costs/never-below-a-quarter", test_costs_never_vanish);
+    g_test_add_func("/world/costs/every-field-has-a-name", test_costs_names);
     return g_test_run();
 }
