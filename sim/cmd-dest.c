@@ -6,6 +6,7 @@
 #include "sim/command.h"
 #include "sim/commands.h"
 #include "sim/dump.h"
+#include "sim/engine/dest-disks.h"
 #include "sim/live/monitor.h"
 #include "sim/live/options.h"
 #include "sim/live/postcopy.h"
@@ -57,6 +58,35 @@ static void put_text(json_object *o, const char *key, const char *text)
     }
 }
 
+/* The checksum of x-debug-block-dirty-bitmap-sha256: of 64-bit words, bit 0 first. */
+static char *checksum(const MigDiskBitmap *b)
+{
+    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+    for (uint64_t i = 0; i < (b->bits->bits + 63) / 64; i++) {
+        uint64_t word = GUINT64_TO_LE(mig_bitmap_word(b->bits, i));
+        g_checksum_update(sum, (const guchar *)&word, sizeof(word));
+    }
+    return g_strdup(g_checksum_get_string(sum));
+}
+
+static json_object *bitmaps_to_json(const MigDisks *disks)
+{
+    json_object *list = json_object_new_array();
+    for (uint32_t i = 0; i < mig_disks_bitmap_count(disks); i++) {
+        const MigDiskBitmap *b = mig_disks_bitmap(disks, i);
+        g_autofree char *sha256 = checksum(b);
+        json_object *o = json_object_new_object();
+        put_text(o, "node", mig_disks_at(disks, b->disk)->node);
+        put_text(o, "name", b->name);
+        put_uint(o, "granularity", b->granularity);
+        json_object_object_add(o, "recording", json_object_new_boolean(b->enabled));
+        json_object_object_add(o, "inconsistent", json_object_new_boolean(b->inconsistent));
+        put_text(o, "sha256", sha256);
+        json_object_array_add(list, o);
+    }
+    return list;
+}
+
 static json_object *counts_to_json(const MigLoad *l)
 {
     const MigDestCounts *c = mig_dest_counts(l->dest);
@@ -73,6 +103,10 @@ static json_object *counts_to_json(const MigLoad *l)
     json_object_object_add(o, "return-path", json_object_new_boolean(c->return_path));
     if (l->postcopy) {
         json_object_object_add(o, "postcopy", mig_live_postcopy_to_json(l->postcopy));
+    }
+    if (l->disks && mig_disks_bitmap_count(l->disks->disks) > 0) {
+        json_object_object_add(o, "bitmaps", bitmaps_to_json(l->disks->disks));
+        put_text(o, "bitmaps-given-up", mig_dest_bitmaps_cancelled(l->dest));
     }
     const MigDestMultifdCounts *multifd = mig_dest_multifd(l->dest);
     if (multifd) {

@@ -4,6 +4,7 @@
 
 #include "sim/command.h"
 #include "sim/commands.h"
+#include "sim/engine/source-postcopy.h"
 #include "sim/live/monitor.h"
 #include "sim/live/options.h"
 #include "sim/progress.h"
@@ -91,6 +92,9 @@ static int report(const MigLiveArguments *a, const MigLiveSetup *setup, const Mi
     json_object *result = mig_result_to_json(m);
     mig_history_put(history, m->source, m->now, result);
     json_object_object_add(result, "x-transport", transport_to_json(setup, r));
+    if (!m->postcopy && mig_source_postcopy(m->source)->began) {
+        json_object_object_add(result, "postcopy", mig_result_postcopy_source(m->source));
+    }
     if (setup->backend) {
         setup->backend->ops->run(setup->backend, false);
         json_object_object_add(result, "x-guest",

@@ -103,6 +103,6 @@ char *mig_capability_absent(MigCapability cap, MigVersion binary);
      MIG_CAP_BIT(MIG_CAP_SWITCHOVER_ACK) | MIG_CAP_BIT(MIG_CAP_MULTIFD) |                     \
      MIG_CAP_BIT(MIG_CAP_COMPRESS) | MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM) |                      \
      MIG_CAP_BIT(MIG_CAP_POSTCOPY_PREEMPT) | MIG_CAP_BIT(MIG_CAP_POSTCOPY_BLOCKTIME) |        \
-     MIG_CAP_BIT(MIG_CAP_DIRTY_LIMIT))
+     MIG_CAP_BIT(MIG_CAP_DIRTY_LIMIT) | MIG_CAP_BIT(MIG_CAP_RELEASE_RAM))
 
 #endif

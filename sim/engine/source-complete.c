@@ -76,10 +76,10 @@ static void state_completed(MigSource *s)
 void mig_source_state_verdict(MigSource *s)
 {
     const MigSourcePostcopy *p = s->postcopy;
-    if (!p->shut) {
-        mig_source_op(s, MIG_OP_WAIT_RETURN);
-    } else if (p->verdict == 0) {
+    if (!mig_source_wants_return(s) || (p->shut && p->verdict == 0)) {
         s->state = state_completed;
+    } else if (!p->shut) {
+        mig_source_op(s, MIG_OP_WAIT_RETURN);
     } else {
         mig_source_fail(s, g_strdup_printf("Sibling indicated error %u", p->verdict));
     }
@@ -91,11 +91,7 @@ static void state_sent_all(MigSource *s)
     if (mig_source_step_fails(s, MIG_STEP_FINAL_WRITE)) {
         return;
     }
-    if (mig_source_wants_return(s)) {
-        s->state = mig_source_state_verdict;
-    } else {
-        s->state = state_completed;
-    }
+    s->state = mig_source_state_verdict;
 }
 
 static void send_device(MigSource *s, const MigDevice *d)

@@ -28,6 +28,11 @@ typedef struct MigHostPage {
     uint64_t first, end, next; /* target pages; next: where to go on */
 } MigHostPage;
 
+typedef struct MigPageRange {
+    uint32_t block;
+    uint64_t first, count;
+} MigPageRange;
+
 typedef struct MigSourcePostcopy {
     bool wanted;  /* migrate-start-postcopy */
     bool entered; /* the switchover has begun */
@@ -46,9 +51,10 @@ typedef struct MigSourcePostcopy {
     uint32_t run_block, run_channel, last_channel;
     uint64_t run_word;
     MigState after_push;
-    bool push_all;   /* the END section */
-    uint64_t pushed; /* host pages of this call */
-    bool hinted;     /* 10.2 on: the push goes on here */
+    bool push_all;      /* the END section */
+    uint64_t pushed;    /* host pages of this call */
+    GArray *to_release; /* MigPageRange: queued, to be given back when they are out */
+    bool hinted;        /* 10.2 on: the push goes on here */
     uint32_t hint_block;
     uint64_t hint_page;
 
@@ -110,11 +116,11 @@ void mig_source_take_host_page(MigSource *s, MigHostPage *h, uint32_t block, uin
 /* The next pages of it, at most one word's: fills |op|, and says the word. */
 uint64_t mig_source_host_page_op(const MigSource *s, const MigHostPage *h, MigOp *op);
 /* |sent| of |word| are out. */
-void mig_source_host_page_sent(MigSource *s, MigHostPage *h, uint64_t word, uint64_t sent);
+void mig_source_host_page_sent(MigHostPage *h, uint64_t word, uint64_t sent);
 /* Drops requests for pages that were sent; the first that is left, or NULL. */
 MigRequest *mig_source_first_request(MigSource *s);
 void mig_source_forget_requests(MigSource *s);
-/* Sent pages' contents are given back. */
+/* Contents of pages that are out, not queued any more, are given back (if release-ram is on). */
 void mig_source_release(MigSource *s, uint32_t block, uint64_t first, uint64_t count);
 void mig_source_release_sent(MigSource *s);
 

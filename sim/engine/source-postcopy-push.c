@@ -53,13 +53,10 @@ uint64_t mig_source_host_page_op(const MigSource *s, const MigHostPage *h, MigOp
     return word;
 }
 
-void mig_source_host_page_sent(MigSource *s, MigHostPage *h, uint64_t word, uint64_t sent)
+void mig_source_host_page_sent(MigHostPage *h, uint64_t word, uint64_t sent)
 {
     h->next = sent ? word * 64 + 64 - (unsigned)__builtin_clzll(sent) : h->next;
     h->busy = h->next < h->end;
-    if (!h->busy) {
-        mig_source_release(s, h->block, h->first, h->end - h->first);
-    }
 }
 
 void mig_source_count_pushed(MigSource *s, const MigOutcome *outcome, bool requested)
@@ -87,13 +84,40 @@ void mig_source_release(MigSource *s, uint32_t block, uint64_t first, uint64_t c
     }
 }
 
+/* What was queued is read when it leaves: it goes behind the next flush, in as few ranges as can
+ * be. */
+static void release_later(MigSource *s, uint32_t block, uint64_t first, uint64_t count)
+{
+    GArray *list = s->postcopy->to_release;
+    MigPageRange *last = list->len > 0 ? &g_array_index(list, MigPageRange, list->len - 1) : NULL;
+    if (!mig_source_has(s, MIG_CAP_RELEASE_RAM)) {
+        return;
+    }
+    if (last && last->block == block && last->first + last->count == first) {
+        last->count += count;
+    } else {
+        MigPageRange range = { block, first, count };
+        g_array_append_val(list, range);
+    }
+}
+
+static void release_flushed(MigSource *s)
+{
+    GArray *list = s->postcopy->to_release;
+    for (guint i = 0; i < list->len; i++) {
+        const MigPageRange *r = &g_array_index(list, MigPageRange, i);
+        mig_source_release(s, r->block, r->first, r->count);
+    }
+    g_array_set_size(list, 0);
+}
+
 /* What went out in precopy and stayed clean. */
 void mig_source_release_sent(MigSource *s)
 {
     for (uint32_t i = 0; mig_source_has(s, MIG_CAP_RELEASE_RAM) && i < s->block_count; i++) {
-        const MigBitmap *dirty = s->blocks[i].dirty;
-        for (uint64_t at = 0; at < dirty->bits;) {
-            uint64_t next = mig_bitmap_next(dirty, at);
+        const MigSourceBlock *b = &s->blocks[i];
+        for (uint64_t at = 0; !b->skipped && at < b->pages;) {
+            uint64_t next = MIN(mig_bitmap_next(b->dirty, at), b->pages);
             if (next > at) {
                 mig_source_release(s, i, at, next - at);
             }
@@ -106,13 +130,19 @@ void mig_source_release_sent(MigSource *s)
 
 static void state_push(MigSource *s);
 
+static void state_section_out(MigSource *s)
+{
+    release_flushed(s);
+    s->state = s->postcopy->after_push;
+}
+
 static void end_section(MigSource *s, bool done)
 {
     mig_source_send(s, MIG_REC_RAM_EOS)->ram.block = UINT32_MAX;
     mig_source_op(s, MIG_OP_FLUSH);
     s->ram_bytes += s->postcopy->push_all ? 0 : 8;
     mig_source_iterated(s, done);
-    s->state = s->postcopy->after_push;
+    s->state = state_section_out;
 }
 
 /* The window's end is waited for inside the section. */
@@ -167,12 +197,14 @@ static void state_run_done(MigSource *s)
     uint64_t sent = s->outcome.sent, before = p->pushed;
     mig_source_count_pushed(s, &s->outcome, h && h->requested);
     if (h) {
-        mig_source_host_page_sent(s, h, p->run_word, sent);
+        mig_source_host_page_sent(h, p->run_word, sent);
         p->pushed += !h->busy;
+        if (!h->busy) {
+            release_later(s, h->block, h->first, h->end - h->first);
+        }
     } else {
         for (uint64_t left = sent; left; left &= left - 1) {
-            mig_source_release(s, p->run_block, p->run_word * 64 + (unsigned)__builtin_ctzll(left),
-                               1);
+            release_later(s, p->run_block, p->run_word * 64 + (unsigned)__builtin_ctzll(left), 1);
         }
         p->pushed += (unsigned)__builtin_popcountll(sent);
     }

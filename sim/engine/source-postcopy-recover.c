@@ -19,6 +19,7 @@ static void forget_line(MigSource *s)
 {
     MigSourcePostcopy *p = s->postcopy;
     mig_source_forget_requests(s);
+    g_array_set_size(p->to_release, 0);
     p->page.busy = p->served.busy = p->urgent_page.busy = p->urgent_flush = p->hinted = false;
     p->urgent_last = s->last_sent = UINT32_MAX;
     p->last_channel = 0;

@@ -21,6 +21,12 @@ bool mig_source_starts_postcopy(const MigSource *s, const MigPending *pending)
 
 /* The end of it ---------------------------------------------------------------------------- */
 
+/* Somebody is to say that the package was loaded. */
+static bool asks_loaded(const MigSource *s)
+{
+    return mig_source_era(s)->ping_loaded && mig_source_wants_return(s);
+}
+
 static void state_started(MigSource *s)
 {
     const MigEra *era = mig_source_era(s);
@@ -37,8 +43,8 @@ static void state_started(MigSource *s)
     p->pushing = true;
     if (era->device_state) {
         mig_source_change(s, MIG_STATUS_IS_DEVICE,
-                          era->ping_loaded ? MIG_STATUS_IS_POSTCOPY_DEVICE
-                                           : MIG_STATUS_IS_POSTCOPY_ACTIVE);
+                          asks_loaded(s) ? MIG_STATUS_IS_POSTCOPY_DEVICE
+                                         : MIG_STATUS_IS_POSTCOPY_ACTIVE);
     }
     s->state = mig_source_state_loop;
 }
@@ -72,7 +78,7 @@ static void pack(MigSource *s, const MigDevices *d)
     if (mig_source_has(s, MIG_CAP_POSTCOPY_RAM)) {
         mig_source_command(s, MIG_CMD_PING, 4, MIG_PING_PACKAGED);
     }
-    if (mig_source_era(s)->ping_loaded) {
+    if (asks_loaded(s)) {
         mig_source_command(s, MIG_CMD_PING, 4, MIG_PING_LOADED);
     }
     mig_source_command(s, MIG_CMD_POSTCOPY_RUN, 0, 0);

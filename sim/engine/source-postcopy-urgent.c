@@ -13,15 +13,20 @@ static void account(MigSource *s, const MigOutcome *outcome)
     MigSourcePostcopy *p = s->postcopy;
     s->queued += outcome->queued_bytes;
     s->flushed += outcome->flushed;
-    if (p->urgent.op.kind != MIG_OP_SEND_PAGES || !p->urgent_page.busy) {
+    const MigHostPage *h = &p->urgent_page;
+    bool failed = outcome->interrupt == MIG_INTERRUPT_ERROR;
+    if (p->urgent.op.kind == MIG_OP_FLUSH && !failed) {
+        mig_source_release(s, h->block, h->first, h->end - h->first);
+    }
+    if (p->urgent.op.kind != MIG_OP_SEND_PAGES || !h->busy) {
         return;
     }
-    if (outcome->interrupt == MIG_INTERRUPT_ERROR) {
+    if (failed) {
         p->urgent_page.busy = p->urgent_flush = false; /* the first machine will hear of it */
         return;
     }
     mig_source_count_pushed(s, outcome, true);
-    mig_source_host_page_sent(s, &p->urgent_page, p->urgent.op.pages.first / 64, outcome->sent);
+    mig_source_host_page_sent(&p->urgent_page, p->urgent.op.pages.first / 64, outcome->sent);
     p->urgent_last = p->urgent_page.block;
     p->urgent_flush = !p->urgent_page.busy;
     if (p->urgent_flush && mig_source_era(s)->preempt_hint) {

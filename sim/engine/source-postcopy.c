@@ -17,6 +17,7 @@ void mig_source_postcopy_init(MigSource *s)
     p->urgent_last = UINT32_MAX;
     p->ranges = g_array_new(FALSE, FALSE, sizeof(MigRange));
     p->kept = g_ptr_array_new_with_free_func(g_free);
+    p->to_release = g_array_new(FALSE, FALSE, sizeof(MigPageRange));
     if (!mig_source_has(s, MIG_CAP_POSTCOPY_RAM) || !mig_source_era(s)->unsent_map) {
         return;
     }
@@ -38,12 +39,13 @@ void mig_source_postcopy_free(MigSource *s)
     g_free(p->said);
     g_array_unref(p->ranges);
     g_ptr_array_unref(p->kept);
+    g_array_unref(p->to_release);
     g_free(p);
 }
 
 /* Questions -------------------------------------------------------------------------------- */
 
-static bool any_postcopy(const MigSource *s)
+bool mig_source_can_postcopy(const MigSource *s)
 {
     return mig_source_era(s)->postcopy &&
            (mig_source_has(s, MIG_CAP_POSTCOPY_RAM) || mig_source_has(s, MIG_CAP_DIRTY_BITMAPS));
@@ -53,7 +55,7 @@ bool mig_source_wants_return(const MigSource *s)
 {
     return mig_source_era(s)->commands &&
            (mig_source_has(s, MIG_CAP_RETURN_PATH) || mig_source_has(s, MIG_CAP_SWITCHOVER_ACK) ||
-            any_postcopy(s));
+            (mig_source_era(s)->postcopy && mig_source_has(s, MIG_CAP_POSTCOPY_RAM)));
 }
 
 bool mig_source_in_postcopy(const MigSource *s)
@@ -81,7 +83,7 @@ void mig_source_advise(MigSource *s)
 {
     const MigMemory *m = s->config.memory;
     bool ram = mig_source_has(s, MIG_CAP_POSTCOPY_RAM);
-    if (!any_postcopy(s)) {
+    if (!mig_source_can_postcopy(s)) {
         return;
     }
     mig_source_command(s, MIG_CMD_POSTCOPY_ADVISE, ram ? 16 : 0, 0);
@@ -95,7 +97,7 @@ void mig_source_advise(MigSource *s)
 
 char *mig_source_start_postcopy(MigSource *s)
 {
-    if (!any_postcopy(s)) {
+    if (!mig_source_can_postcopy(s)) {
         return g_strdup("postcopy can't be started: turn the capability postcopy-ram on before the "
                         "migration begins");
     }

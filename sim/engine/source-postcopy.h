@@ -95,7 +95,10 @@ const MigPostcopyCounts *mig_source_postcopy(const MigSource *s);
 /* The destination may run: a failure can't be undone by letting the source's guest run. */
 bool mig_source_in_postcopy(const MigSource *s);
 
-/* A return path is wanted: from the first CONNECT on. */
+/* It may come to a postcopy phase: of RAM, or of dirty bitmaps alone. */
+bool mig_source_can_postcopy(const MigSource *s);
+
+/* A return path is wanted: from the first CONNECT on. Dirty bitmaps do without. */
 bool mig_source_wants_return(const MigSource *s);
 
 #endif

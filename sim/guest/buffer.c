@@ -110,6 +110,15 @@ static bool buffer_resize(MigMemory *m, uint32_t index, uint64_t used_length)
     return true;
 }
 
+int mig_buffer_drop(MigBuffer *b, uint32_t block, uint64_t first, uint64_t count)
+{
+    const BufferBlock *from = block_of(&b->memory, block);
+    uint32_t page = b->memory.page_size;
+    /* Of a shared mapping MADV_DONTNEED would only drop our view of the page. */
+    int advice = from->shared ? MADV_REMOVE : MADV_DONTNEED;
+    return madvise(from->at + first * page, count * page, advice) == 0 ? 0 : errno;
+}
+
 static const MigMemoryOps buffer_ops = {
     .count = buffer_count,
     .block = buffer_block,

@@ -45,6 +45,13 @@ void mig_buffer_huge_pages(MigBuffer *b);
  */
 bool mig_buffer_no_huge_pages(MigBuffer *b, GError **error);
 
+/*
+ * Gives pages back to the kernel, whatever they held: they are zeros until somebody writes them, or
+ * missing (fault-memory.h). Of a mapping that others share (a file, hugetlb, a memfd) they go for
+ * everybody. Ranges are whole host pages. 0, or the errno.
+ */
+int mig_buffer_drop(MigBuffer *b, uint32_t block, uint64_t first, uint64_t count);
+
 /* The address of a block's first byte. */
 uint8_t *mig_buffer_at(const MigBuffer *b, uint32_t block);
 

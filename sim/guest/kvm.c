@@ -404,6 +404,11 @@ static void kvm_fill(MigMemory *m, uint32_t block, uint64_t page, uint8_t byte)
     memset(kvm_map(m, block, page), byte, MIG_KVM_PAGE);
 }
 
+static void kvm_release(MigMemory *m, uint32_t block, uint64_t first, uint64_t count)
+{
+    madvise(kvm_map(m, block, first), count * MIG_KVM_PAGE, MADV_REMOVE); /* a hole in the memfd */
+}
+
 static const MigMemoryOps kvm_ops = {
     .count = kvm_count,
     .block = kvm_block,
@@ -416,6 +421,7 @@ static const MigMemoryOps kvm_ops = {
     .map = kvm_map,
     .write = kvm_write,
     .fill = kvm_fill,
+    .release = kvm_release,
 };
 
 MigMemory *mig_kvm_memory(MigKvm *k)

@@ -120,6 +120,14 @@ static const uint8_t *mapped_read(MigMemory *m, uint32_t block, uint64_t page, u
     return page_at(m, block, page);
 }
 
+/* Their bytes were sent, and the guest stands still: nobody asks the model for them again. */
+static void mapped_release(MigMemory *memory, uint32_t block, uint64_t first, uint64_t count)
+{
+    MigMapped *m = look(memory);
+    mig_bitmap_clear_range(m->stale[block], first, count);
+    mig_buffer_drop(m->buffer, block, first, count); /* a wish: what stays is of no use, and sent */
+}
+
 static const MigMemoryOps mapped_ops = {
     .count = mapped_count,
     .block = mapped_block,
@@ -132,6 +140,7 @@ static const MigMemoryOps mapped_ops = {
     .wanted = mapped_wanted,
     .is_zero = mapped_is_zero,
     .read = mapped_read,
+    .release = mapped_release,
 };
 
 MigMemory *mig_mapped_memory(MigMapped *m)

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <string.h>
 
+#include "sim/engine/dest-postcopy.h"
 #include "sim/live/postcopy.h"
 #include "sim/world/arrivals.h"
 #include "sim/world/mapped-reader.h"
@@ -99,6 +100,12 @@ static bool hear_receivers(Loading *in)
     mig_receivers_heard(in->receivers);
     const char *error = mig_receivers_error(in->receivers);
     return !error || fail(in, error);
+}
+
+static void tell(const Loading *in, const char *status)
+{
+    const MigLoadSteering *steering = in->options->load_steering;
+    steering->status(steering->opaque, status);
 }
 
 /* Waits for |what| (0: for the threads alone). True also when it has to be asked for again. */
@@ -253,6 +260,24 @@ static void load_stream(Loading *in)
     l->completed = !l->error && mig_dest_state(l->dest) == MIG_DEST_COMPLETED;
 }
 
+/* Of a postcopy of dirty bitmaps alone: all of RAM is there. */
+static void run_guest(void *opaque)
+{
+    Loading *in = opaque;
+    const MigLoadSteering *steering = in->options->load_steering;
+    if (steering && steering->run) {
+        steering->run(steering->opaque);
+    }
+}
+
+static void tell_status(void *opaque, const char *status)
+{
+    Loading *in = opaque;
+    if (in->options->load_steering && mig_dest_state(in->load->dest) == MIG_DEST_LOADING) {
+        tell(in, status);
+    }
+}
+
 static bool make_memory(const MigScenario *s, MigLoad *l, bool steered, GError **error)
 {
     if (l->backend) { /* what runs waits for pages in its own memory */
@@ -312,6 +337,8 @@ static void make_engine(const MigScenario *s, const Settings *set, Loading *in)
     config.has_uuid = s->has_uuid;
     memcpy(config.uuid, s->uuid, sizeof(config.uuid));
     in->load->dest = mig_dest_new(&config);
+    const MigDestHooks hooks = { .opaque = in, .run = run_guest, .status = tell_status };
+    mig_dest_set_hooks(in->load->dest, &hooks, 1);
 }
 
 /* A wait for connections has ended for |error|, which it frees when it is to go on. */
@@ -447,13 +474,9 @@ static bool prepare(const MigScenario *s, const Settings *set, Loading *in, GErr
         make_engine(s, set, in);
         return true;
     }
-    if (set->capabilities & MIG_CAP_BIT(MIG_CAP_MULTIFD)) {
-        g_set_error_literal(error, MIG_TRANSPORT_ERROR, EOPNOTSUPP,
-                            "capability multifd: a live destination can't have it together with "
-                            "postcopy-ram; turn one of them off");
-        return false;
-    }
-    in->load->postcopy = mig_live_postcopy_new(s, set->capabilities, in->options, in->load, error);
+    in->load->postcopy =
+        mig_live_postcopy_new(s, set->capabilities, (uint32_t)set->parameters.multifd_channels,
+                              in->options, in->load, error);
     return in->load->postcopy != NULL;
 }
 
@@ -461,16 +484,11 @@ static bool prepare(const MigScenario *s, const Settings *set, Loading *in, GErr
 static void load_from(Loading *in, MigListener *listener)
 {
     if (in->load->postcopy) {
-        mig_live_postcopy_load(in->load->postcopy, listener, in->transport);
+        mig_live_postcopy_load(in->load->postcopy, listener, in->transport, in->receivers);
+        end_receivers(in);
     } else {
         load_all(in);
     }
-}
-
-static void tell(const Loading *in, const char *status)
-{
-    const MigLoadSteering *steering = in->options->load_steering;
-    steering->status(steering->opaque, status);
 }
 
 /* A source comes when and where the steerer wants, or never. */

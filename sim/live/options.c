@@ -123,7 +123,7 @@ static const MigCapabilitySet carried =
     MIG_CAP_BIT(MIG_CAP_SWITCHOVER_ACK) | MIG_CAP_BIT(MIG_CAP_DIRTY_LIMIT) |
     MIG_CAP_BIT(MIG_CAP_MULTIFD) | MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM) |
     MIG_CAP_BIT(MIG_CAP_POSTCOPY_BLOCKTIME) | MIG_CAP_BIT(MIG_CAP_POSTCOPY_PREEMPT) |
-    MIG_CAP_BIT(MIG_CAP_COMPRESS) | MIG_CAPS_OF_FILES;
+    MIG_CAP_BIT(MIG_CAP_RELEASE_RAM) | MIG_CAP_BIT(MIG_CAP_COMPRESS) | MIG_CAPS_OF_FILES;
 
 /* mapped-ram needs places, and a file is the only thing that has them. */
 static bool has_places(MigCapabilitySet set, const MigUri *uri, bool is_virtual, GError **error)

@@ -15,6 +15,7 @@
 #include <json-c/json.h>
 
 #include "sim/live/live.h"
+#include "sim/world/receivers.h"
 
 typedef struct MigLivePostcopy MigLivePostcopy;
 
@@ -23,15 +24,17 @@ typedef struct MigLivePostcopy MigLivePostcopy;
  * *error where this machine or this user can't have postcopy.
  */
 MigLivePostcopy *mig_live_postcopy_new(const MigScenario *s, MigCapabilitySet capabilities,
-                                       const MigLiveOptions *options, MigLoad *load,
-                                       GError **error);
+                                       uint32_t multifd_channels, const MigLiveOptions *options,
+                                       MigLoad *load, GError **error);
 void mig_live_postcopy_free(MigLivePostcopy *p); /* NULL is fine */
 
 /*
  * Loads what comes over |main| (which it takes) and whoever else |listener| accepts: the preempt
- * channel, and the channels of a recovery. Ends when everything has come, or nothing more will.
+ * channel, and the channels of a recovery. |receivers|: the threads of multifd, for precopy, which
+ * outlive it; or NULL. Ends when everything has come, or nothing more will.
  */
-void mig_live_postcopy_load(MigLivePostcopy *p, MigListener *listener, MigTransport *main);
+void mig_live_postcopy_load(MigLivePostcopy *p, MigListener *listener, MigTransport *main,
+                            MigReceivers *receivers);
 
 /*
  * For a monitor, between two operations of the loop (from woken()): migrate-pause and
@@ -40,6 +43,9 @@ void mig_live_postcopy_load(MigLivePostcopy *p, MigListener *listener, MigTransp
  */
 char *mig_live_postcopy_pause(MigLivePostcopy *p);
 char *mig_live_postcopy_recover(MigLivePostcopy *p, MigListener *listener);
+
+/* Likewise, and behind the end: what query-migrate says of status and block times. New. */
+json_object *mig_live_postcopy_query(MigLivePostcopy *p);
 
 /* What became of it; to be put into a result's "destination". New. */
 json_object *mig_live_postcopy_to_json(const MigLivePostcopy *p);

@@ -197,7 +197,7 @@ static bool wants_answers(MigCapabilitySet capabilities, const MigEra *era)
 
 static void make_world(Live *live)
 {
-    bool postcopy = live->capabilities & MIG_CAP_BIT(MIG_CAP_POSTCOPY_RAM);
+    bool postcopy = mig_source_can_postcopy(live->m->source);
     MigRealConfig config = {
         .clock = &live->clock,
         .memory = mig_live_memory(live),

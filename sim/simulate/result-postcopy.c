@@ -62,6 +62,16 @@ static json_object *vcpus_to_json(const MigBlocktime *b)
     return list;
 }
 
+/* What is left of the guest at the source; g_free(). */
+static char *at_source(const MigSimulation *m, const char *what)
+{
+    uint64_t released = mig_source_postcopy(m->source)->released;
+    return released > 0 ? g_strdup_printf("The source has given back %" G_GUINT64_FORMAT
+                                          " pages that it had sent (release-ram)",
+                                          released)
+                        : g_strdup_printf("The source has %s of the switchover", what);
+}
+
 char *mig_result_lost(const MigSimulation *m)
 {
     bool completed = mig_dest_state(m->dest) == MIG_DEST_COMPLETED;
@@ -69,14 +79,16 @@ char *mig_result_lost(const MigSimulation *m)
         return NULL;
     }
     if (m->incoming.died) {
-        return g_strdup_printf(
-            "the destination died with the guest: all that it did since the switchover is lost. "
-            "The "
-            "source has the memory of the switchover, its guest is stopped and was not let run");
+        g_autofree char *left = at_source(m, "the memory");
+        return g_strdup_printf("the destination died with the guest: all that it did since the "
+                               "switchover is lost. %s; its guest is stopped and was not let run",
+                               left);
     }
     if (!m->incoming.ran) {
-        return g_strdup("nobody runs the guest: the line broke between the package and its end. "
-                        "The source has the memory and the devices of the switchover");
+        g_autofree char *left = at_source(m, "the memory and the devices");
+        return g_strdup_printf("nobody runs the guest: the line broke between the package and its "
+                               "end. %s",
+                               left);
     }
     return g_strdup_printf("%" G_GUINT64_FORMAT
                            " pages are at the source only; the guest waits for "
@@ -84,25 +96,32 @@ char *mig_result_lost(const MigSimulation *m)
                            mig_dest_missing(m->dest));
 }
 
-json_object *mig_result_postcopy(const MigSimulation *m)
+json_object *mig_result_postcopy_source(const MigSource *source)
 {
     json_object *o = json_object_new_object();
-    const MigPostcopyCounts *c = mig_source_postcopy(m->source);
-    const MigBlocktime *b = mig_dest_blocktime(m->dest);
-    const MigPlaced *placed = mig_dest_placed(m->dest);
-    g_autofree char *lost = mig_result_lost(m);
+    const MigPostcopyCounts *c = mig_source_postcopy(source);
     put(o, "requests", c->requests);
     put(o, "requests-stale", c->stale);
     put(o, "pages-requested", c->requested);
     put(o, "pages-background", c->background);
+    put(o, "pages-released", c->released);
+    put(o, "pages-sent-again", c->resent);
+    put(o, "pauses", c->pauses);
+    put(o, "package-sent-ns", (uint64_t)c->began);
+    return o;
+}
+
+json_object *mig_result_postcopy(const MigSimulation *m)
+{
+    json_object *o = mig_result_postcopy_source(m->source);
+    const MigBlocktime *b = mig_dest_blocktime(m->dest);
+    const MigPlaced *placed = mig_dest_placed(m->dest);
+    g_autofree char *lost = mig_result_lost(m);
     put(o, "pages-discarded", placed->discarded);
     put(o, "pages-by-preempt", placed->preempt);
-    put(o, "pages-sent-again", c->resent);
     put(o, "pages-missing", mig_dest_missing(m->dest));
     put(o, "host-pages-copied", placed->copied);
     put(o, "host-pages-zero", placed->zero);
-    put(o, "pauses", c->pauses);
-    put(o, "package-sent-ns", (uint64_t)c->began);
     put(o, "guest-ran-ns", (uint64_t)m->incoming.ran_at);
     put(o, "complete-ns", (uint64_t)m->incoming.complete_at);
     put(o, "accesses", m->incoming.vcpus.accesses);

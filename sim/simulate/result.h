@@ -20,6 +20,7 @@ json_object *mig_result_to_json(const MigSimulation *m);
 
 /* Postcopy (result-postcopy.c): of a run that had the capability; what is lost, or NULL. */
 json_object *mig_result_postcopy(const MigSimulation *m);
+json_object *mig_result_postcopy_source(const MigSource *source); /* what the source counts alone */
 void mig_result_postcopy_lines(const MigSimulation *m, GString *text);
 char *mig_result_lost(const MigSimulation *m);
 /* query-migrate of a destination: status and block times. */

@@ -74,11 +74,10 @@ static void note(MigFaultMemory *m, const GError *error)
 static void memory_discard(MigMemory *memory, uint32_t block, uint64_t first, uint64_t count)
 {
     MigFaultMemory *m = (MigFaultMemory *)memory;
-    g_autoptr(GError) error = NULL;
-    if (!mig_faults_drop(mig_buffer_at(m->buffer, block) + first * memory->page_size,
-                         count * memory->page_size, mig_buffer_is_shared(m->buffer, block),
-                         &error)) {
-        note(m, error);
+    int code = mig_buffer_drop(m->buffer, block, first, count);
+    if (code != 0 && !m->error) {
+        m->error = g_strdup_printf("cannot drop pages of block %s: %s",
+                                   memory_block(memory, block)->name, g_strerror(code));
     }
 }
 

@@ -309,10 +309,3 @@ bool mig_faults_wake(MigFaults *f, void *at, GError **error)
     return (range && ioctl(f->fd, UFFDIO_WAKE, &r) == 0) ||
            fail(error, range ? errno : ENOENT, "cannot wake who waits for a page");
 }
-
-bool mig_faults_drop(void *at, size_t length, bool shared, GError **error)
-{
-    /* Of a shared mapping MADV_DONTNEED would only drop our view of the page. */
-    return length == 0 || madvise(at, length, shared ? MADV_REMOVE : MADV_DONTNEED) == 0 ||
-           fail(error, errno, "cannot drop pages");
-}

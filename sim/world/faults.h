@@ -63,12 +63,6 @@ MigPlace mig_faults_zero(MigFaults *f, void *at, GError **error);
 /* Lets the threads that wait for the page look again. */
 bool mig_faults_wake(MigFaults *f, void *at, GError **error);
 
-/*
- * Makes pages missing again, whatever they held; registered or not. |shared|: the mapping is
- * (hugetlb or a file in memory), and the pages go for everybody who has mapped them.
- */
-bool mig_faults_drop(void *at, size_t length, bool shared, GError **error);
-
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigFaults, mig_faults_free)
 
 #endif

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Disks and dirty bitmaps between us and real QEMU: block migration (5.2 and 7.2, which have it) in
-both directions and dirty bitmaps (all versions) to QEMU. The images of the destination are the
-source's, byte for byte; bitmaps have the bits that the scenario gave them, as QEMU's own checksum
-of them says.
+both directions, dirty bitmaps (all versions) to QEMU, and in postcopy in both. The images of the
+destination are the source's, byte for byte; bitmaps have the bits that the scenario gave them, as
+QEMU's own checksum of them says.
 
 QEMU writes to a drive only on behalf of a device, and `none` has no bus for one, so that a
 destination's disks hang on a `pc`. Nor does it write to a disk that ends in the middle of a chunk
@@ -198,6 +198,92 @@ def takes_blocks(version, space, arguments):
     return []
 
 
+LATE = ({"dirty-bitmaps": True}, {"dirty-bitmaps": True, "return-path": True},
+        {"dirty-bitmaps": True, "postcopy-ram": True})
+
+
+def in_postcopy(version, path, capabilities, bitmaps):
+    """A scenario whose bitmaps (if it has them) go when the guest runs at the other end."""
+    scenario(version, path, capabilities, machine=None if bitmaps else "none", workload=False)
+    value = ends.load(path)
+    value["parameters"] = {"downtime-limit": 1, "max-bandwidth": 16 << 20}
+    # A QEMU that hears of no page to drop before it is to listen (none is dirty) fails.
+    value["guest"]["ram"][0]["content"] = [{"length": RAM[0][1], "kind": "random"}]
+    value["events"] = [{"at": "1ms", "do": "migrate-start-postcopy"}]
+    value["limit"] = "20s"
+    for disk in value["disks"]:
+        disk["content"] = []
+        disk["dirty-bitmaps"] = disk["dirty-bitmaps"] if bitmaps else []
+    return ends.save(path, value)
+
+
+def sends_bitmaps_late(version, space, capabilities):
+    peer.path_of(version)
+    if version in ("7.2", "10.0"):
+        raise peer.Skip(f"QEMU {version} aborts when bitmaps come in postcopy: bdrv_lookup_bs() is not "
+                        "for the thread that reads them there")
+    path = in_postcopy(version, os.path.join(space.files, "p.json"), capabilities, True)
+    result, wire = os.path.join(space.files, "p.result"), ends.Wire("unix", space.files)
+    with peer.Peer(version, peer.machine_argv(pc(version), RAM, space.memory) + null_argv()
+                   + ["-incoming", "defer"]) as qemu:
+        qemu.set_capabilities(["events", *capabilities])
+        qemu.qmp("migrate-incoming", uri=wire.dest)
+        with ends.Program("source", "--scenario", path, "--uri", wire.source, "--result",
+                          result) as ours:
+            ours.finish()
+        qemu.wait_migration("completed")
+        expect_bitmaps(qemu)
+        no_complaints(qemu, version)
+    states = [e["data"]["status"] for e in ends.load(result)["events"] if e["event"] == "MIGRATION"]
+    if "postcopy-active" not in states:
+        raise peer.Fail(f"there was no postcopy: {states}")
+    return [" ".join(states)]
+
+
+def make_bitmaps(qemu):
+    """Those of BITMAPS, in a QEMU whose disks are null: written to while they record."""
+    for disk, name, granularity, ranges in BITMAPS:
+        qemu.qmp("block-dirty-bitmap-add", node="n" + disk, name=name, granularity=granularity)
+        for at, length in ranges:
+            qemu.qmp("human-monitor-command",
+                     **{"command-line": f'qemu-io n{disk} "write -q {at} {length}"'})
+        qemu.qmp("block-dirty-bitmap-disable", node="n" + disk, name=name)
+    for disk, name, _, ranges in BITMAPS:
+        if len(ranges) != 1:
+            qemu.qmp("block-dirty-bitmap-enable", node="n" + disk, name=name)
+
+
+def expect_bitmaps_here(found):
+    got = {(b["node"], b["name"]): b for b in found}
+    if got.keys() != {("n" + disk, name) for disk, name, _, _ in BITMAPS}:
+        raise peer.Fail(f"the bitmaps here are {sorted(got)}")
+    for disk, name, granularity, ranges in BITMAPS:
+        b = got["n" + disk, name]
+        wanted = {"granularity": granularity, "recording": len(ranges) != 1, "inconsistent": False,
+                  "sha256": sum_of(ranges, granularity, dict(DISKS)[disk])}
+        if {key: b[key] for key in wanted} != wanted:
+            raise peer.Fail(f"bitmap {disk}/{name} came as {b}, expected {wanted}")
+
+
+def takes_bitmaps_late(version, space, capabilities):
+    peer.path_of(version)
+    path = in_postcopy(version, os.path.join(space.files, "t.json"), capabilities, False)
+    result, wire = os.path.join(space.files, "t.result"), ends.Wire("unix", space.files)
+    with ends.Program("dest", "--scenario", path, "--uri", wire.dest, "--result", result) as ours:
+        ours.listening()
+        with peer.Peer(version, peer.machine_argv("none", RAM, space.memory) + null_argv()) as qemu:
+            make_bitmaps(qemu)
+            qemu.set_capabilities(["events", *capabilities])
+            qemu.set_parameters({"downtime-limit": 1, "max-bandwidth": 1 << 20})
+            qemu.qmp("migrate", uri=wire.source)
+            qemu.qmp("migrate-start-postcopy")
+            qemu.wait_migration("postcopy-active")
+            qemu.wait_migration("completed")
+            ours.finish()
+    expect_bitmaps_here(ends.load(result)["destination"]["bitmaps"])
+    return []
+
+
 def refuses_partial_chunk(version, space):
     """What QEMU does with the last chunk of an odd disk, unless it is zero."""
     peer.path_of(version)
@@ -228,6 +314,12 @@ def main():
         for version in peer.VERSIONS:
             tap.run(f"/live/disks/sim-to-qemu/dirty-bitmaps/{version}", loads_bitmaps, version,
                     space)
+            for capabilities in LATE:
+                name = f"{version}/{'+'.join(sorted(capabilities))}"
+                tap.run(f"/live/disks/postcopy/to/{name}", sends_bitmaps_late, version, space,
+                        capabilities)
+                tap.run(f"/live/disks/postcopy/from/{name}", takes_bitmaps_late, version, space,
+                        capabilities)
     return tap.done()
 
 

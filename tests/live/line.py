@@ -3,7 +3,8 @@
 allowed to, and can break.
 
 Little waits in it: it reads only what it may send on at once, so that what is urgent does not stand
-behind a full line for longer than the bytes in the sockets take.
+behind a full line for longer than the bytes in the sockets take. A connection that is full keeps no
+other waiting.
 """
 import os
 import select
@@ -25,6 +26,7 @@ class Line(threading.Thread):
         super().__init__(daemon=True)
         self.listen, self.target, self.rate, self.keep = listen, target, rate, keep
         self.pairs = []  # (source, destination)
+        self.pending = {}  # end: what was read for it and did not fit
         self.kept = []   # of each connection, in order: [what went forwards, what came back]
         self.kept_of = {}
         self.halves = []
@@ -86,6 +88,7 @@ class Line(threading.Thread):
                     pass
                 end.close()
         self.pairs = []
+        self.pending = {}
 
     def run(self):
         allowance, last = 0.0, time.monotonic()
@@ -97,13 +100,16 @@ class Line(threading.Thread):
             may = not self.rate or allowance > 0
             ends = {}
             for source, target in self.pairs:
-                if may:
+                if may and target not in self.pending:
                     ends[source] = (target, True)
-                ends[target] = (source, False)
+                if source not in self.pending:
+                    ends[target] = (source, False)
             try:
-                ready = select.select([self.listener, *ends], [], [], TICK)[0]
+                ready, fits, _ = select.select([self.listener, *ends], list(self.pending), [], TICK)
             except (OSError, ValueError):
-                ready = []
+                ready, fits = [], []
+            for end in fits:
+                self.send(end, self.pending.pop(end, b""))
             for end in ready:
                 if end is self.listener:
                     self.accept()
@@ -127,6 +133,17 @@ class Line(threading.Thread):
         self.kept_of[source] = self.kept[-1][0]
         self.kept_of[target] = self.kept[-1][1]
 
+    def send(self, end, data):
+        try:
+            sent = end.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.forget(end)
+            return
+        if sent < len(data):
+            self.pending[end] = data[sent:]
+
     def move(self, end, other, forwards):
         with self.lock:
             limit = PIECE
@@ -137,7 +154,7 @@ class Line(threading.Thread):
             if data:
                 if self.keep:
                     self.kept_of[end] += data
-                other.sendall(data)
+                self.send(other, data)
             elif limit > 0:
                 other.shutdown(socket.SHUT_WR)
                 self.forget(end)
@@ -161,14 +178,17 @@ class Line(threading.Thread):
         for pair in self.pairs:
             if end in pair:
                 self.pairs.remove(pair)
-                self.halves.append(threading.Thread(target=self.drain, args=(pair, end), daemon=True))
+                left = [self.pending.pop(e, b"") for e in pair]
+                self.halves.append(threading.Thread(target=self.drain, args=(pair, end, left),
+                                                    daemon=True))
                 self.halves[-1].start()
                 return
 
-    def drain(self, pair, ended):
-        """The other direction of a half-closed pair."""
+    def drain(self, pair, ended, left):
+        """The other direction of a half-closed pair; |left|: what had no room, of each end."""
         end, other = pair if pair[1] is ended else (pair[1], pair[0])
         try:
+            other.sendall(left[pair.index(other)])
             while True:
                 data = end.recv(65536)
                 if not data:

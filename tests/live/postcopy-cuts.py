@@ -13,6 +13,7 @@ import sys
 import ends
 import line
 import peer
+import postcopied
 
 CUTS = int(os.environ.get("MIGBENCH_CUTS", 8))
 SEED = int(os.environ.get("MIGBENCH_SEED", 1))
@@ -85,11 +86,28 @@ def to_ourselves(number, space):
             one_cut(era, capabilities, SEED * 1000 + number, offset, space)]
 
 
+def with_qemu(number, space):
+    """One end is QEMU, of each version and in both directions by turns."""
+    dice = random.Random(SEED * 1000 + number)
+    version = peer.VERSIONS[number // 2 % len(peer.VERSIONS)]
+    fast = version not in ("5.2",) and dice.random() < 0.5
+    capabilities = ("postcopy-ram", "postcopy-preempt") if fast else ("postcopy-ram",)
+    offset = dice.randrange(1, postcopied.SIZE // 4)
+    said = f"{version} {' '.join(capabilities)}, {offset} bytes into it: "
+    if number % 2:
+        _, outcome = postcopied.receive(version, offset, space, capabilities)
+        return [f"from {said}{outcome['requests']} requests, {outcome['dropped-pages']} pages torn"]
+    kept = postcopied.send(version, offset, space, capabilities)
+    return [f"to {said}{sum(1 for pair in kept if pair[0])} connections"]
+
+
 def main():
     tap = peer.Tap()
     with peer.Workspace() as space:
         for number in range(CUTS):
             tap.run(f"/live/postcopy-cuts/ours/{SEED}/{number}", to_ourselves, number, space)
+        for number in range(CUTS if CUTS > 8 else 2, 0, -1):
+            tap.run(f"/live/postcopy-cuts/qemu/{SEED}/{number}", with_qemu, number, space)
     return tap.done()
 
 

@@ -18,6 +18,8 @@ import running
 
 PLAIN, FAST = ("postcopy-ram", "postcopy-blocktime"), ("postcopy-ram", "postcopy-blocktime",
                                                       "postcopy-preempt")
+RELEASE = ("postcopy-ram", "postcopy-blocktime", "release-ram")
+MULTIFD_TOO = ("5.2", "7.2", "11.1")  # 8.0 to 10.0 refuse it together with postcopy
 REQUESTS = 1000        # at least, at both ends
 SIZE = 64 * ends.MIB   # of a guest that migrates to us, and of those with huge pages
 TO_SIZE = 256 * ends.MIB  # to them: a request takes the 32 pages along that leave with one flush
@@ -75,12 +77,13 @@ def from_qemu(version, capabilities, limit, page_size, space):
             qemu.qmp("migrate", uri=f"unix:{wire}")
             rewrite(qemu)
             running.wait_passes(qemu, 1)
+            memory = machine.read(qemu) if "release-ram" in capabilities else None
             qemu.qmp("migrate-start-postcopy")
             qemu.wait_migration("completed")
             ours.finish()
         status = qemu.status()
         peer.expect_equal_memory(f"QEMU {version}'s memory here", peer.read(dump),
-                                 machine.read(qemu))
+                                 memory or machine.read(qemu))
     outcome = ends.load(result)
     ends.expect_no_leak(outcome)
     return expect_worth_it(outcome["destination"]["postcopy"], status["ram"]["postcopy-requests"],
@@ -102,7 +105,8 @@ def expect_worth_it(ours, theirs, least):
 
 
 def source_scenario(version, machine, blocks, stream, capabilities, page_size):
-    """The recorded machine: its memory, which we write to as well, and its devices."""
+    """The recorded machine: its memory, which we write to as well, and its devices. With release-ram
+    nobody writes: what is gone in the end must be known otherwise."""
     ram = [{"name": name, "size": used, "content": [{"offset": 0, "length": used, "kind": "trace",
                                                      "file": stream}]}
            | ({"max-size": longest} if longest > used else {})
@@ -111,18 +115,31 @@ def source_scenario(version, machine, blocks, stream, capabilities, page_size):
     size = dict((name, used) for name, used, _ in blocks)[running.RAM]
     workload = [{"block": running.RAM, "offset": size // 4, "length": size * 3 // 4,
                  "pattern": "sequential", "rate": 400000, "pace": "cpu", "write": "counter"}]
+    release = "release-ram" in capabilities
+    when = {"when": f"remaining-below {size // 2}"} if release else {"after-pass": 1}
     return {"schema": "migbench-scenario-1", "qemu": version, "seed": 5,
-            "guest": {"machine": machine, "ram": ram, "devices": stream, "workload": workload},
+            "guest": {"machine": machine, "ram": ram, "devices": stream,
+                      "workload": [] if release else workload},
             "link": {"send-buffer": "8k"},
             "capabilities": {name: True for name in capabilities},
             "parameters": {"max-bandwidth": 64 << 20, "downtime-limit": 1},
-            "events": [{"after-pass": 1, "do": "migrate-start-postcopy"}], "limit": "120s"}
+            "events": [when | {"do": "migrate-start-postcopy"}], "limit": "120s"}
+
+
+def expect_released(outcome, blocks, left):
+    """Every page was given back; what is |left| of RAM here is a hole."""
+    released = outcome["postcopy"]["pages-released"]
+    pages = sum(used // 4096 for _, used, _ in blocks)
+    if released != pages:
+        raise peer.Fail(f"{released} of {pages} pages were released")
+    if any(left):
+        raise peer.Fail("released pages are still there")
 
 
 def to_qemu(version, capabilities, page_size, space):
     """A recorded machine of theirs migrates from us to them, where its vCPU goes on."""
     huge = page_size > 4096
-    size = SIZE if huge else TO_SIZE
+    size = SIZE if huge or "release-ram" in capabilities else TO_SIZE
     file, result, dump, wire, far = (os.path.join(space.files, f)
                                      for f in ("s.json", "result.json", "dump", "wire", "far"))
     guest = running.guest_parameters(size, rate=100000, pace="cpu")
@@ -140,15 +157,18 @@ def to_qemu(version, capabilities, page_size, space):
             qemu.wait_migration("completed")
             qemu.qmp("stop")
             ours.finish()
+        outcome = ends.load(result)
+        if "release-ram" in capabilities:
+            expect_released(outcome, blocks, peer.read(dump))
+            peer.migbench("extract", stream, "--block", running.RAM, "-o", dump)
         before = peer.read(dump)
         writes = running.expect_memory(f"QEMU {version}'s memory", machine.read(qemu), before, guest,
                                        running.written(before))
         status = qemu.status()
     os.unlink(stream)
-    outcome = ends.load(result)
     ends.expect_no_leak(outcome)
     requests = outcome["query-migrate"]["ram"]["postcopy-requests"]
-    least = SIZE // HUGE // 4 if huge else REQUESTS
+    least = SIZE // HUGE // 4 if size == SIZE else REQUESTS
     if requests < least or writes < least:
         raise peer.Fail(f"{requests} requests, {writes} writes of the guest: expected {least}")
     return [f"{requests} requests for {writes} writes of the guest, its blocktime "
@@ -165,6 +185,16 @@ def main():
                 tap.run(f"/live/postcopy/to/{name}", to_qemu, version, on, 4096, space)
                 tap.run(f"/live/postcopy/from/{name}", from_qemu, version, on,
                         (16 if on is FAST else 8) << 20, 4096, space)
+            tap.run(f"/live/postcopy/to/{version}/release-ram", to_qemu, version, RELEASE, 4096, space)
+            tap.run(f"/live/postcopy/from/{version}/release-ram", from_qemu, version, RELEASE, 8 << 20,
+                    4096, space)
+            if version in MULTIFD_TOO:
+                for on in (PLAIN, FAST) if version != "5.2" else (PLAIN,):
+                    name = version + ("/multifd-preempt" if on is FAST else "/multifd")
+                    both = on + ("multifd",)
+                    tap.run(f"/live/postcopy/to/{name}", to_qemu, version, both, 4096, space)
+                    tap.run(f"/live/postcopy/from/{name}", from_qemu, version, both, 16 << 20, 4096,
+                            space)
             tap.run(f"/live/postcopy/to/{version}/huge", to_qemu, version, PLAIN, HUGE, space)
             tap.run(f"/live/postcopy/from/{version}/huge", from_qemu, version, PLAIN, 32 << 20,
                     HUGE, space)

@@ -5,6 +5,7 @@
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "sim/guest/mapped.h"
@@ -292,6 +293,44 @@ static void test_mapped(void)
     mig_guest_free(alone);
 }
 
+static unsigned resident(const uint8_t *at, size_t pages)
+{
+    uint8_t there[128];
+    unsigned count = 0;
+    g_assert_cmpuint(pages, <=, sizeof(there));
+    g_assert_cmpint(mincore((void *)(uintptr_t)at, pages * 4096, there), ==, 0);
+    for (size_t i = 0; i < pages; i++) {
+        count += there[i] & 1;
+    }
+    return count;
+}
+
+/* release-ram: the kernel has the pages back, also those that the model had news for. */
+static void test_mapped_release(void)
+{
+    int64_t now = 0;
+    MigMemoryDifference d;
+    g_autoptr(GError) error = NULL;
+    MigGuest *guest = writing_guest();
+    MigMapped *mapped = mig_mapped_new(guest, &now, &error);
+    g_assert_no_error(error);
+    MigMemory *m = mig_mapped_memory(mapped);
+    now = 1000000000;
+    m->ops->is_zero(m, 0, 127);
+    const uint8_t *at = m->ops->read(m, 0, 0, NULL);
+    g_assert_cmpuint(resident(at, 128), >, 64);
+    mig_mapped_detach(mapped);
+    m->ops->release(m, 0, 0, 100);
+    g_assert_cmpuint(resident(at, 100), ==, 0);
+    for (uint64_t page = 0; page < 100; page++) {
+        g_assert_true(m->ops->is_zero(m, 0, page));
+    }
+    g_assert_false(mig_memory_equal(m, mig_guest_memory(guest), &d));
+    g_assert_cmpuint(d.block + d.page, <, 100);
+    mig_mapped_free(mapped);
+    mig_guest_free(guest);
+}
+
 int main(int argc, char **argv)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -302,5 +341,6 @@ int main(int argc, char **argv)
     g_test_add_func("/live/transport/exec", test_exec);
     g_test_add_func("/live/transport/file-offset", test_file_offset);
     g_test_add_func("/live/mapped/equals-model", test_mapped);
+    g_test_add_func("/live/mapped/release", test_mapped_release);
     return g_test_run();
 }

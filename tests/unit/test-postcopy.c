@@ -260,6 +260,54 @@ static void test_death(void)
     }
 }
 
+/* release-ram: each page is given back once, when it is at the destination's side of the socket. */
+static void test_release(void)
+{
+    static const struct {
+        const char *qemu, *capabilities, *host_page;
+        uint64_t released; /* 0: precopy */
+    } rows[] = {
+        { "2.9", "", "4k", 2048 },
+        { "5.2", "", "2M", 2048 },
+        { "7.2", ", \"postcopy-preempt\": true", "4k", 2048 },
+        { "7.2", ", \"postcopy-preempt\": true", "2M", 2048 },
+        { "11.1", ", \"postcopy-preempt\": true", "4k", 2048 },
+        { "11.1", "", "4k", 0 },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *capabilities =
+            g_strconcat(", \"release-ram\": true", rows[i].capabilities, NULL);
+        Setup setup = { .qemu = rows[i].qemu,
+                        .capabilities = capabilities,
+                        .host_page = rows[i].host_page,
+                        .workload = rows[i].released ? NULL
+                                                     : "\"offset\": \"1M\", \"length\": \"4k\", "
+                                                       "\"pattern\": \"random\", \"rate\": 10",
+                        .events = rows[i].released ? NULL
+                                                   : "{ \"at\": \"19s\", \"do\": "
+                                                     "\"migrate-start-postcopy\" }" };
+        g_auto(Simulated) s = simulate(&setup, NULL);
+        simulated_expect_fine(&s);
+        g_assert_cmpuint(mig_source_postcopy(s.m->source)->released, ==, rows[i].released);
+    }
+}
+
+static void test_release_and_death(void)
+{
+    Setup setup = { .qemu = "10.0",
+                    .capabilities = ", \"release-ram\": true",
+                    .parameters = ", \"max-postcopy-bandwidth\": 5000000",
+                    .events = "{ \"at\": \"1ms\", \"do\": \"migrate-start-postcopy\" }, "
+                              "{ \"at\": \"500ms\", \"do\": \"x-kill-destination\" }" };
+    g_auto(Simulated) s = simulate(&setup, NULL);
+    g_autofree char *lost = mig_result_lost(s.m), *refused = mig_source_recover(s.m->source);
+    uint64_t released = mig_source_postcopy(s.m->source)->released;
+    g_assert_cmpuint(released, >, 0);
+    g_assert_cmpuint(released, <, 2048);
+    g_assert_nonnull(strstr(lost, "has given back"));
+    g_assert_nonnull(strstr(refused, "release-ram"));
+}
+
 /* The package ------------------------------------------------------------------------------ */
 
 static void test_package(void)
@@ -371,6 +419,8 @@ int main(int argc, char **argv)
     g_test_add_func("/postcopy/cursor", test_cursor);
     g_test_add_func("/postcopy/pause", test_pause);
     g_test_add_func("/postcopy/death", test_death);
+    g_test_add_func("/postcopy/release-ram", test_release);
+    g_test_add_func("/postcopy/release-ram/death", test_release_and_death);
     g_test_add_func("/postcopy/package", test_package);
     g_test_add_func("/postcopy/deterministic", test_deterministic);
     g_test_add_func("/postcopy/judge", test_judge);
