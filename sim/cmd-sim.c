@@ -9,6 +9,7 @@
 #include "sim/command.h"
 #include "sim/commands.h"
 #include "sim/dump.h"
+#include "sim/fit/fit.h"
 #include "sim/monitor/simulated.h"
 #include "sim/progress.h"
 #include "sim/report/files.h"
@@ -23,6 +24,8 @@ static volatile sig_atomic_t interrupted;
 
 typedef struct SimOptions {
     char **sets, **dumps;
+    char *workload_from, *scenario_out;
+    char **recorded;
     char *seed, *result, *stream, *trace, *qmp;
     double pace;
     gboolean accounting;
@@ -317,6 +320,26 @@ static int repeat(const MigScenario *s, const SimOptions *o)
     return r->interrupted ? MIG_EXIT_INCOMPLETE : MIG_EXIT_OK;
 }
 
+/* The scenario that a recording is the outcome of, with |sets| on top of it. */
+static MigScenario *load_fitted(const SimOptions *o, const char *const *sets, GError **error)
+{
+    g_autoptr(MigRecording) recording = mig_recording_open(o->workload_from, error);
+    g_autoptr(MigSends) sends = recording ? mig_sends_read(recording, error) : NULL;
+    g_autoptr(MigFit) fit = sends ? mig_fit(sends, (const char *const *)o->recorded, error) : NULL;
+    if (!fit || (o->scenario_out && !mig_json_save(fit->scenario, o->scenario_out, error))) {
+        return NULL;
+    }
+    g_autoptr(GString) text = g_string_new(NULL);
+    mig_fit_to_text(fit, sends, text);
+    fputs(text->str, stderr);
+    for (; *sets; sets++) {
+        if (!mig_scenario_set(fit->scenario, *sets, error)) {
+            return NULL;
+        }
+    }
+    return mig_scenario_read(fit->scenario, o->workload_from, ".", error);
+}
+
 static MigScenario *load(const SimOptions *o, const char *path, GError **error)
 {
     g_autoptr(GPtrArray) sets = g_ptr_array_new_with_free_func(g_free);
@@ -333,6 +356,9 @@ static MigScenario *load(const SimOptions *o, const char *path, GError **error)
     }
     g_ptr_array_add(sets, NULL);
     const char *const *list = (const char *const *)sets->pdata;
+    if (o->workload_from) {
+        return load_fitted(o, list, error);
+    }
     return o->trace ? mig_scenario_from_manifest(o->trace, list, error)
                     : mig_scenario_load(path, list, error);
 }
@@ -340,9 +366,12 @@ static MigScenario *load(const SimOptions *o, const char *path, GError **error)
 static int check_and_run(const SimOptions *o, int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
-    if (argc > 2 || (argc == 2) == (o->trace != NULL)) {
-        return complain(MIG_EXIT_USAGE, "expected one SCENARIO, or --from-trace MANIFEST; see "
-                                        "migbench sim --help");
+    if (argc > 2 || (argc == 2) + (o->trace != NULL) + (o->workload_from != NULL) != 1) {
+        return complain(MIG_EXIT_USAGE, "expected one SCENARIO, --from-trace MANIFEST, or "
+                                        "--workload-from RECORDING; see migbench sim --help");
+    }
+    if ((o->recorded || o->scenario_out) && !o->workload_from) {
+        return complain(MIG_EXIT_USAGE, "--recorded and --scenario-out go with --workload-from");
     }
     if (o->pace < 0 || (o->pace > 0 && !o->qmp)) {
         return complain(MIG_EXIT_USAGE, "--pace is a factor above 0, and goes with --qmp");
@@ -395,6 +424,16 @@ int mig_cmd_sim(int argc, char **argv)
         { "from-trace", 0, 0, G_OPTION_ARG_FILENAME, &o.trace,
           "instead of a scenario: what made a recorded trace", "MANIFEST" },
         MIG_REPORT_OPTIONS(&o.files),
+        { "workload-from", 0, 0, G_OPTION_ARG_FILENAME, &o.workload_from,
+          "instead of a scenario: one whose guest writes as that of a recording did; --set then "
+          "asks what if",
+          "RECORDING" },
+        { "recorded", 0, 0, G_OPTION_ARG_STRING_ARRAY, &o.recorded,
+          "with --workload-from: how the recording was made, where QEMU's defaults and the "
+          "measured bandwidth are not it",
+          "PATH=VALUE" },
+        { "scenario-out", 0, 0, G_OPTION_ARG_FILENAME, &o.scenario_out,
+          "with --workload-from: write the fitted scenario, before --set", "FILE" },
         { NULL },
     };
     g_autoptr(GOptionContext) context = g_option_context_new("SCENARIO");
@@ -412,6 +451,9 @@ int mig_cmd_sim(int argc, char **argv)
                      : complain(MIG_EXIT_USAGE, error->message);
     g_strfreev(o.sets);
     g_strfreev(o.dumps);
+    g_strfreev(o.recorded);
+    g_free(o.workload_from);
+    g_free(o.scenario_out);
     g_free(o.seed);
     g_free(o.result);
     g_free(o.stream);

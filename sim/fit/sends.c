@@ -167,6 +167,7 @@ static guint add(Reader *r, uint32_t block, uint64_t offset, MigSentKind kind, u
         .page = page,
         .block = block,
         .round = round_of(r, known, place),
+        .part = MAX(s->parts->len, 1) - 1,
         .bytes = (uint32_t)bytes,
         .changed = MIG_CHANGED_UNKNOWN,
         .kind = (uint8_t)kind,
@@ -275,6 +276,9 @@ static void on_payload(Reader *r, unsigned channel)
 static void on_section(MigSends *s, const MigRecord *rec, int64_t at)
 {
     bool ram = rec->section.idstr.len == 3 && memcmp(rec->section.idstr.text, "ram", 3) == 0;
+    if (ram) {
+        g_array_append_val(s->parts, at);
+    }
     if (ram && rec->section.kind == MIG_ITEM_END && s->stopped < 0) {
         s->stopped = at;
     }
@@ -372,6 +376,7 @@ MigSends *mig_sends_read(MigRecording *recording, GError **error)
     s->blocks = g_array_new(FALSE, FALSE, sizeof(MigSendsBlock));
     g_array_set_clear_func(s->blocks, block_clear);
     s->sends = g_array_new(FALSE, FALSE, sizeof(MigSent));
+    s->parts = g_array_new(FALSE, FALSE, sizeof(int64_t));
     s->stopped = -1;
     s->page_size = 4096;
     s->timed = mig_recording_is_capture(recording);
@@ -392,6 +397,7 @@ void mig_sends_free(MigSends *s)
     if (s) {
         g_array_unref(s->blocks);
         g_array_unref(s->sends);
+        g_array_unref(s->parts);
         g_free(s->machine);
         g_free(s);
     }

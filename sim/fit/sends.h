@@ -7,7 +7,8 @@
  *     recording --records--> MigSends: sends in the order of their bytes, cut into rounds
  *
  * A round is one walk of the source through its memory in rising order. QEMU doesn't say on the
- * wire when it synchronises its bitmap; that comes a little before the walk begins anew. What is
+ * wire when it synchronises its bitmap; it does so between two sections, a little before the walk
+ * begins anew. What is
  * sent while the guest stands still is the last round.
  */
 #ifndef MIG_SIM_FIT_SENDS_H
@@ -32,6 +33,7 @@ typedef struct MigSent {
     uint64_t page; /* of the block */
     uint32_t block;
     uint32_t round;
+    uint32_t part;    /* of RAM's sections, of MigSends.parts */
     uint32_t bytes;   /* on the wire: record, payload, its share of a packet */
     uint16_t changed; /* bytes that differ from when it was sent last; of a sample of pages */
     uint8_t kind;     /* MigSentKind */
@@ -47,6 +49,7 @@ typedef struct MigSendsBlock {
 typedef struct MigSends {
     GArray *blocks; /* MigSendsBlock, in the order of the list */
     GArray *sends;  /* MigSent */
+    GArray *parts;  /* int64_t: ns, when each section of RAM began */
     char *machine;  /* NULL: not told */
     uint32_t page_size;
     uint32_t rounds;
