@@ -6,11 +6,10 @@
 #include "conformance/rule.h"
 
 const MigRuleGroup *const mig_catalogue[] = {
-    &mig_rules_framing,      &mig_rules_section,  &mig_rules_command,
-    &mig_rules_ram,          &mig_rules_page,     &mig_rules_multifd,
-    &mig_rules_multifd_sync, &mig_rules_mapped,   &mig_rules_return_path,
-    &mig_rules_postcopy,     &mig_rules_recovery, &mig_rules_iterable,
-    &mig_rules_device,       &mig_rules_vmdesc,   NULL,
+    &mig_rules_framing,     &mig_rules_section,  &mig_rules_command,      &mig_rules_ram,
+    &mig_rules_page,        &mig_rules_multifd,  &mig_rules_multifd_sync, &mig_rules_mapped,
+    &mig_rules_return_path, &mig_rules_postcopy, &mig_rules_recovery,     &mig_rules_iterable,
+    &mig_rules_device,      &mig_rules_vmdesc,   &mig_rules_writer,       NULL,
 };
 
 unsigned mig_catalogue_rule_count(void)

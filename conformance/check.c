@@ -243,6 +243,7 @@ uint32_t mig_check_packet_block(const MigCheck *check, const MigRecordMultifd *p
 static void learn_command(MigFacts *facts, const MigRecordCommand *c)
 {
     facts->advised |= c->number == MIG_CMD_POSTCOPY_ADVISE;
+    facts->advised_ram |= c->number == MIG_CMD_POSTCOPY_ADVISE && c->length > 0;
     facts->discarded |= c->number == MIG_CMD_POSTCOPY_RAM_DISCARD;
     facts->listening |= c->number == MIG_CMD_POSTCOPY_LISTEN;
     facts->running |= c->number == MIG_CMD_POSTCOPY_RUN;
@@ -259,6 +260,10 @@ static void learn(MigCheck *check, const MigRecord *r)
         facts->configured = true;
         facts->machine_version = mig_machine_version(r->config.machine.text);
         facts->modern = facts->machine_version == 0;
+        facts->bare = mig_str_equal(r->config.machine, mig_str("none"));
+        if (check->writer && facts->modern) {
+            facts->machine_version = check->writer->binary;
+        }
         break;
     case MIG_REC_CONFIG_CAPABILITIES:
         for (uint32_t i = 0; i < r->capabilities.count; i++) {
@@ -302,6 +307,9 @@ static void show_record(MigCheck *check, const MigRecord *r)
         if (mig_catalogue[g]->wanted & bit && sees(mig_catalogue[g], check->kind)) {
             mig_catalogue[g]->record(check, check->states[g], r);
         }
+    }
+    if (check->observe) {
+        check->observe(check->observer, check, r);
     }
     if (!(bit & (MIG_WANT(RAM_PAGE) | MIG_WANT(RAM_ZERO)))) {
         learn(check, r);

@@ -62,8 +62,10 @@ typedef struct MigRuleResult {
 typedef struct MigFacts {
     bool configured;
     MigVersion machine_version; /* of a versioned machine type, else 0 */
+    bool bare;                  /* machine none */
     bool modern;                /* unversioned and configured: as the newest, whatever the binary */
     bool advised, discarded, listening; /* postcopy */
+    bool advised_ram;                   /* of RAM, too: else only of dirty bitmaps */
     bool ignore_shared, mapped_ram;
     bool vmdesc; /* a VMDESCRIPTION has gone by */
     uint32_t page_size;
@@ -83,6 +85,7 @@ typedef struct MigFacts {
 
 struct MigCheck {
     MigProfile profile;
+    const MigEra *writer; /* whose stream it is to be, set by the caller; NULL: anybody's */
     MigFacts facts;
     GArray *findings;       /* MigFinding */
     MigRuleResult *results; /* one per rule, in the order of the catalogue */
@@ -101,6 +104,9 @@ struct MigCheck {
     void **states;
     bool want_payload;
     const char *path; /* instead of the current record's, while a rule looks back */
+    /* Sees each record behind the rules; NULL: nobody does. */
+    void (*observe)(void *observer, MigCheck *check, const MigRecord *r);
+    void *observer;
 };
 
 MigCheck *mig_check_new(MigProfile profile);

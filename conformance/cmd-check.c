@@ -5,6 +5,7 @@
 
 #include "conformance/commands.h"
 #include "conformance/expect.h"
+#include "conformance/loader-report.h"
 #include "conformance/output.h"
 #include "conformance/render.h"
 #include "conformance/report.h"
@@ -16,6 +17,7 @@ typedef struct Run {
     MigRender *render;
     MigExpectations *expect; /* NULL: everything is unexpected */
     bool update;             /* the expectations, of this run */
+    const MigEra *writer;    /* NULL: anybody */
     GString *lines;          /* of the log, not rendered yet */
     MigReportTotals totals;
 } Run;
@@ -48,6 +50,7 @@ static void check_one(Run *run, const char *file)
     g_autoptr(MigCheck) check = mig_check_new(run->profile);
     g_autoptr(MigRecording) recording = mig_recording_open(file, &error);
 
+    check->writer = run->writer;
     if (!recording || !mig_check_recording(check, recording, &error)) {
         subject_error(run, file, error->message);
         return;
@@ -120,9 +123,58 @@ static int check(char **argv, Run *run, const char *to, const char *expect, char
     return run->update ? update(run, argv, expect, status) : status;
 }
 
+static bool parse_version(char **argv, const char *option, const char *text, MigEra *era)
+{
+    MigVersion version;
+
+    if (mig_version_parse(text, &version) && mig_era_resolve(version, NULL, era) == MIG_ERA_OK) {
+        return true;
+    }
+    mig_command_fail(argv, MIG_EXIT_USAGE, "%s %s: a version of QEMU from 1.4 to 11.1 is expected",
+                     option, text);
+    return false;
+}
+
+/* --loader: an answer for each stream instead of a judgement. */
+static int answer(char **argv, const char *loader, const char *machine, const char *format,
+                  const char *to, char **files)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GString) lines = g_string_new(NULL);
+    bool ndjson = g_strcmp0(format, "ndjson") == 0;
+    MigLoaderTotals totals = { 0 };
+    MigEra era;
+
+    if (!parse_version(argv, "--loader", loader, &era)) {
+        return MIG_EXIT_USAGE;
+    }
+    MigVersion version = era.binary;
+    if (format && !ndjson && strcmp(format, "text") != 0) {
+        return mig_command_fail(argv, MIG_EXIT_USAGE,
+                                "--format %s: with --loader text or ndjson is expected", format);
+    }
+    g_autoptr(MigOutput) out = mig_output_open(to ? to : "-", &error);
+    mig_loader_report_begin(lines, version, machine, ndjson);
+    for (; out && *files; files++) {
+        mig_loader_report_subject(lines, *files, version, machine, ndjson, &totals);
+        fwrite(lines->str, 1, lines->len, out->file);
+        g_string_truncate(lines, 0);
+    }
+    mig_loader_report_end(lines, &totals, ndjson);
+    if (out) {
+        fwrite(lines->str, 1, lines->len, out->file);
+    }
+    if (!out || !mig_output_commit(out, &error)) {
+        return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
+    }
+    return mig_loader_report_status(&totals);
+}
+
 int mig_cmd_check(int argc, char **argv)
 {
     g_autofree char *format = NULL, *profile = NULL, *to = NULL, *expect = NULL;
+    g_autofree char *loader = NULL, *machine = NULL, *writer = NULL;
+    MigEra era;
     g_autoptr(MigRender) render = NULL;
     g_auto(GStrv) files = NULL;
     gboolean updating = FALSE;
@@ -136,6 +188,13 @@ int mig_cmd_check(int argc, char **argv)
         { "expect", 0, 0, G_OPTION_ARG_FILENAME, &expect,
           "deviations that are known: others fail, and so do these when they don't come", "FILE" },
         { "update", 0, 0, G_OPTION_ARG_NONE, &updating, "rewrite the file of --expect", NULL },
+        { "writer", 0, 0, G_OPTION_ARG_STRING, &writer,
+          "is it what that version of QEMU writes? (profile canonical, if none is named)",
+          "VERSION" },
+        { "loader", 0, 0, G_OPTION_ARG_STRING, &loader,
+          "instead: would that version of QEMU load it, and why not", "VERSION" },
+        { "machine", 0, 0, G_OPTION_ARG_STRING, &machine,
+          "with --loader: the destination's machine type (default: the stream's)", "TYPE" },
         { "output", 'o', 0, G_OPTION_ARG_FILENAME, &to, "where to write the report", "OUT" },
         { NULL },
     };
@@ -144,6 +203,15 @@ int mig_cmd_check(int argc, char **argv)
                            "Judges migration streams by the rules that migbench rules prints.", 1,
                            0, &files, &status)) {
         return status;
+    }
+    if (loader && writer) {
+        return mig_command_fail(argv, MIG_EXIT_USAGE, "--loader and --writer: one of them");
+    }
+    if (machine && !loader) {
+        return mig_command_fail(argv, MIG_EXIT_USAGE, "--machine: of which --loader?");
+    }
+    if (loader) {
+        return answer(argv, loader, machine, format, to, files);
     }
     const MigRenderFormat *row = mig_render_format(format ? format : "text");
     if (!row) {
@@ -154,6 +222,13 @@ int mig_cmd_check(int argc, char **argv)
         return mig_command_fail(argv, MIG_EXIT_USAGE,
                                 "--profile %s: lenient, interop, strict or canonical is expected",
                                 profile);
+    }
+    if (writer && !parse_version(argv, "--writer", writer, &era)) {
+        return MIG_EXIT_USAGE;
+    }
+    if (writer) {
+        run.writer = &era;
+        run.profile = profile ? run.profile : MIG_PROFILE_CANONICAL;
     }
     if (updating && !expect) {
         return mig_command_fail(argv, MIG_EXIT_USAGE, "--update: which file? --expect says it");

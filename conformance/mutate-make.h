@@ -16,6 +16,13 @@ MigMake mig_make_flip_payload, mig_make_first_byte, mig_make_last_byte, mig_make
 MigMake mig_make_spell_out_zero, mig_make_name_block, mig_make_flip_name, mig_make_empty_name;
 MigMake mig_make_nul_name, mig_make_short_length, mig_make_long_delta, mig_make_run_over;
 
+/* mutate-bytes.c */
+MigMake mig_make_as_full, mig_make_drop_ram, mig_make_bad_flags, mig_make_page_in_start;
+MigMake mig_make_command_length, mig_make_package_nested, mig_make_config_length;
+MigMake mig_make_config_unknown, mig_make_state_name, mig_make_vmdesc_page, mig_make_vmdesc_size;
+MigMake mig_make_mapped_tail;
+MigApplies mig_applies_structs, mig_applies_mapped_tail;
+
 MigApplies mig_applies_footers, mig_applies_unstarted_id, mig_applies_once, mig_applies_moved_page;
 MigApplies mig_applies_beyond_block, mig_applies_named, mig_applies_continued, mig_applies_swap;
 MigApplies mig_applies_swap_devices, mig_applies_plain_device, mig_applies_described;

@@ -105,6 +105,7 @@ extern const MigRuleGroup mig_rules_return_path;
 extern const MigRuleGroup mig_rules_postcopy;
 extern const MigRuleGroup mig_rules_recovery;
 extern const MigRuleGroup mig_rules_iterable;
+extern const MigRuleGroup mig_rules_writer;
 
 /* All groups, ended by NULL, in the order in which they see a record. */
 extern const MigRuleGroup *const mig_catalogue[];

@@ -243,7 +243,7 @@ static void on_section(MigCheck *check, Commands *s, const MigRecord *r)
     s->sections = true;
     s->starts |= r->section.kind == MIG_ITEM_START;
     if (s->switchovers && r->section.kind == MIG_ITEM_PART && !s->part_behind &&
-        !check->facts.discarded) {
+        !check->facts.discarded && !check->facts.listening) {
         s->part_behind = true;
         mig_check_find(check, &rules[SWITCHOVER_ORDER], s->switchover_at,
                        "SWITCHOVER_START behind the last PART", "it before a PART");
@@ -314,6 +314,20 @@ static void order(MigCheck *check, const MigRecord *r, bool good, const char *ex
     }
 }
 
+/* Postcopy of dirty bitmaps alone throws no pages away: nothing was advised of RAM. */
+static void on_listen(MigCheck *check, const MigRecord *r)
+{
+    const MigFacts *facts = &check->facts;
+    bool ready = facts->advised && (facts->discarded || !facts->advised_ram);
+
+    order(check, r, ready && !facts->listening && r->depth == 1,
+          "LISTEN once, in the package, behind ADVISE and DISCARD",
+          !facts->advised    ? "it without ADVISE"
+          : !ready           ? "it without DISCARD"
+          : facts->listening ? "a second one"
+                             : "it outside the package");
+}
+
 static void on_switchover(MigCheck *check, Commands *s, const MigRecord *r)
 {
     MigVersion version = check->facts.machine_version;
@@ -355,12 +369,7 @@ static void on_command(MigCheck *check, Commands *s, const MigRecord *r)
               facts->advised ? "it behind LISTEN" : "it without ADVISE");
         break;
     case MIG_CMD_POSTCOPY_LISTEN:
-        order(check, r, facts->discarded && !facts->listening && r->depth == 1,
-              "LISTEN once, in the package, behind ADVISE and DISCARD",
-              !facts->advised     ? "it without ADVISE"
-              : !facts->discarded ? "it without DISCARD"
-              : facts->listening  ? "a second one"
-                                  : "it outside the package");
+        on_listen(check, r);
         break;
     case MIG_CMD_POSTCOPY_RUN:
         order(check, r, facts->listening && !s->running && r->depth == 1,
@@ -399,7 +408,9 @@ static void finish(MigCheck *check, void *state, uint64_t end)
     Commands *s = state;
     MigVersion version = check->facts.machine_version;
 
-    if (version >= MIG_VERSION_OF(10, 0) && !s->switchovers) {
+    if (!check->facts.ended) {
+        mig_check_not_applicable(check, &rules[SWITCHOVER_PRESENT], "maybe a background snapshot");
+    } else if (version >= MIG_VERSION_OF(10, 0) && !s->switchovers) {
         mig_check_find(check, &rules[SWITCHOVER_PRESENT], end, "one SWITCHOVER_START", "none");
     } else if (!version) {
         mig_check_not_applicable(check, &rules[SWITCHOVER_PRESENT],

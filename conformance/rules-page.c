@@ -176,7 +176,7 @@ static const MigRule rules[RULE_COUNT] = {
         .authority = MIG_AUTHORITY_WRITER,
         .reaction = MIG_REACTION_SILENT,
         .source = "3.2 CONTINUE semantics; save_compress_page()",
-        .since = "2.4",
+        .since = "3.1",
         .until = "9.0",
         .why = "the first page of a block is sent uncompressed, with its name",
         .killed_by = "compress-named",
@@ -250,10 +250,12 @@ static void on_xbzrle(MigCheck *check, const MigRecord *r, bool known)
 
 static void on_compressed(MigCheck *check, const MigRecord *r)
 {
-    if (!r->ram.cont) {
+    MigVersion version = check->facts.machine_version;
+
+    if (!r->ram.cont && (!version || version >= MIG_VERSION_OF(3, 1))) {
         mig_check_find(check, &rules[COMPRESS_CONTINUE], r->offset, "CONTINUE", "a name");
     }
-    if (check->facts.machine_version >= MIG_VERSION_OF(9, 1)) {
+    if (version >= MIG_VERSION_OF(9, 1)) {
         mig_check_find(check, &rules[COMPRESS_ERA], r->offset,
                        "no compressed page in this machine type", "one");
     }

@@ -378,6 +378,9 @@ static void on_part(MigCheck *check, Sections *s, const MigRecord *r)
     if (!e) {
         return;
     }
+    if (e->ended && end && check->facts.listening && !check->facts.advised_ram) {
+        return; /* 11.1 ends ram in front of the package, and again when the bitmaps are through */
+    }
     if (e->ended) {
         mig_check_find(check, &rules[end ? END_ONCE : PART_LIVE], r->offset,
                        "nothing more of a section behind its END", end ? "a second END" : "a PART");

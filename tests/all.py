@@ -25,7 +25,7 @@ LOG_LINES = 60
 # them is decoded for that, mutants.
 FULL = {"MIGBENCH_FULL": "1", "MIGBENCH_STREAMS": "100000", "MIGBENCH_LIVE_STREAMS": "500",
         "MIGBENCH_MUTANTS": "2000", "MIGBENCH_SEEDS": "10000", "MIGBENCH_CUTS": "50",
-        "MIGBENCH_LIVE_MUTANTS": "2000", "MIGBENCH_DAMAGED": "200",
+        "MIGBENCH_DIFFER": "2000", "MIGBENCH_DAMAGED": "200",
         "MIGBENCH_CUT_BYTES": str(2 << 30)}
 # Where a program runs several times slower, long tests are left to the build without sanitizers.
 FAST = {"MIGBENCH_SEEDS": "20", "MIGBENCH_CUT_BYTES": str(8 << 20)}

@@ -19,7 +19,7 @@ import subprocess
 import sys
 
 import peer
-from mutants import expected_outcomes, judge, predictions
+from outcome import OUTCOMES
 
 COUNT = int(os.environ.get("MIGBENCH_DAMAGED", "12"))
 SEED = int(os.environ.get("MIGBENCH_LIVE_SEED", "1"))
@@ -27,6 +27,41 @@ MEMORY = 96 << 20  # bytes, beside guest RAM
 HANGING = 60  # seconds; a load takes some hundredths of one
 TRACES = ("none-stopped-5.2", "none-stopped-10.0", "none-idle-11.1", "xbzrle-7.2", "compress-5.2",
           "compress-7.2", "microvm-scripted-10.0", "pc-idle-7.2")
+
+
+def judge(paths):
+    """{path: (verdict, [ids of broken rules])}"""
+    done = subprocess.run([peer.MIGBENCH, "check", "--profile", "strict", "--format", "ndjson",
+                           *paths], stdout=subprocess.PIPE, timeout=peer.PATIENCE * 4)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    if done.returncode not in (0, 1, 3) or not lines[-1].get("complete"):
+        raise peer.Fail(f"check ended with status {done.returncode}")
+    rules, levels, verdicts = {}, {}, {}
+    for line in lines:
+        if line["type"] == "finding":
+            rules.setdefault(line["subject"], []).append(line["rule"])
+            levels.setdefault(line["subject"], set()).add(line["level"])
+        elif line["type"] == "subject":
+            found = levels.get(line["subject"], set())
+            verdict = ("reject" if "MUST" in found else "warn" if found else
+                       "inconclusive" if line["verdict"] == "inconclusive" else "accept")
+            verdicts[line["subject"]] = (verdict, rules.get(line["subject"], []))
+    return verdicts
+
+
+def predictions():
+    lines = subprocess.run([peer.MIGBENCH, "rules", "--format", "ndjson"], check=True,
+                           stdout=subprocess.PIPE).stdout.splitlines()
+    return {rule["id"]: rule["reaction"] for rule in map(json.loads, lines)}
+
+
+def expected_outcomes(reactions):
+    """What the rules that a mutant breaks predict; nothing broken: it loads."""
+    allowed = {"rejects": {"rejected"}, "complains": {"complained"}, "silent": {"accepted"},
+               "cannot-see": {"accepted"}, "crashes": {"crashed"}, "varies": set(OUTCOMES)}
+    worst = [name for name in ("varies", "crashes", "rejects", "complains", "silent", "cannot-see")
+             if name in reactions]
+    return allowed[worst[0]] if worst else {"accepted"}
 
 
 class Destination:

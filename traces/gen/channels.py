@@ -161,6 +161,12 @@ def drive_postcopy(how, src, dst, link, target):
     drive_plain(how, src, dst, link, target)
 
 
+def drive_bitmaps(how, src, dst, link, target):
+    """Switches while memory is still on its way: the bandwidth gives time for it."""
+    src.qmp("migrate-start-postcopy")
+    drive_plain(how, src, dst, link, target)
+
+
 def drive_recovery(how, src, dst, link, _target):
     wait_passes(src, how.get("passes", 1))
     src.qmp("migrate-start-postcopy")
@@ -505,6 +511,10 @@ def table():
                    ("block-dirty-bitmap-add", {"node": "n0", "name": "b1", "granularity": 4096})]
         add("dirty-bitmap", v, paired, ["dirty-bitmaps"], "two dirty bitmaps of a disk without contents",
             argv=disk, source_setup=bitmaps, capabilities=["dirty-bitmaps", "return-path"])
+        add("dirty-bitmap-postcopy", v, paired, ["dirty-bitmaps"],
+            "postcopy of two dirty bitmaps alone: nothing is discarded", argv=disk, source_setup=bitmaps,
+            capabilities=["dirty-bitmaps", "return-path"], drive=drive_bitmaps,
+            parameters={"max-bandwidth": 65536})
     return rows
 
 
