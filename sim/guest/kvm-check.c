@@ -68,7 +68,7 @@ static bool shares_pages(const GArray *all, guint index)
     const Region *a = &g_array_index(all, Region, index);
     for (guint i = 0; i < all->len; i++) {
         const Region *b = &g_array_index(all, Region, i);
-        if (i != index && a->r.offset < b->r.offset + b->r.length &&
+        if (i != index && b->r.write != MIG_GUEST_READ && a->r.offset < b->r.offset + b->r.length &&
             b->r.offset < a->r.offset + a->r.length) {
             return true;
         }
@@ -97,7 +97,7 @@ static void check_region(const GArray *all, guint index, MigKvmCheck *check)
 {
     const Region *r = &g_array_index(all, Region, index);
     uint64_t n = written(r);
-    check->written += n;
+    check->written += r->r.write == MIG_GUEST_READ ? 0 : n;
     check->lost += r->counters->lost[r->number];
     check->noticed += r->counters->wrong[r->number];
     if (r->r.write != MIG_GUEST_COUNTER || shares_pages(all, index) || n > REPEAT_MAX) {
@@ -155,7 +155,7 @@ void mig_kvm_pages_between(MigKvm *k, uint32_t vcpu, uint32_t block, const uint6
     const struct mig_guest_parameters *p = mig_kvm_parameters(k, vcpu);
     for (uint32_t i = 0; p && i < p->region_count; i++) {
         Region r;
-        if (find_region(k, vcpu, i, &r) && r.block == block) {
+        if (find_region(k, vcpu, i, &r) && r.block == block && r.r.write != MIG_GUEST_READ) {
             for (uint64_t n = from[i]; n < to[i]; n++) {
                 mig_bitmap_set(pages, r.first + page_of(&r, n));
             }

@@ -233,6 +233,28 @@ static void fill_block(MigKvm *k, uint32_t index)
     }
 }
 
+/* What a scenario can say and sim/guest/program can't do, in the scenario's words; NULL: nothing.
+ */
+static const char *not_in_program(const MigWorkload *w)
+{
+    const struct {
+        bool wanted;
+        const char *name;
+    } rows[] = {
+        { w->pattern == MIG_PATTERN_ZIPF, "pattern zipf" },
+        { w->pattern == MIG_PATTERN_TRACE, "pattern trace" },
+        { w->phase_count > 0, "phases" },
+        { w->start > 0, "start" },
+        { w->end > 0, "end" },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        if (rows[i].wanted) {
+            return rows[i].name;
+        }
+    }
+    return NULL;
+}
+
 static bool fill_region(const MigKvm *k, uint32_t index, struct mig_guest_region *r, GError **error)
 {
     static const uint32_t patterns[] = {
@@ -242,7 +264,8 @@ static bool fill_region(const MigKvm *k, uint32_t index, struct mig_guest_region
     };
     static const uint32_t writes[] = { [MIG_WRITE_COUNTER] = MIG_GUEST_COUNTER,
                                        [MIG_WRITE_PAGE] = MIG_GUEST_PAGE,
-                                       [MIG_WRITE_BYTES] = MIG_GUEST_BYTES };
+                                       [MIG_WRITE_BYTES] = MIG_GUEST_BYTES,
+                                       [MIG_WRITE_FILL] = MIG_GUEST_ZERO };
     const MigWorkload *w = &k->workloads[index];
     const MigMemoryBlock *b = &k->blocks[w->block].memory;
     *r = (struct mig_guest_region){
@@ -265,18 +288,17 @@ static bool fill_region(const MigKvm *k, uint32_t index, struct mig_guest_region
             "first MiB is the program's, ROMs can't be written: set \"offset\"",
             index, b->name, (unsigned long long)(w->first * MIG_KVM_PAGE));
     }
-    bool always = w->phase_count == 0 && w->start == 0 && w->end == 0;
-    if (!always || w->pattern >= G_N_ELEMENTS(patterns) || w->write >= G_N_ELEMENTS(writes) ||
-        w->access == MIG_ACCESS_READ) {
+    const char *lacking = not_in_program(w);
+    if (lacking) {
         return complain(
             error, MIG_KVM_ERROR_CONFIG,
-            "backend kvm: guest.workload[%u]: its program has the patterns sequential, "
-            "random, hot-cold, once and periodic, writes counter, page and bytes:N, one rate "
-            "from beginning to end, and no reads; take --backend synthetic for others",
-            index);
+            "backend kvm: guest.workload[%u]: its program has no %s (it has the patterns "
+            "sequential, random, hot-cold, once and periodic, and one rate from beginning to end); "
+            "take --backend synthetic",
+            index, lacking);
     }
     r->pattern = patterns[w->pattern];
-    r->write = writes[w->write];
+    r->write = w->access == MIG_ACCESS_READ ? MIG_GUEST_READ : writes[w->write];
     return true;
 }
 

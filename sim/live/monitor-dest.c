@@ -100,7 +100,9 @@ static json_object *query_migrate(void *opaque)
     const Incoming *in = opaque;
     bool over = is_status(in, "completed") || is_status(in, "failed");
     bool early = is_status(in, "none") || (is_status(in, "setup") && in->era.binary < V(8, 2));
-    json_object *o = json_object_new_object();
+    /* Block times are told in the end: fill_destination_migration_info(), 7.2. */
+    bool times = is_status(in, "completed") && in->load->postcopy;
+    json_object *o = times ? mig_live_postcopy_query(in->load->postcopy) : json_object_new_object();
     json_object *address =
         in->listener && !over ? socket_address(mig_listener_address(in->listener)) : NULL;
     if (!early) {

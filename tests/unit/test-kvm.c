@@ -35,6 +35,13 @@ static const MigWorkload workloads[] = {
       .hot_size = 10,
       .rate = 8000 },
     { .first = 3500, .pages = 100, .pattern = MIG_PATTERN_ONCE, .rate = 2000 },
+    /* Reads dirty nothing, wherever they go. */
+    { .first = 512,
+      .pages = 3500,
+      .pattern = MIG_PATTERN_SEQUENTIAL,
+      .access = MIG_ACCESS_READ,
+      .rate = 3000 },
+    { .first = 3700, .pages = 50, .rate = 1000, .write = MIG_WRITE_FILL },
 };
 
 static MigKvm *make(MigTracking tracking, uint32_t vcpus, uint32_t ring, bool incoming)
@@ -449,8 +456,12 @@ static void test_refuses(void)
         return;
     }
     MigWorkload low = { .first = 0, .pages = 300, .rate = 1 };
-    MigWorkload zeros = { .first = 512, .pages = 1, .write = MIG_WRITE_FILL, .rate = 1 };
-    MigWorkload reads = { .first = 512, .pages = 1, .access = MIG_ACCESS_READ, .rate = 1 };
+    MigPhase phase = { 1000, 1 };
+    MigWorkload zipf = { .first = 512, .pages = 1, .pattern = MIG_PATTERN_ZIPF, .rate = 1 };
+    MigWorkload trace = { .first = 512, .pages = 1, .pattern = MIG_PATTERN_TRACE, .rate = 1 };
+    MigWorkload phases = { .first = 512, .pages = 1, .phases = &phase, .phase_count = 1 };
+    MigWorkload late = { .first = 512, .pages = 1, .start = 1, .rate = 1 };
+    MigWorkload ends = { .first = 512, .pages = 1, .end = 1, .rate = 1 };
     const struct {
         uint64_t address, length;
         uint32_t vcpus;
@@ -460,8 +471,11 @@ static void test_refuses(void)
         { 0, BYTES, 17, NULL, "vcpus" },
         { 0, BYTES, 0, NULL, "vcpus" },
         { 0, BYTES, 1, &low, "workload[0]" },
-        { 0, BYTES, 1, &zeros, "workload[0]" },
-        { 0, BYTES, 1, &reads, "workload[0]" },
+        { 0, BYTES, 1, &zipf, "workload[0]: its program has no pattern zipf" },
+        { 0, BYTES, 1, &trace, "pattern trace" },
+        { 0, BYTES, 1, &phases, "no phases" },
+        { 0, BYTES, 1, &late, "no start" },
+        { 0, BYTES, 1, &ends, "no end" },
         { MIB, BYTES, 1, NULL, "address 0" },
         { 0, 64 * PAGE, 1, NULL, "at least 1M" },
         { 123, BYTES, 1, NULL, "multiple of 4096" },

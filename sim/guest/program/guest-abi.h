@@ -73,6 +73,8 @@ enum mig_guest_write {
     MIG_GUEST_COUNTER = 0, /* the first 8 bytes become the number of the write, counted from 1 */
     MIG_GUEST_PAGE = 1,  /* all of it: 32 bit words w * 1664525 + 1013904223, from mix(number, 0) */
     MIG_GUEST_BYTES = 2, /* write_bytes single bytes change, evenly spread over the page */
+    MIG_GUEST_ZERO = 3,  /* all of it becomes zero */
+    MIG_GUEST_READ = 4,  /* nothing: its first 8 bytes are read, and that is counted as a write */
 };
 
 enum mig_guest_fill_kind {

@@ -158,6 +158,12 @@ static void write_page(const struct mig_guest_region *r, uint32_t page, uint64_t
         for (uint32_t i = 0; i < n; i++) {
             at[(i * MIG_GUEST_PAGE_BYTES) / n] += 1;
         }
+    } else if (r->write == MIG_GUEST_ZERO) {
+        for (uint32_t i = 0; i < MIG_GUEST_PAGE_BYTES / 8; i++) {
+            ((volatile uint64_t *)at)[i] = 0;
+        }
+    } else if (r->write == MIG_GUEST_READ) {
+        (void)*(volatile uint64_t *)at;
     } else {
         *(volatile uint64_t *)at = number;
     }
