@@ -111,6 +111,7 @@ static bool start_relay(MigMatrixRun *m)
         return mig_matrix_no(m, "relay", error);
     }
     m->source_uri = relay_address(m);
+    m->relay_sockets = mig_child_sockets(m->relay);
     if (!m->source_uri) {
         g_autofree char *words = mig_child_words(m->relay, 0);
         g_set_error(&error, MIG_PEER_ERROR, MIG_PEER_GONE, "does not listen: %s", words);

@@ -138,8 +138,8 @@ static void while_active(MigMatrixRun *m, const Look *source)
 }
 
 /*
- * The destination listens again; the source comes again, and once more where the relay had not
- * noticed yet that the old line was broken.
+ * The destination listens again; then the source comes again, but not before the relay has noticed
+ * that the old line is broken: it would take the new connection for one more of the old ones.
  */
 static void recover(MigMatrixRun *m)
 {
@@ -149,7 +149,8 @@ static void recover(MigMatrixRun *m)
         mig_end_set_number(&m->source, "max-postcopy-bandwidth", 0, NULL);
         m->recovered = mig_matrix_listen_again(m);
     }
-    if (m->recovered && now > m->tried + RETRY_US) {
+    bool noticed = mig_child_sockets(m->relay) <= m->relay_sockets;
+    if (m->recovered && noticed && now > m->tried + RETRY_US) {
         m->tried = now;
         mig_matrix_resume(m);
     }

@@ -14,7 +14,8 @@ typedef struct MigMatrixRun {
     FILE *transcript;
     MigEndPlace place;
     MigEnd source, destination;
-    MigChild *relay; /* NULL: through a file */
+    MigChild *relay;        /* NULL: through a file */
+    unsigned relay_sockets; /* while nobody is connected */
     char *source_uri, *destination_uri, *again_uri;
     char *file;    /* what goes through a file, where both ends see it; later the recording */
     guint8 *image; /* what the source's memory is to hold; where only we write to it */

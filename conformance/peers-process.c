@@ -105,6 +105,22 @@ bool mig_child_crashed(MigChild *child)
     return mig_child_ended(child) && WIFSIGNALED(child->status);
 }
 
+unsigned mig_child_sockets(MigChild *child)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/fd", mig_child_ended(child) ? 0 : child->pid);
+    GDir *dir = g_dir_open(path, 0, NULL);
+    const char *name;
+    unsigned n = 0;
+
+    while (dir && (name = g_dir_read_name(dir))) {
+        g_autofree char *link = g_build_filename(path, name, NULL);
+        g_autofree char *target = g_file_read_link(link, NULL);
+        n += target && g_str_has_prefix(target, "socket:");
+    }
+    g_clear_pointer(&dir, g_dir_close);
+    return n;
+}
+
 gsize mig_child_said(const MigChild *child)
 {
     struct stat st;

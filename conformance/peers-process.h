@@ -32,6 +32,9 @@ char *mig_child_end_text(MigChild *child);
 /* Ended by a signal that we did not send. */
 bool mig_child_crashed(MigChild *child);
 
+/* How many sockets it has open; 0 where it has ended. */
+unsigned mig_child_sockets(MigChild *child);
+
 /* How much it has said so far, and what it said behind that; owned by the caller, never NULL. */
 gsize mig_child_said(const MigChild *child);
 char *mig_child_words(const MigChild *child, gsize from);

@@ -86,15 +86,26 @@ static bool truth(json_object *o, const char *key)
 
 /* ---- lines ---- */
 
+void mig_run_log_next(MigRunLog *log)
+{
+    log->broken |= !log->complete;
+    log->complete = false;
+    log->next = true;
+}
+
 static void add_run(MigRunLog *log, json_object *o)
 {
+    log->announced += number(o, "subjects");
+    log->next = false;
+    if (log->begun) { /* a further log: the first one says how the run was started */
+        return;
+    }
     log->begun = true;
     log->version = text_or(log, o, "version", "unknown");
     log->profile = text_or(log, o, "profile", "unknown");
     log->catalogue = text_or(log, o, "catalogue", "unknown");
     log->argv = text_or(log, o, "argv", "");
     log->rules = number(o, "rules");
-    log->announced = number(o, "subjects");
 }
 
 static void add_finding(MigRunLog *log, json_object *o)
@@ -239,14 +250,14 @@ static bool add(MigRunLog *log, json_object *o, const MigLogSubject **subject, G
     const char *type = text_or(log, o, "type", "");
 
     if (strcmp(type, "run") == 0) {
-        if (log->begun) {
+        if (log->begun && !log->next) {
             return fail(error, "a second run begins");
         }
         if (g_strcmp0(text(log, o, "schema"), MIG_RUN_LOG_SCHEMA) != 0) {
             return fail(error, "the schema is not " MIG_RUN_LOG_SCHEMA);
         }
         add_run(log, o);
-    } else if (!log->begun || log->complete) {
+    } else if (!log->begun || log->complete || log->next) {
         return fail(error, log->complete ? "something stands behind the end of the run"
                                          : "the first line does not begin a run");
     } else if (strcmp(type, "finding") == 0) {
@@ -258,7 +269,8 @@ static bool add(MigRunLog *log, json_object *o, const MigLogSubject **subject, G
     } else if (strcmp(type, "subject") == 0) {
         *subject = add_subject(log, o);
     } else if (strcmp(type, "end") == 0) {
-        log->complete = truth(o, "complete") && log->subjects->len == log->announced;
+        log->complete =
+            truth(o, "complete") && log->subjects->len == log->announced && !log->broken;
     }
     return true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The log of a run of `migbench check` or `matrix`, read back: what every report is rendered from. Lines of
- * NDJSON, one object each:
+ * The log of a run of `migbench check` or `matrix`, read back: what every report is rendered from.
+ * Lines of NDJSON, one object each:
  *
  *     run          tool, profile, arguments, hash of the rule catalogue, number of subjects
  *     finding      of the subject whose line comes next
@@ -39,7 +39,8 @@ typedef struct MigLogExpectation {
     const char *rule, *outcome, *reference, *message;
 } MigLogExpectation;
 
-/* A cell of the matrix (conformance/matrix.h); outcome: "pass", "fail", "refused", "inconclusive" */
+/* A cell of the matrix (conformance/matrix.h); outcome: "pass", "fail", "refused", "inconclusive"
+ */
 typedef struct MigLogCell {
     const char *source, *destination, *machine, *transport, *features, *workload, *fault;
     const char *outcome, *words;
@@ -65,6 +66,7 @@ typedef struct MigRunLog {
     GArray *expectations;      /* MigLogExpectation of no subject: stale entries */
     unsigned conformant, nonconformant, inconclusive, errors, refused, findings;
     bool begun, complete;
+    bool next, broken; /* another log is to follow; one that came before had no end */
     GStringChunk *strings;
 } MigRunLog;
 
@@ -78,6 +80,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigRunLog, mig_run_log_free)
  */
 bool mig_run_log_line(MigRunLog *log, const char *line, gsize n, const MigLogSubject **subject,
                       GError **error);
+
+/* Another log comes behind this one: the shares of a run are one run. */
+void mig_run_log_next(MigRunLog *log);
 
 /* The exit status that the run had, MIG_EXIT_INCOMPLETE or worse for an aborted one. */
 int mig_run_log_status(const MigRunLog *log);
