@@ -11,9 +11,12 @@ may be rejected by QEMU and accepted by us.
 
 MIGBENCH_DIFFER: mutants for each version (default 32, 2000 with MIGBENCH_FULL); as many random ones, all
 versions together. MIGBENCH_LIVE_SEED: which. MIGBENCH_PEER_ERRATA: where to write docs/peer-errata.md.
+MIGBENCH_DIFFER_LOG: a folder that keeps what QEMUs did with which bytes, one file for each version: a run
+that was broken off goes on there, and a judge that was mended is compared again without them.
 """
 import collections
 import concurrent.futures
+import hashlib
 import json
 import os
 import random
@@ -28,7 +31,8 @@ FULL = "MIGBENCH_FULL" in os.environ
 COUNT = int(os.environ.get("MIGBENCH_DIFFER", "2000" if FULL else "32"))
 SEED = int(os.environ.get("MIGBENCH_LIVE_SEED", "1"))
 LEAST = 8  # mutants of each rule
-WORKERS = 2
+WORKERS = int(os.environ.get("MIGBENCH_DIFFER_WORKERS", "2"))
+LOG = os.environ.get("MIGBENCH_DIFFER_LOG")
 MEMORY = 1 << 20
 UUID = "6d696762-656e-4368-8000-000000000001"
 # Trace, its share of the mutants in percent (of those that break a rule, of those that break none),
@@ -45,7 +49,7 @@ class Mutant:
         self.line, self.base, self.capabilities = line, base, capabilities
         self.path = os.path.join(folder, line["mutant"])
         self.ours = self.theirs = None
-        self.memory = "not compared"
+        self.memory, self.rank = "not compared", 0.0
 
     @property
     def kind(self):
@@ -59,6 +63,10 @@ class Mutant:
     def agrees(self):
         return (self.ours[0] == self.theirs[0] and self.same_reason()
                 and self.memory != "differs")
+
+    def comparable(self, theirs):
+        """Both load it."""
+        return {self.ours[0], theirs[0]} <= {"accepted", "complained"}
 
     def dangerous(self):
         return self.ours[0] in ("accepted", "complained") and self.theirs[0] not in ("accepted",
@@ -82,7 +90,8 @@ def make(version, folder):
             if not count:
                 continue
             found += mutate(trace, folder, name, rule, count, capabilities)
-    return found + few_more(version, folder, found)
+    # Interleaved: a run that is broken off has some of everything.
+    return sorted(found + few_more(version, folder, found), key=lambda m: m.rank)
 
 
 def mutate(trace, folder, name, rule, count, capabilities):
@@ -91,7 +100,10 @@ def mutate(trace, folder, name, rule, count, capabilities):
                   *(["--rule", rule] if rule else []))
     with open(os.path.join(where, "manifest.ndjson"), encoding="utf-8") as file:
         lines = [json.loads(line) for line in file][1:-1]
-    return [Mutant(line, where, name, capabilities) for line in lines]
+    found = [Mutant(line, where, name, capabilities) for line in lines]
+    for number, mutant in enumerate(found):
+        mutant.rank = number / len(found)
+    return found
 
 
 def few_more(version, folder, found):
@@ -114,6 +126,46 @@ def machine_argv(memory):
             f"memory-backend-file,id=m0,size={MEMORY},share=on,mem-path={memory}"]
 
 
+class Cells:
+    """What is known of a version from earlier runs, by the bytes that it was given."""
+
+    def __init__(self, version):
+        self.known, self.file = {}, None
+        if LOG:
+            os.makedirs(LOG, exist_ok=True)
+            path = os.path.join(LOG, f"{version}.ndjson")
+            if os.path.exists(path):
+                with open(path, encoding="utf-8") as file:
+                    for row in map(json.loads, file):
+                        self.known[row["key"]] = row
+            self.file = open(path, "a", encoding="utf-8")
+
+    @staticmethod
+    def key(mutant):
+        digest = hashlib.sha256(peer.read(mutant.path)).hexdigest()
+        return f"{digest[:32]} {' '.join(mutant.capabilities)}"
+
+    def fetch(self, mutant):
+        """True: no emulator is needed."""
+        row = self.known.get(self.key(mutant)) if LOG else None
+        if row and (row["memory"] != "not compared" or not mutant.comparable(row["theirs"])):
+            mutant.theirs, mutant.memory = tuple(row["theirs"]), row["memory"]
+            return True
+        return False
+
+    def keep(self, mutant):
+        if self.file:
+            row = {"key": self.key(mutant), "theirs": mutant.theirs, "memory": mutant.memory}
+            self.file.write(json.dumps(row) + "\n")
+            self.file.flush()
+
+
+def cell(version, mutant, space, number, cells):
+    if not cells.fetch(mutant):
+        really(version, mutant, space, number)
+        cells.keep(mutant)
+
+
 def really(version, mutant, space, number):
     """Loads one; its memory is compared with ours at once, and both are thrown away."""
     memory = os.path.join(space.memory, f"ram-{number}")
@@ -122,7 +174,7 @@ def really(version, mutant, space, number):
     uri = (f"file:{mutant.path}" if "mapped-ram" in mutant.capabilities
            else f"exec:cat {mutant.path}")
     mutant.theirs = outcome.load(version, machine_argv(memory), uri, mutant.capabilities)
-    if mutant.theirs[0] in ("accepted", "complained") and mutant.ours[0] in ("accepted", "complained"):
+    if mutant.comparable(mutant.theirs):
         mutant.memory = compare(mutant, memory)
     os.unlink(memory)
 
@@ -145,9 +197,9 @@ def load_all(version, mutants, space):
     ours = outcome.answers(version, [m.path for m in mutants], "none")
     for mutant in mutants:
         mutant.ours = ours[mutant.path]
-    begin = time.monotonic()
+    cells, begin = Cells(version), time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
-        for done in [pool.submit(really, version, m, space, n) for n, m in enumerate(mutants)]:
+        for done in [pool.submit(cell, version, m, space, n, cells) for n, m in enumerate(mutants)]:
             done.result()
     return len(mutants) / (time.monotonic() - begin)
 

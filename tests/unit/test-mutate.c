@@ -461,7 +461,8 @@ int main(int argc, char **argv)
         g_test_add_data_func(path, traces[i], test_mutants);
     }
     for (gsize i = 0; i < G_N_ELEMENTS(special); i++) {
-        g_autofree char *path = g_strconcat("/mutate/break-one-rule/", special[i][0], "/", special[i][1], NULL);
+        g_autofree char *path =
+            g_strconcat("/mutate/break-one-rule/", special[i][0], "/", special[i][1], NULL);
         g_test_add_data_func(path, special[i], test_special);
     }
     g_test_add_func("/mutate/same-seed-same-mutants", test_seeds);
