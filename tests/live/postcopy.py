@@ -26,9 +26,11 @@ TO_SIZE = 256 * ends.MIB  # to them: a request takes the 32 pages along that lea
 RATE = 32 << 20        # bytes per second to a QEMU with one vCPU
 VCPUS = 16             # of ours: each waits for one page at a time
 HUGE = 2 << 20
+LARGE = 2304 * ends.MIB  # in huge pages: enough for REQUESTS of them, where MIGBENCH_FULL is set
+HUGE_RATE = 4 << 20      # then, of the background: less than a page in a window
 
 
-def our_scenario(version, machine, blocks, capabilities, page_size):
+def our_scenario(version, machine, blocks, capabilities, page_size, size):
     """Threads that touch all of RAM, each in an order of its own."""
     scenario = dest.dest_scenario(version, machine, blocks, capabilities)
     for block in scenario["guest"]["ram"]:
@@ -37,45 +39,47 @@ def our_scenario(version, machine, blocks, capabilities, page_size):
     scenario["seed"] = 5
     scenario["guest"]["vcpus"] = VCPUS
     scenario["guest"]["workload"] = [
-        {"block": running.RAM, "offset": 0, "length": SIZE, "pattern": "random", "rate": 20000,
+        {"block": running.RAM, "offset": 0, "length": size, "pattern": "random", "rate": 20000,
          "pace": "cpu", "access": "read" if n % 4 == 3 else "write"} for n in range(VCPUS)]
     return scenario
 
 
-def rewrite(qemu):
+def rewrite(qemu, size):
     """In the first pass, when three quarters of what is not zero have been sent: writes to all of that,
     as a device does (those of a vCPU may be lost, see running.resting). What was sent is dirty again, and
     nothing is written later, which the last sync might miss. The rest of the pass and the next one take
     seconds, in which postcopy is to begin."""
     while True:
         ram = qemu.status().get("ram", {})
-        if 0 < ram.get("remaining", 0) < SIZE * 3 // 8:
+        if 0 < ram.get("remaining", 0) < size * 3 // 8:
             break
         time.sleep(0.002)
-    qemu.set_parameters({"max-bandwidth": 4 << 20})
-    qemu.fill(SIZE // 4, SIZE // 2, 0x5a)
+    qemu.set_parameters({"max-bandwidth": 4 << 20 if size < LARGE else 64 << 20})
+    start, length = (size // 4, size // 2) if size < LARGE else (HUGE, size - HUGE)
+    qemu.fill(start, length, 0x5a)
 
 
-def from_qemu(version, capabilities, limit, page_size, space):
+def from_qemu(version, capabilities, limit, page_size, space, size=SIZE):
     huge = page_size > 4096
+    least = max(size // HUGE // 4, REQUESTS if size == LARGE else 0) if huge else REQUESTS
     file, result, dump, wire, far = (os.path.join(space.files, f)
                                      for f in ("s.json", "result.json", "dump", "wire", "far"))
-    with running.HugePages(2 * SIZE // HUGE if huge else 0), \
-            running.Machine(space, "source", SIZE, running.resting(SIZE), hugetlb=huge) as machine, \
+    with running.HugePages(2 * size // HUGE if huge else 0), \
+            running.Machine(space, "source", size, running.resting(size), hugetlb=huge) as machine, \
             peer.Peer(version, machine.argv, qtest=True) as qemu, \
-            line.Line(wire, far, RATE if huge else 0):
+            line.Line(wire, far, RATE if huge and size == SIZE else 0):
         machine.wait_ready()
         blocks = dest.ram_blocks(qemu)
         ends.save(file, our_scenario(version, running.machine_name(qemu), blocks, capabilities,
-                                     page_size))
+                                     page_size, size))
         qemu.set_capabilities(["events", *capabilities])
-        qemu.set_parameters({"max-bandwidth": 32 << 20, "downtime-limit": 1,
+        qemu.set_parameters({"max-bandwidth": size // 2, "downtime-limit": 1,
                              "max-postcopy-bandwidth": limit})
         with ends.Program("dest", "--scenario", file, "--uri", f"unix:{far}", "--result", result,
                           "--dump", f"{running.RAM}={dump}") as ours:
             ours.listening()
             qemu.qmp("migrate", uri=f"unix:{wire}")
-            rewrite(qemu)
+            rewrite(qemu, size)
             running.wait_passes(qemu, 1)
             memory = machine.read(qemu) if "release-ram" in capabilities else None
             qemu.qmp("migrate-start-postcopy")
@@ -87,7 +91,7 @@ def from_qemu(version, capabilities, limit, page_size, space):
     outcome = ends.load(result)
     ends.expect_no_leak(outcome)
     return expect_worth_it(outcome["destination"]["postcopy"], status["ram"]["postcopy-requests"],
-                           SIZE // HUGE // 4 if huge else REQUESTS)
+                           least)
 
 
 def expect_worth_it(ours, theirs, least):
@@ -113,7 +117,8 @@ def source_scenario(version, machine, blocks, stream, capabilities, page_size):
            | ({"page-size": page_size} if name == running.RAM else {})
            for name, used, longest in blocks]
     size = dict((name, used) for name, used, _ in blocks)[running.RAM]
-    workload = [{"block": running.RAM, "offset": size // 4, "length": size * 3 // 4,
+    first = size // 4 if size < LARGE else size // 32
+    workload = [{"block": running.RAM, "offset": first, "length": size - first,
                  "pattern": "sequential", "rate": 400000, "pace": "cpu", "write": "counter"}]
     release = "release-ram" in capabilities
     when = {"when": f"remaining-below {size // 2}"} if release else {"after-pass": 1}
@@ -136,20 +141,26 @@ def expect_released(outcome, blocks, left):
         raise peer.Fail("released pages are still there")
 
 
-def to_qemu(version, capabilities, page_size, space):
+def to_qemu(version, capabilities, page_size, space, size=0):
     """A recorded machine of theirs migrates from us to them, where its vCPU goes on."""
     huge = page_size > 4096
-    size = SIZE if huge or "release-ram" in capabilities else TO_SIZE
+    size = size or (SIZE if huge or "release-ram" in capabilities else TO_SIZE)
     file, result, dump, wire, far = (os.path.join(space.files, f)
                                      for f in ("s.json", "result.json", "dump", "wire", "far"))
     guest = running.guest_parameters(size, rate=100000, pace="cpu")
+    if size == LARGE:
+        guest["regions"][0] |= {"offset": size // 32, "length": size - size // 32}
     with running.Machine(space, "recorded", size, guest) as machine:
         stream, blocks, name = machine.record(version, space)
-    ends.save(file, source_scenario(version, name, blocks, stream, capabilities, page_size))
+    scenario = source_scenario(version, name, blocks, stream, capabilities, page_size)
+    if size == LARGE:
+        scenario["parameters"] |= {"max-bandwidth": size // 8, "max-postcopy-bandwidth": HUGE_RATE}
+        scenario["limit"] = "1200s"
+    ends.save(file, scenario)
     with running.HugePages(size // HUGE if huge else 0), \
             running.Machine(space, "dest", size, guest, hugetlb=huge) as machine, \
             peer.Peer(version, machine.argv + ["-incoming", "defer"]) as qemu, \
-            line.Line(wire, far, RATE):
+            line.Line(wire, far, RATE if size < LARGE else 0):
         qemu.set_capabilities(["events", *capabilities])
         qemu.qmp("migrate-incoming", uri=f"unix:{far}")
         with ends.Program("source", "--scenario", file, "--uri", f"unix:{wire}", "--result", result,
@@ -198,6 +209,13 @@ def main():
             tap.run(f"/live/postcopy/to/{version}/huge", to_qemu, version, PLAIN, HUGE, space)
             tap.run(f"/live/postcopy/from/{version}/huge", from_qemu, version, PLAIN, 32 << 20,
                     HUGE, space)
+        for version in versions if os.environ.get("MIGBENCH_FULL") else ():
+            peer.PATIENCE = 1200
+            for on in (PLAIN, FAST) if version != "5.2" else (PLAIN,):
+                name = f"{version}/huge-{'preempt' if on is FAST else 'plain'}/2304M"
+                tap.run(f"/live/postcopy/to/{name}", to_qemu, version, on, HUGE, space, LARGE)
+                tap.run(f"/live/postcopy/from/{name}", from_qemu, version, on, HUGE_RATE, HUGE, space,
+                        LARGE)
     return tap.done()
 
 

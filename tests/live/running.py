@@ -83,7 +83,7 @@ class Machine:
         saved = bytearray(peer.read(path))
         os.unlink(path)
         saved[0xf0000:0x100000] = bytes(0x10000)  # the ROM is there; nobody wrote the RAM behind it
-        return bytes(saved)
+        return saved
 
     def clean(self):
         for path in (self.memory, self.serial, self.rom):
@@ -127,13 +127,13 @@ def expect_memory(what, after, before, parameters, first):
     for n in range(first, last):
         page = ((mix(region["seed"], n) >> 32) * pages) >> 32
         struct.pack_into("<Q", expected, region["offset"] + page * 4096, n + 1)
-    got = bytearray(after)
+    got = after
     # Its own page: counters, state and stack. The write that it was stopped in may be there already.
     expected[COUNTERS:COUNTERS + 4096] = got[COUNTERS:COUNTERS + 4096]
     at = region["offset"] + (((mix(region["seed"], last) >> 32) * pages) >> 32) * 4096
     if struct.unpack_from("<Q", got, at)[0] == last + 1:
         struct.pack_into("<Q", expected, at, last + 1)
-    peer.expect_equal_memory(what, bytes(got), bytes(expected))
+    peer.expect_equal_memory(what, got, expected)
     return last - first
 
 
