@@ -152,3 +152,50 @@ uint64_t mig_bitmap_move(MigBitmap *into, MigBitmap *from)
     from->set = 0;
     return into->set - before;
 }
+
+/* The words of |group| that have bits in [first, end). */
+static void move_group(MigBitmap *into, MigBitmap *from, uint64_t group, uint64_t first,
+                       uint64_t end)
+{
+    uint64_t moved = 0, fresh = 0;
+    for (uint64_t some = from->summary[group]; some; some &= some - 1) {
+        uint64_t w = group * 64 + (unsigned)__builtin_ctzll(some);
+        bool inside = (w + 1) * 64 > first && w * 64 < end;
+        uint64_t bits = inside ? from->words[w] & mask_in(w, first, end) : 0;
+        from->words[w] &= ~bits;
+        from->summary[group] &= from->words[w] ? ~0ull : ~(some & -some);
+        moved += count_bits(bits);
+        if (into && bits) {
+            fresh += count_bits(bits & ~into->words[w]);
+            into->words[w] |= bits;
+            into->summary[group] |= some & -some;
+        }
+    }
+    from->set -= moved;
+    if (into) {
+        into->set += fresh;
+    }
+}
+
+static void drop_same(MigBitmap *also, const MigBitmap *from, uint64_t first, uint64_t end)
+{
+    for (uint64_t i = mig_bitmap_next(from, first); i < end && also->set > 0;) {
+        mig_bitmap_clear_mask(also, i / 64, from->words[i / 64] & mask_in(i / 64, first, end));
+        uint64_t behind = (i / 64 + 1) * 64;
+        i = behind < end ? mig_bitmap_next(from, behind) : end;
+    }
+}
+
+void mig_bitmap_move_range(MigBitmap *into, MigBitmap *from, MigBitmap *also, uint64_t first,
+                           uint64_t n)
+{
+    uint64_t end = first + n;
+    assert((!into || into->bits == from->bits) && also->bits == from->bits && end <= from->bits);
+    if (n == 0 || from->set == 0) {
+        return;
+    }
+    drop_same(also, from, first, end);
+    for (uint64_t group = first / 4096; group <= (end - 1) / 4096; group++) {
+        move_group(into, from, group, first, end);
+    }
+}

@@ -102,4 +102,11 @@ uint64_t mig_bitmap_merge(MigBitmap *into, const MigBitmap *from);
 /* Moves every bit of |from| into |into| (same size), leaves |from| clear; returns the new ones. */
 uint64_t mig_bitmap_move(MigBitmap *into, MigBitmap *from);
 
+/*
+ * Moves the bits of |from| among the |n| from |first| into |into| (NULL: they are dropped), and
+ * drops the same ones of |also|; all are of one size. Costs what is set, not |n|.
+ */
+void mig_bitmap_move_range(MigBitmap *into, MigBitmap *from, MigBitmap *also, uint64_t first,
+                           uint64_t n);
+
 #endif

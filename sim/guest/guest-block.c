@@ -23,17 +23,7 @@ uint64_t mig_guest_block_sync(GuestBlock *b, MigBitmap *dirty, bool manual)
 
 void mig_guest_block_clear(GuestBlock *b, uint64_t from, uint64_t end)
 {
-    for (uint64_t i = mig_bitmap_next(b->reported, from); i < end;
-         i = mig_bitmap_next(b->reported, i)) {
-        uint64_t w = i / 64, left = end - w * 64;
-        uint64_t mask = mig_bitmap_word(b->reported, w) & ~0ull << i % 64;
-        mask &= left < 64 ? (1ull << left) - 1 : ~0ull;
-        if (b->touched) {
-            mig_bitmap_set_mask(b->touched, w, mask);
-        }
-        mig_bitmap_clear_mask(b->log, w, mask);
-        mig_bitmap_clear_mask(b->reported, w, mask);
-    }
+    mig_bitmap_move_range(b->touched, b->reported, b->log, from, end - from);
 }
 
 void mig_guest_block_forget(GuestBlock *b)

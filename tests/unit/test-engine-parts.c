@@ -45,6 +45,49 @@ static void test_bitmap_model(void)
     g_rand_free(rand);
 }
 
+/* Three bitmaps as arrays of flags: ranges, whole or not, move what is set and drop the same. */
+static void test_bitmap_move_range(void)
+{
+    enum { BITS = 9000 };
+    g_autoptr(GRand) random = g_rand_new_with_seed(3);
+    for (unsigned round = 0; round < 500; round++) {
+        g_autofree bool *flags = g_new0(bool, 3 * BITS);
+        MigBitmap *maps[3];
+        int one_in = g_rand_int_range(random, 1, 200);
+        for (unsigned k = 0; k < 3; k++) {
+            maps[k] = mig_bitmap_new(BITS);
+            for (uint64_t i = 0; i < BITS; i++) {
+                flags[k * BITS + i] = g_rand_int_range(random, 0, one_in) == 0;
+                if (flags[k * BITS + i]) {
+                    mig_bitmap_set(maps[k], i);
+                }
+            }
+        }
+        uint64_t first = (uint64_t)g_rand_int_range(random, 0, BITS), n = BITS - first;
+        n = round % 2 ? n : (uint64_t)g_rand_int_range(random, 0, (int)n + 1);
+        bool drops = round % 3 == 0;
+        mig_bitmap_move_range(drops ? NULL : maps[0], maps[1], maps[2], first, n);
+        for (uint64_t i = first; i < first + n; i++) {
+            flags[i] = flags[i] || (flags[BITS + i] && !drops);
+            flags[2 * BITS + i] = flags[2 * BITS + i] && !flags[BITS + i];
+            flags[BITS + i] = false;
+        }
+        for (unsigned k = 0; k < 3; k++) {
+            uint64_t set = 0, at = 0;
+            for (uint64_t i = 0; i < BITS; i++) {
+                set += flags[k * BITS + i];
+                if (flags[k * BITS + i]) {
+                    g_assert_cmpuint(mig_bitmap_next(maps[k], at), ==, i); /* the summary, too */
+                    at = i + 1;
+                }
+            }
+            g_assert_cmpuint(maps[k]->set, ==, set);
+            g_assert_cmpuint(mig_bitmap_next(maps[k], at), ==, BITS);
+            mig_bitmap_free(maps[k]);
+        }
+    }
+}
+
 static void test_bitmap_sparse(void)
 {
     uint64_t n = 1ull << 28; /* 1 TiB of 4 KiB pages */
@@ -142,6 +185,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/engine/bitmap/model", test_bitmap_model);
+    g_test_add_func("/engine/bitmap/move-range", test_bitmap_move_range);
     g_test_add_func("/engine/bitmap/sparse", test_bitmap_sparse);
     g_test_add_func("/engine/outbuf/pages-leave-by-32", test_outbuf_pages);
     g_test_add_func("/engine/outbuf/small-records-leave-by-32-KiB", test_outbuf_small);
