@@ -121,11 +121,11 @@ def between_ourselves(space, tracking, vcpus, capabilities, parameters=None):
     return [f"{len(here['passes'])} passes, {left} writes here, {went_on - left} there"]
 
 
-def in_postcopy(space, tracking):
+def in_postcopy(space, tracking, more=()):
     """It goes on at the destination before its pages have come; its faults fetch them."""
-    name = f"postcopy-{tracking}"
+    name = "-".join(("postcopy", tracking) + more)
     path = scenario(space, name, vcpus=2, tracking=tracking,
-                    capabilities=("return-path", "postcopy-ram"),
+                    capabilities=("return-path", "postcopy-ram") + more,
                     parameters={"max-bandwidth": 20 * MIB},
                     events=[{"after-pass": 1, "do": "migrate-start-postcopy"}])
     source_result = os.path.join(space.files, name + "-source.json")
@@ -136,9 +136,12 @@ def in_postcopy(space, tracking):
     left = expect_well("source", json.loads(peer.read(source_result))["x-guest"], 1)
     came = expect_well("destination", there["x-guest"], left)
     went = expect_well("destination, later", there["x-guest-later"], came + 1)
-    faults = there["destination"]["postcopy"]["faults"]
-    if faults == 0:
-        raise peer.Fail("no page was waited for")
+    postcopy = there["destination"]["postcopy"]
+    faults, waits = postcopy["faults"], postcopy["vcpu-blocktime-ns"]
+    if faults == 0 or len(waits) != 2 or sum(waits) == 0:
+        raise peer.Fail(f"no page was waited for, or nobody knows by whom: {postcopy}")
+    if more and postcopy["preempt-pages"] == 0:
+        raise peer.Fail("no page came by the preempt channel")
     return [f"{left} writes here, {came - left} in postcopy with {faults} faults, {went - came} later"]
 
 
@@ -328,6 +331,10 @@ def main():
                         between_ourselves, space, tracking, vcpus, capabilities)
         for tracking in TRACKINGS:
             tap.run(f"live/kvm/own/{tracking}/postcopy", needs_kvm, in_postcopy, space, tracking)
+        tap.run("live/kvm/own/kvm-log/postcopy-preempt", needs_kvm, in_postcopy, space, "kvm-log",
+                ("postcopy-preempt",))
+        tap.run("live/kvm/own/kvm-ring/dirty-limit", needs_kvm, between_ourselves, space, "kvm-ring",
+                2, ("dirty-limit",), {"vcpu-dirty-limit": 2})
         for method in ("zlib", "zstd"):
             tap.run(f"live/kvm/own/multifd-{method}", needs_kvm, between_ourselves, space,
                     "kvm-log", 2, ("return-path", "multifd"), {"multifd-compression": method})
