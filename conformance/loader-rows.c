@@ -166,6 +166,7 @@ static const MigLoadFeature features[] = {
     { "multifd-compression=zstd", V(6, 0), 0 }, /* 5.0 has it; 5.2 as Debian built it has not */
     { "multifd+postcopy-ram", 0, V(8, 0) },     /* 7.2 lets one ask for both, 10.0 does not */
     { "multifd+postcopy-ram", V(10, 1), 0 },
+    { "x-mapped-page-size-checked", V(11, 1), 0 }, /* 10.0 doesn't */
     { "x-hook-refused", 0, V(8, 2) }, /* 7.2 refuses a hook without RDMA, 10.0 takes no notice */
 };
 

@@ -343,14 +343,32 @@ static void add(MigLoader *l, MigLoadCause c, const char *path, const char *expe
  * 0. */
 static MigLoadReason reason_for(const MigFinding *f, const MigLoadReaction *row)
 {
+    if (row->reason == MIG_REASON_MAPPED && g_str_has_prefix(f->found, "bitmap at ")) {
+        return MIG_REASON_DESYNC; /* nobody checks it: what stands there is taken for the bitmap */
+    }
     bool started = strcmp(f->rule->id, "SECTION-ID-STARTED") != 0;
     return started || !g_str_has_suffix(f->found, " section 0") ? row->reason : MIG_REASON_VERSION;
 }
 
-static void add_finding(MigLoader *l, const MigFinding *f, const MigLoadReaction *row)
+/* Blocks of a mapped-ram file get a bitmap of their announced length at once. A machine name's
+ * length is an int there: only a negative one can't be allocated. */
+static MigLoad load_for(const MigCheck *check, const MigFinding *f, const MigLoadReaction *row)
+{
+    if (check->facts.mapped_ram && strcmp(f->rule->id, "RAM-BLOCK-LENGTH") == 0) {
+        return MIG_LOAD_CRASHES;
+    }
+    if (strcmp(f->rule->id, "CONFIG-NAME-LENGTH") == 0 &&
+        g_ascii_strtoull(f->found, NULL, 10) <= INT32_MAX) {
+        return MIG_LOAD_REJECTS;
+    }
+    return row->load;
+}
+
+static void add_finding(MigLoader *l, const MigCheck *check, const MigFinding *f,
+                        const MigLoadReaction *row)
 {
     bool main = strcmp(f->channel, "main") == 0;
-    MigLoadCause c = { .load = row->load,
+    MigLoadCause c = { .load = load_for(check, f, row),
                        .reason = reason_for(f, row),
                        .rule = f->rule,
                        .channel = f->channel,
@@ -363,13 +381,36 @@ static void add_finding(MigLoader *l, const MigFinding *f, const MigLoadReaction
     add(l, c, f->path, f->expected, f->found);
 }
 
+/* Until 11.0 the page size of a mapped-ram header is only divided by. True: |f| is of it. */
+static bool read_page_size(MigLoader *l, const MigFinding *f)
+{
+    if (strcmp(f->rule->id, "RAM-MAPPED-HEADER") != 0 ||
+        !g_str_has_prefix(f->found, "page size ") ||
+        mig_loader_has_feature(l->version, "x-mapped-page-size-checked")) {
+        return false;
+    }
+    bool crashes = strcmp(f->found, "page size 0") == 0;
+    MigLoadCause c = { .load = crashes ? MIG_LOAD_CRASHES : MIG_LOAD_ACCEPTS,
+                       .reason = MIG_REASON_MAPPED,
+                       .rule = f->rule,
+                       .channel = f->channel,
+                       .offset = f->offset,
+                       .rank = RANK_STREAM + f->offset };
+
+    l->unseen = !crashes; /* our own reading stops here, the destination's goes on */
+    if (crashes) {
+        add(l, c, f->path, f->expected, f->found);
+    }
+    return true;
+}
+
 static void read_findings(MigLoader *l, const MigCheck *check)
 {
     for (guint i = 0; i < check->findings->len; i++) {
         const MigFinding *f = &g_array_index(check->findings, MigFinding, i);
         const MigLoadReaction *row = mig_loader_reaction(l->version, f->rule->id);
-        if (row) {
-            add_finding(l, f, row);
+        if (row && !read_page_size(l, f)) {
+            add_finding(l, check, f, row);
         }
     }
 }
@@ -417,7 +458,7 @@ static void read_stop(MigLoader *l, const MigCheck *check)
 {
     const MigDiagnosis *d = &check->diagnosis;
 
-    if (check->stopped && !(l->ended && d->offset > l->end)) {
+    if (check->stopped && !l->unseen && !(l->ended && d->offset > l->end)) {
         MigLoadCause c = {
             .load = MIG_LOAD_UNKNOWN, .channel = "main", .offset = d->offset, .rank = ON_OTHERS * 2
         }; /* whatever else there is decides */

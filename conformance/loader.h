@@ -138,6 +138,7 @@ typedef struct MigLoader {
     char *machine;      /* of the destination; NULL: the stream's */
     MigEra era;         /* of the version and the stream's machine type, once that is known */
     GArray *causes;     /* MigLoadCause, as found */
+    bool unseen;        /* what stops our reading doesn't stop the destination's */
     bool ended;         /* END_OF_STREAM has gone by: the rest decides nothing */
     uint64_t end;       /* its offset */
     uint64_t colo_at;   /* offset of ENABLE_COLO; 0: none */

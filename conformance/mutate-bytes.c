@@ -43,7 +43,11 @@ void mig_make_drop_ram(const MigMutateSource *s, MigMutant *m, MigPrng *prng)
 void mig_make_bad_flags(const MigMutateSource *s, MigMutant *m, MigPrng *prng)
 {
     static const uint8_t flags[][2] = { { 0x04, 0 }, { 0, 0 }, { 0, 0x01 }, { 0, 0x0a } };
-    put(s, m, mig_site(s, m->site)->r.offset + 6, 2, flags[mig_prng_below(prng, 4)], 2);
+    const uint8_t *drawn = flags[mig_prng_below(prng, G_N_ELEMENTS(flags))];
+    const MigSite *site = mig_site(s, m->site);
+    const uint8_t low[] = { drawn[0], drawn[1] | (site->r.ram.cont ? MIG_RAM_FLAG_CONTINUE : 0) };
+
+    put(s, m, site->r.offset + 6, 2, low, 2);
 }
 
 /* A zero page in front of the EOS of START, with the name of the first block. */

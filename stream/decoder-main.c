@@ -351,7 +351,8 @@ static MigStep parse_full_header(MigDecoder *d, MigCursor *c, MigRecord *r)
     d->idstr[sec.idstr.len] = '\0';
     sec.idstr.text = d->idstr;
     d->open = mig_body_of(sec.idstr);
-    if (sec.kind == MIG_ITEM_START) {
+    /* To QEMU the two are one: PART and END of an iterable that came as FULL are loaded as well. */
+    if (sec.kind == MIG_ITEM_START || mig_str_equal(sec.idstr, mig_str("ram"))) {
         MigSectionEntry *e = section_start(d->shared, &sec);
         if (!e) {
             return mig_decoder_fail(d, 0, MIG_FAULT_SECTION_LIMIT, "one more",

@@ -8,6 +8,9 @@ KNOWN = (
     ("compress", None, ("5.2", "7.2"), "crashed",
      "with the capability compress, a load that fails before its threads have been made ends in a "
      "segmentation fault when they are taken down; the message before it is the right one"),
+    ("ignore-shared", "list.page-behind", ("5.2", "7.2", "10.0", "11.1"), "rejected",
+     "a page of a block that the destination shares is refused; which blocks those are can't be seen in "
+     "the stream"),
     ("mapped-ram", "section.repeat-start", ("10.0", "11.1"), "hung",
      "a second block list reads its bitmap and pages from places in the file that hold something else; "
      "QEMU neither ends nor says anything, we call the header contradictory"),
