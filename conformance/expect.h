@@ -8,8 +8,8 @@
  *     # rule            subject-glob   verdict  reference                  # what is found
  *     STREAM-TRAILING-NONE  *.save.zst     warn     docs/errata.md#trailing  # 3 bytes
  *
- * A verdict with a question mark (fail?) is a deviation that comes now and then, such as a race: that
- * it does not come is no xpass.
+ * A verdict with a question mark (fail?) is a deviation that comes now and then, such as a race:
+ * that it does not come is no xpass.
  *
  * One line per entry, sorted. Blanks in a glob are written %20, a percent sign %25; `*` and `?`
  * stand for anything and any character, also in what is found.

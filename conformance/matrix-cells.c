@@ -268,6 +268,9 @@ static void add_sanity(Listing *l, const char *when)
 {
     for (guint i = 0; i < l->peers->len; i++) {
         const MigPeer *p = l->peers->pdata[i];
+        if (is_own(p)) {
+            continue; /* it takes over who it meets: nobody here */
+        }
         MigCell *c = g_new0(MigCell, 1);
         *c = (MigCell){ .source = p,
                         .destination = p,
@@ -277,10 +280,6 @@ static void add_sanity(Listing *l, const char *when)
                         .fault = "none",
                         .sanity = true };
         c->features = g_new0(char *, 1);
-        if (is_own(p)) { /* it takes over who it meets: nobody here */
-            cell_free(c);
-            continue;
-        }
         c->name = g_strdup_printf("sanity-%s/%s", when, p->name);
         g_ptr_array_add(l->cells, c);
     }
@@ -316,17 +315,17 @@ static void add_all(Listing *l, const MigCellOptions *o)
     for (guint i = 0; i < n; i++) {
         for (guint k = 0; k < n; k++) {
             const MigPeer *a = l->peers->pdata[i], *b = l->peers->pdata[k];
-            bool own = is_own(a) || is_own(b), across_versions = a != b && !own;
-            if (wanted_pair(a, b, o)) {
-                add_pair(l, a, b,
-                         own               ? is_own(a)
-                         : across_versions ? dealt
-                                           : 0,
-                         own               ? 2
-                         : across_versions ? across
-                                           : 1);
+            guint which = 0, every = 1;
+            if (is_own(a) || is_own(b)) {
+                which = is_own(a);
+                every = 2;
+            } else if (a != b) {
+                which = dealt++;
+                every = across;
             }
-            dealt += across_versions;
+            if (wanted_pair(a, b, o)) {
+                add_pair(l, a, b, which, every);
+            }
         }
     }
 }
@@ -373,32 +372,38 @@ static GPtrArray *sanity_cells(const GPtrArray *peers, GPtrArray *cells, const c
     return l.cells;
 }
 
+/* Moves what is chosen out of |all|. */
+static GPtrArray *choose(GPtrArray *all, const MigCellOptions *o)
+{
+    GPtrArray *some = g_ptr_array_new_with_free_func(cell_free);
+    guint number = 0;
+
+    for (guint i = 0; i < all->len; i++) {
+        if (chosen(all->pdata[i], o) && number++ % MAX(o->shards, 1) == o->shard) {
+            g_ptr_array_add(some, g_steal_pointer(&all->pdata[i]));
+        }
+    }
+    return some;
+}
+
+static void free_rest(gpointer data)
+{
+    if (data) {
+        cell_free(data);
+    }
+}
+
 GPtrArray *mig_cells_list(const GPtrArray *peers, const MigCellOptions *o)
 {
     g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
-    Listing l = { peers, g_ptr_array_new_with_free_func(cell_free), names, o->strength };
-    g_autoptr(GPtrArray) some = g_ptr_array_new_with_free_func(cell_free);
-    guint number = 0;
+    g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func(free_rest);
+    Listing l = { peers, all, names, o->strength };
 
     add_all(&l, o);
-    for (guint i = 0; i < l.cells->len; i++) {
-        MigCell *c = l.cells->pdata[i];
-        if (chosen(c, o) && number++ % MAX(o->shards, 1) == o->shard) {
-            g_ptr_array_add(some, c);
-            l.cells->pdata[i] = NULL;
-        }
-    }
-    g_ptr_array_set_free_func(l.cells, NULL);
-    for (guint i = 0; i < l.cells->len; i++) {
-        if (l.cells->pdata[i]) {
-            cell_free(l.cells->pdata[i]);
-        }
-    }
-    g_ptr_array_unref(l.cells);
-    GPtrArray *first = sanity_cells(peers, some, "first");
+    GPtrArray *some = choose(all, o);
+    GPtrArray *cells = sanity_cells(peers, some, "first");
     GPtrArray *last = sanity_cells(peers, some, "last");
-    g_ptr_array_set_free_func(some, NULL);
-    g_ptr_array_extend(first, some, NULL, NULL);
-    g_ptr_array_extend_and_steal(first, last);
-    return first;
+    g_ptr_array_extend_and_steal(cells, some);
+    g_ptr_array_extend_and_steal(cells, last);
+    return cells;
 }

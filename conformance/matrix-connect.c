@@ -53,8 +53,7 @@ static void add(GPtrArray *argv, const char *option, const char *value)
 
 static void add_fault(GPtrArray *argv, const MigCell *cell)
 {
-    /* Postcopy is broken by migrate-pause: bytes don't tell when the destination runs. */
-    if (strcmp(cell->fault, "cut") == 0 && !mig_cell_has(cell, "postcopy-ram")) {
+    if (strcmp(cell->fault, "cut") == 0) {
         add(argv, "--cut-at", FAULT_AT);
     } else if (strcmp(cell->fault, "stall") == 0) {
         add(argv, "--stall-at", FAULT_AT);
@@ -102,7 +101,6 @@ static bool start_relay(MigMatrixRun *m)
     add(argv, "--listen", listen);
     add(argv, "--connect", m->destination_uri);
     add(argv, "--connect-again", m->again_uri);
-    add(argv, "--breaks", "1");
     add(argv, "-o", m->r->recording);
     add_fault(argv, m->cell);
     g_ptr_array_add(argv, NULL);

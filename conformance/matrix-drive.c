@@ -117,9 +117,8 @@ static void start_postcopy(MigMatrixRun *m, const Look *source)
 
 static void while_active(MigMatrixRun *m, const Look *source)
 {
-    bool cut = strcmp(m->cell->fault, "cut") == 0;
-    bool written = !fills(m) ? source->passes >= PASSES || strcmp(m->cell->workload, "idle") == 0
-                             : source->passes >= PASSES;
+    bool idle = strcmp(m->cell->workload, "idle") == 0;
+    bool written = source->passes >= PASSES || (idle && !fills(m));
 
     if (m->unsure && is_switching(m)) {
         return;
@@ -132,7 +131,7 @@ static void while_active(MigMatrixRun *m, const Look *source)
         start_postcopy(m, source);
     } else if (!written && fills(m)) {
         write_on(m, source);
-    } else if (!cut && !m->eased && (written || source->passes >= PASSES)) {
+    } else if (written && !m->eased && strcmp(m->cell->fault, "cut") != 0) {
         ease(m);
     }
 }
@@ -145,10 +144,7 @@ static void recover(MigMatrixRun *m)
 {
     gint64 now = g_get_monotonic_time();
 
-    if (!m->recovered) {
-        mig_end_set_number(&m->source, "max-postcopy-bandwidth", 0, NULL);
-        m->recovered = mig_matrix_listen_again(m);
-    }
+    m->recovered = m->recovered || mig_matrix_listen_again(m);
     bool noticed = mig_child_sockets(m->relay) <= m->relay_sockets;
     if (m->recovered && noticed && now > m->tried + RETRY_US) {
         m->tried = now;
@@ -162,9 +158,9 @@ static void care(MigMatrixRun *m, const Look *source, const Look *destination)
         while_active(m, source);
     } else if (is(source, "pre-switchover")) {
         mig_end_say(&m->source, "migrate-continue", "state", "pre-switchover", NULL);
-    } else if (is(source, "postcopy-active") && is(destination, "postcopy-active") && !m->broken &&
-               strcmp(m->cell->fault, "cut") == 0) {
-        m->broken = mig_end_say(&m->source, "migrate-pause", NULL, NULL, NULL);
+    } else if (is(source, "postcopy-active") && is(destination, "postcopy-active") && !m->hurried) {
+        /* On to where the line is cut: not before the destination can survive that. */
+        m->hurried = mig_end_set_number(&m->source, "max-postcopy-bandwidth", 0, NULL);
     } else if (is(source, "postcopy-paused") && is(destination, "postcopy-paused")) {
         recover(m);
     }
@@ -192,12 +188,34 @@ static void keep_error(char **where, const Look *l, MigEnd *end)
     }
 }
 
+/* What both said last, and whether one of them lives but says nothing. */
+static void keep_end(MigMatrixRun *m, const Look *source, const Look *destination)
+{
+    keep_error(&m->r->source_error, source, &m->source);
+    keep_error(&m->r->destination_error, destination, &m->destination);
+    m->r->hung |= (is(source, "gone") && !mig_child_ended(m->source.child)) ||
+                  (is(destination, "gone") && !mig_child_ended(m->destination.child));
+}
+
+/* Whether a source that has ended is all that there will be. */
+static bool is_all(const Look *source, const Look *destination, gint64 *over_since)
+{
+    gint64 now = g_get_monotonic_time();
+    /* Who has not been connected with waits for ever. */
+    bool waits = is(destination, "none") || is(destination, "setup");
+
+    if (is_over(destination)) {
+        return true;
+    }
+    *over_since = *over_since ? *over_since : now;
+    return !is(source, "completed") && (waits || now > *over_since + (gint64)OTHER_MS * 1000);
+}
+
 /* One more look. True: nothing more is to come. */
 static bool step(MigMatrixRun *m, bool with_destination, gint64 *over_since)
 {
     Look source = look_at(&m->source);
-    Look destination = with_destination ? look_at(&m->destination) : (Look){ .status = "none" };
-    gint64 now = g_get_monotonic_time();
+    Look destination = with_destination ? look_at(&m->destination) : (Look){ .status = "absent" };
 
     m->r->passes = MAX(m->r->passes, source.passes);
     care(m, &source, &destination);
@@ -205,23 +223,13 @@ static bool step(MigMatrixRun *m, bool with_destination, gint64 *over_since)
     if (with_destination) {
         keep_status(&m->r->destination_status, &destination, &m->destination);
     }
-    bool over = is_over(&source), both = over && (!with_destination || is_over(&destination));
-    bool late = false;
-    if (over && !both) {
-        *over_since = *over_since ? *over_since : now;
-        /* Who has not been connected with waits for ever. */
-        bool waits = is(&destination, "none") || is(&destination, "setup");
-        late = !is(&source, "completed") && (waits || now > *over_since + (gint64)OTHER_MS * 1000);
-    }
-    if (both || late) {
-        keep_error(&m->r->source_error, &source, &m->source);
-        if (with_destination) {
-            keep_error(&m->r->destination_error, &destination, &m->destination);
-        }
+    bool end = is_over(&source) && (!with_destination || is_all(&source, &destination, over_since));
+    if (end) {
+        keep_end(m, &source, &destination);
     }
     json_object_put(source.o);
     json_object_put(destination.o);
-    return both || late;
+    return end;
 }
 
 static bool wait_for_all(MigMatrixRun *m, bool with_destination)

@@ -23,10 +23,10 @@ typedef struct MigMatrixRun {
 
     /* of the workload and the driver */
     unsigned phase;
-    guint64 since;                                  /* pass in which the phase began */
-    bool unsure;                                    /* whether the last fill came before the end */
-    bool eased, post, broken, recovered, cancelled; /* done */
-    gint64 tried;                                   /* to resume, us */
+    guint64 since;                                   /* pass in which the phase began */
+    bool unsure;                                     /* whether the last fill came before the end */
+    bool eased, post, hurried, recovered, cancelled; /* done */
+    gint64 tried;                                    /* to resume, us */
 } MigMatrixRun;
 
 /* matrix-connect.c: the way between the ends. False: r->words, and inconclusive or refused. */

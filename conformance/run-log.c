@@ -90,7 +90,7 @@ void mig_run_log_next(MigRunLog *log)
 {
     log->broken |= !log->complete;
     log->complete = false;
-    log->next = true;
+    log->next = log->several = true;
 }
 
 static void add_run(MigRunLog *log, json_object *o)
@@ -199,19 +199,33 @@ static void mark_known(MigLogSubject *s)
     }
 }
 
+static unsigned *counter(MigRunLog *log, const MigLogSubject *s)
+{
+    return s->as_expected || strcmp(s->verdict, "conformant") == 0 ? &log->conformant
+           : strcmp(s->verdict, "nonconformant") == 0              ? &log->nonconformant
+           : strcmp(s->verdict, "inconclusive") == 0               ? &log->inconclusive
+           : strcmp(s->verdict, "refused") == 0                    ? &log->refused
+                                                                   : &log->errors;
+}
+
 static void count(MigRunLog *log, const MigLogSubject *s)
 {
     log->findings += (unsigned)s->finding_count;
-    if (s->as_expected || strcmp(s->verdict, "conformant") == 0) {
-        log->conformant++;
-    } else if (strcmp(s->verdict, "nonconformant") == 0) {
-        log->nonconformant++;
-    } else if (strcmp(s->verdict, "inconclusive") == 0) {
-        log->inconclusive++;
-    } else if (strcmp(s->verdict, "refused") == 0) {
-        log->refused++;
-    } else {
-        log->errors++;
+    ++*counter(log, s);
+}
+
+/* A cell that was run before, in another log: what came of it then is forgotten. */
+static void forget(MigRunLog *log, const MigLogSubject *now)
+{
+    for (guint i = 0; log->several && now->cell && i < log->subjects->len; i++) {
+        const MigLogSubject *s = log->subjects->pdata[i];
+        if (s->cell && !s->cell->sanity && strcmp(s->name, now->name) == 0) {
+            log->findings -= (unsigned)s->finding_count;
+            --*counter(log, s);
+            log->announced--;
+            g_ptr_array_remove_index(log->subjects, i);
+            return;
+        }
     }
 }
 
@@ -232,6 +246,7 @@ static const MigLogSubject *add_subject(MigRunLog *log, json_object *o)
     s->as_expected = truth(o, "as-expected");
     add_results(log, s, o);
     mark_known(s);
+    forget(log, s);
     count(log, s);
     g_ptr_array_add(log->subjects, s);
     log->open = NULL;

@@ -67,6 +67,7 @@ typedef struct MigRunLog {
     unsigned conformant, nonconformant, inconclusive, errors, refused, findings;
     bool begun, complete;
     bool next, broken; /* another log is to follow; one that came before had no end */
+    bool several;      /* more than one log */
     GStringChunk *strings;
 } MigRunLog;
 
@@ -81,7 +82,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigRunLog, mig_run_log_free)
 bool mig_run_log_line(MigRunLog *log, const char *line, gsize n, const MigLogSubject **subject,
                       GError **error);
 
-/* Another log comes behind this one: the shares of a run are one run. */
+/*
+ * Another log comes behind this one: the shares of a run are one run. A cell that is there already
+ * was run again, and what came of it now counts.
+ */
 void mig_run_log_next(MigRunLog *log);
 
 /* The exit status that the run had, MIG_EXIT_INCOMPLETE or worse for an aborted one. */
