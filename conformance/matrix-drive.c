@@ -19,6 +19,7 @@
 #define LOOK_US     1000
 #define RETRY_US    200000
 #define OTHER_MS    6000 /* until the other end of a migration that failed has noticed */
+#define WAITING_MS  2000 /* the same, when it has not been connected with */
 #define DOWNTIME_MS 2000 /* once it may end */
 
 typedef struct Look {
@@ -201,14 +202,15 @@ static void keep_end(MigMatrixRun *m, const Look *source, const Look *destinatio
 static bool is_all(const Look *source, const Look *destination, gint64 *over_since)
 {
     gint64 now = g_get_monotonic_time();
-    /* Who has not been connected with waits for ever. */
+    /* Who has not been connected with waits for ever; or has not heard of it yet. */
     bool waits = is(destination, "none") || is(destination, "setup");
+    gint64 patience = (gint64)(waits ? WAITING_MS : OTHER_MS) * 1000;
 
     if (is_over(destination)) {
         return true;
     }
     *over_since = *over_since ? *over_since : now;
-    return !is(source, "completed") && (waits || now > *over_since + (gint64)OTHER_MS * 1000);
+    return !is(source, "completed") && now > *over_since + patience;
 }
 
 /* One more look. True: nothing more is to come. */

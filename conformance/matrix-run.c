@@ -110,11 +110,11 @@ static char *compare(const guint8 *want, const guint8 *have, bool unsure)
                            bad, pages, first, at, have[at], want[at]);
 }
 
-/* Our own destination can't map the file in which such memory stays. */
+/* Memory that is ignored stays in its file, which our own ends don't map. */
 static bool memory_travels(const MigMatrixRun *m)
 {
-    return !mig_cell_has(m->cell, "x-ignore-shared") || m->place.same_file == NULL ||
-           m->destination.memory != NULL;
+    return !mig_cell_has(m->cell, "x-ignore-shared") ||
+           (m->place.same_file && m->destination.memory);
 }
 
 /* What |end| holds against what the source is to have held. */

@@ -96,6 +96,10 @@ static json_object *guest(const MigCell *cell, bool is_source, MigPeerQmp *sourc
         ram = json_object_new_array();
         json_object_array_add(ram, block("ram", MIG_MATRIX_RAM, 0));
     }
+    if (mig_cell_has(cell, "x-ignore-shared")) { /* the peer's memory is, so ours has to be */
+        json_object_object_add(json_object_array_get_idx(ram, 0), "shared",
+                               json_object_new_boolean(true));
+    }
     put_text(o, "machine", cell->machine);
     json_object_object_add(o, "ram", ram);
     if (is_source) {
