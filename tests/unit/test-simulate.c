@@ -94,6 +94,26 @@ static void test_limit(void)
     g_assert_cmpint(m->now, >=, s->limit);
 }
 
+/* Whoever decides and however it counts: what can't converge ends when its time is up, in short
+ * time, with bytes or without, and says so. */
+static void test_limit_of_all_eras(void)
+{
+    static const char *const eras[] = { "1.4", "1.6", "2.5", "4.1",  "5.2",
+                                        "7.2", "8.1", "9.2", "10.0", "11.1" };
+    static const MigSimulateOptions modes[] = { { .accounting = true }, { 0 } };
+    for (size_t i = 0; i < G_N_ELEMENTS(eras) * G_N_ELEMENTS(modes); i++) {
+        g_autofree char *qemu = g_strdup_printf("qemu=%s", eras[i / G_N_ELEMENTS(modes)]);
+        const char *const sets[] = { qemu, "limit=4s", "parameters.max-bandwidth=16777216", NULL };
+        g_autoptr(MigScenario) s = example("never-converges.json", sets);
+        g_autoptr(MigSimulation) m = simulate(s, &modes[i % G_N_ELEMENTS(modes)]);
+        g_assert_cmpstr(m->outcome, ==, "limit");
+        g_assert_cmpstr(mig_source_status(m->source), ==, "active");
+        g_assert_false(mig_simulation_fine(m));
+        g_assert_cmpint(m->now, >, s->limit);
+        g_assert_cmpint(m->now, <, s->limit + 1000000000); /* one operation behind it */
+    }
+}
+
 static void test_cancel_and_parameters(void)
 {
     g_autoptr(MigScenario) s = example("cancelled.json", NULL);
@@ -173,6 +193,7 @@ int main(int argc, char **argv)
     g_test_add_func("/simulate/deterministic", test_deterministic);
     g_test_add_func("/simulate/batches-and-accounting", test_batches_and_accounting);
     g_test_add_func("/simulate/limit", test_limit);
+    g_test_add_func("/simulate/limit-of-all-eras", test_limit_of_all_eras);
     g_test_add_func("/simulate/cancel-and-parameters", test_cancel_and_parameters);
     g_test_add_func("/simulate/cut-link", test_cut_link);
     g_test_add_func("/simulate/interrupted", test_interrupted);

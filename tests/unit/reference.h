@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A second simulator, for tests: the same rules once more, as plainly as can be. A page at a time,
+ * a byte at a time, a write at a time; arrays, no bitmaps, no batches; nothing of sim/engine and
+ * sim/world. Slow, and meant to be read beside the descriptions of QEMU's loops.
+ *
+ * It knows: every binary from 1.4 to 11.1 with machine type "none", precopy without codecs over one
+ * channel; auto-converge, return-path, postcopy-ram (that nobody starts); zero pages, scattered or
+ * not; workloads sequential, random, hot-cold and once; manual clearing of the log; one event
+ * that sets max-bandwidth. It does not know: any page codec, multifd, mapped-ram, snapshots, disks,
+ * RDMA, dirty limits, failures.
+ */
+#ifndef MIG_TESTS_REFERENCE_H
+#define MIG_TESTS_REFERENCE_H
+
+#include <glib.h>
+
+#include "sim/scenario/scenario.h"
+
+typedef struct ReferencePass {
+    int64_t at; /* ns */
+    uint64_t sync, dirty_pages, remaining, transferred;
+    unsigned throttle;
+} ReferencePass;
+
+typedef struct Reference {
+    GArray *passes;              /* ReferencePass; the caller's */
+    int64_t now;                 /* ns, the end */
+    int64_t total, downtime;     /* ms */
+    uint64_t normal, duplicate;  /* pages */
+    uint64_t transferred, syncs; /* as query-migrate says */
+    uint64_t queued;             /* bytes on the channel */
+    bool limit;                  /* virtual time was up */
+} Reference;
+
+/*
+ * Migrates |s| with |parameters| (the era's defaults with those of the scenario over them).
+ * |tail|: bytes behind RAM's END section, which are the devices' and no business of this one's.
+ */
+void reference_run(const MigScenario *s, const MigParameters *parameters, uint64_t tail,
+                   Reference *result);
+
+#endif
