@@ -93,14 +93,14 @@ void mig_kvm_count(MigKvm *k, bool on);
 uint64_t mig_kvm_counted(const MigKvm *k);
 uint64_t mig_kvm_counted_by(const MigKvm *k, uint32_t vcpu);
 
-/*
- * Dirty limits, of a guest with rings (else false, and nothing happens): keeps the log on for them;
- * the pages that each vCPU's ring has had, all of them reaped; how long a vCPU sleeps, ns, whenever
- * its ring was full. See dirty-limit.h.
+/* What a dirty limit (dirty-limit.h) needs of a guest with rings; without them the others do
+ * nothing.
  */
 bool mig_kvm_has_rings(const MigKvm *k);
-void mig_kvm_watch_rings(MigKvm *k, bool on);
+void mig_kvm_watch_rings(MigKvm *k, bool on); /* the log is on for them, whoever else needs it */
+/* Reaps all rings: pages that each vCPU's has had so far, |noted| being one for each. */
 void mig_kvm_take_rings(MigKvm *k, uint64_t *noted);
+/* The vCPU sleeps so many ns whenever its ring was full. */
 void mig_kvm_sleep_when_full(MigKvm *k, uint32_t vcpu, int64_t ns);
 
 /* A write from outside, logged as any other. */

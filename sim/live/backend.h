@@ -33,7 +33,7 @@ typedef struct MigBackendOps {
     uint32_t (*vcpu_of)(MigBackend *b, pid_t thread);
     /* calc-dirty-rate begins; see dirty-rate.h for the rest. */
     MigDirtyRate *(*measure)(MigBackend *b, const MigDirtyRateConfig *config);
-    /* Dirty limits; what these mean see kvm.h. */
+    /* What a dirty limit needs: see kvm.h. */
     bool (*has_rings)(MigBackend *b);
     void (*watch_rings)(MigBackend *b, bool on);
     void (*take_rings)(MigBackend *b, uint64_t *noted);
