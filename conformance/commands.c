@@ -14,6 +14,7 @@ const MigCommandEntry mig_conformance_commands[] = {
     { "diff", "say what differs between two recordings", mig_cmd_diff },
     { "rules", "print the rules that check applies", mig_cmd_rules },
     { "mutate", "write streams that break one rule each", mig_cmd_mutate },
+    { "calibrate", "measure what migrations cost on this host", mig_cmd_calibrate },
     { "peers", "say which QEMUs are here and what each can do", mig_cmd_peers },
     { "matrix", "migrate between all peers, under all conditions", mig_cmd_matrix },
     { "report", "render the log of a run of check", mig_cmd_report },

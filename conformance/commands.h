@@ -12,6 +12,7 @@ int mig_cmd_rules(int argc, char **argv);
 int mig_cmd_scrub(int argc, char **argv);
 int mig_cmd_mutate(int argc, char **argv);
 int mig_cmd_peers(int argc, char **argv);
+int mig_cmd_calibrate(int argc, char **argv);
 int mig_cmd_matrix(int argc, char **argv);
 int mig_cmd_report(int argc, char **argv);
 

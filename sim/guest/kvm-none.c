@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The KVM guest where its program can't be made: there is none, and that is said. See kvm.h. */
+#include "sim/guest/kvm-program.h"
 #include "sim/guest/kvm.h"
 
 G_DEFINE_QUARK(mig - kvm - error - quark, mig_kvm_error)
@@ -178,3 +179,6 @@ MigKvmStats mig_kvm_stats(MigKvm *k)
     (void)k;
     NEVER;
 }
+
+/* Nor is there one for a QEMU's guest: calibrate asks only where there is. */
+const unsigned char mig_kvm_program[MIG_GUEST_ROM_BYTES];

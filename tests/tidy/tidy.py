@@ -63,10 +63,10 @@ LONG_FILES = {
 MAX_LINES = 600
 MAX_COLUMNS_C, MAX_COLUMNS_SCRIPT = 100, 120
 
-NO_SPDX = (".json", ".zst", ".golden", ".bin", ".mig", ".svg")
+NO_SPDX = (".json", ".zst", ".xz", ".golden", ".bin", ".mig", ".svg")
 SPDX = "SPDX-License-Identifier: Apache-2.0"
 PROGRAMS = (".py", ".sh", ".build")
-NO_TEXT = (".zst", ".bin", ".mig", ".gz")
+NO_TEXT = (".zst", ".xz", ".bin", ".mig", ".gz")
 
 # A path that exists on one machine only, or an address that installs something from one place.
 # Written in two halves so that this file passes its own test.
