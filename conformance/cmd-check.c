@@ -181,10 +181,10 @@ int mig_cmd_check(int argc, char **argv)
     Run run = { .profile = MIG_PROFILE_INTEROP };
     int status;
     const GOptionEntry entries[] = {
-        { "profile", 0, 0, G_OPTION_ARG_STRING, &profile,
-          "lenient, interop (default), strict or canonical", "PROFILE" },
-        { "format", 0, 0, G_OPTION_ARG_STRING, &format, "text (default), ndjson, tap, junit, html",
-          "FORMAT" },
+        { "profile", 0, 0, G_OPTION_ARG_STRING, &profile, "how strict to be (default: interop)",
+          "lenient|interop|strict|canonical" },
+        { "format", 0, 0, G_OPTION_ARG_STRING, &format, "of the report (default: text)",
+          "text|ndjson|tap|junit|html" },
         { "expect", 0, 0, G_OPTION_ARG_FILENAME, &expect,
           "deviations that are known: others fail, and so do these when they don't come", "FILE" },
         { "update", 0, 0, G_OPTION_ARG_NONE, &updating, "rewrite the file of --expect", NULL },

@@ -177,7 +177,7 @@ int mig_cmd_diff(int argc, char **argv)
     MigDiff diff = { .report = report, .opaque = &show };
     int status;
     const GOptionEntry entries[] = {
-        { "format", 0, 0, G_OPTION_ARG_STRING, &format, "text (default) or ndjson", "FORMAT" },
+        { "format", 0, 0, G_OPTION_ARG_STRING, &format, "default: text", "text|ndjson" },
         { "ignore", 0, 0, G_OPTION_ARG_STRING, &ignore,
           "section-ids, part-boundaries, device-bodies: any of them, with commas", "WHAT" },
         { NULL },

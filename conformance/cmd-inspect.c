@@ -499,7 +499,7 @@ int mig_cmd_inspect(int argc, char **argv)
     g_autoptr(GError) error = NULL;
     int status;
     const GOptionEntry entries[] = {
-        { "format", 0, 0, G_OPTION_ARG_STRING, &in.format, "text (default) or ndjson", "FORMAT" },
+        { "format", 0, 0, G_OPTION_ARG_STRING, &in.format, "default: text", "text|ndjson" },
         { "summary", 0, 0, G_OPTION_ARG_NONE, &in.summary, "numbers instead of records", NULL },
         { "passes", 0, 0, G_OPTION_ARG_NONE, &in.passes,
           "how pages were sent, round by round: again, unchanged, how fast; in ndjson with a heat "

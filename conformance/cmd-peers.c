@@ -57,7 +57,7 @@ int mig_cmd_peers(int argc, char **argv)
     const GOptionEntry entries[] = {
         { "peer", 0, 0, G_OPTION_ARG_STRING_ARRAY, &named,
           "this one instead of those found; may be given several times", "[NAME=]COMMAND" },
-        { "format", 0, 0, G_OPTION_ARG_STRING, &format, "text (default) or json", "FORMAT" },
+        { "format", 0, 0, G_OPTION_ARG_STRING, &format, "default: text", "text|json" },
         { "output", 'o', 0, G_OPTION_ARG_FILENAME, &to, "where to write that", "OUT" },
         { NULL },
     };

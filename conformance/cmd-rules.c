@@ -90,8 +90,7 @@ int mig_cmd_rules(int argc, char **argv)
     g_autoptr(GString) out = g_string_new(NULL);
     int status;
     const GOptionEntry entries[] = {
-        { "format", 0, 0, G_OPTION_ARG_STRING, &format, "text (default), ndjson or markdown",
-          "FORMAT" },
+        { "format", 0, 0, G_OPTION_ARG_STRING, &format, "default: text", "text|ndjson|markdown" },
         { NULL },
     };
 

@@ -48,7 +48,7 @@ class Command:
     def __init__(self, program, path, summary):
         self.path, self.summary = path, summary
         done = subprocess.run([program, *path, "--help"], text=True, stdout=subprocess.PIPE, check=True,
-                              env=dict(os.environ, LC_ALL="C.UTF-8", COLUMNS="200"))
+                              env=dict(os.environ, LC_ALL="C.UTF-8", ASAN_OPTIONS="detect_leaks=0"))
         self.usage, self.options, self.prose = "", [], []
         self.read(done.stdout)
 
@@ -58,7 +58,7 @@ class Command:
             match = OPTION.match(line)
             if line.startswith("  ") and not self.usage:
                 self.usage = line.strip()
-            elif re.match(r"^\w[\w ]*Options:$", line):
+            elif re.match(r"^(\w[\w ]* )?Options:$", line):
                 in_options = True
             elif in_options and match:
                 self.options.append(Option(match))

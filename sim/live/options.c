@@ -32,7 +32,7 @@ static bool parse(const MigLiveCommand *c, int *argc, char ***argv, MigLiveArgum
           "PATH=VALUE" },
         { "seed", 0, 0, G_OPTION_ARG_STRING, &a->seed, "the same as --set seed=N", "N" },
         { "backend", 0, 0, G_OPTION_ARG_STRING, &a->backend,
-          "what the guest is: synthetic (the default) or kvm", "KIND" },
+          "what the guest is: a model (the default), or one that really runs", "synthetic|kvm" },
         { "run", 0, 0, G_OPTION_ARG_STRING, &a->run,
           c->is_source ? "how long a KVM guest runs before it migrates (0s)"
                        : "how long a KVM guest runs when it was loaded (1s)",
@@ -40,7 +40,7 @@ static bool parse(const MigLiveCommand *c, int *argc, char ***argv, MigLiveArgum
         { "clock", 0, 0, G_OPTION_ARG_STRING, &a->clock,
           c->is_source ? "real (the default), or virtual: the bytes that sim writes"
                        : "real (the default)",
-          "CLOCK" },
+          c->is_source ? "real|virtual" : "real" },
         { "result", 0, 0, G_OPTION_ARG_FILENAME, &a->result, "write the result as JSON", "FILE" },
         { "dump", 0, 0, G_OPTION_ARG_STRING_ARRAY, &a->dumps,
           "write a block of memory as it is in the end", "BLOCK=FILE" },

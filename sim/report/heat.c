@@ -50,9 +50,14 @@ void mig_heat_add(MigHeat *h, int64_t at, uint64_t first, uint64_t mask)
         h->columns = (h->columns + 1) / 2;
     }
     uint32_t column = (uint32_t)(at / h->period);
-    for (uint64_t rest = mask; rest; rest &= rest - 1) {
-        uint64_t row = (first + (uint64_t)__builtin_ctzll(rest)) / h->row_pages;
-        h->counts[MIN(row, h->rows - 1)][column]++;
+    if (first / h->row_pages == (first + 63) / h->row_pages) { /* they are all in one row */
+        uint64_t row = MIN(first / h->row_pages, h->rows - 1);
+        h->counts[row][column] += (unsigned)__builtin_popcountll(mask);
+    } else {
+        for (uint64_t rest = mask; rest; rest &= rest - 1) {
+            uint64_t row = (first + (uint64_t)__builtin_ctzll(rest)) / h->row_pages;
+            h->counts[MIN(row, h->rows - 1)][column]++;
+        }
     }
     h->columns = mask ? MAX(h->columns, column + 1) : h->columns;
 }

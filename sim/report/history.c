@@ -50,6 +50,20 @@ static void add_heat(MigHistory *h, uint32_t block, int64_t at, uint64_t first, 
     }
 }
 
+/* A run of any length: what was dirty in it, up to where it ended. */
+static void add_run(MigHistory *h, const MigOp *op, const MigOutcome *outcome)
+{
+    for (uint64_t page = op->run.first; page < outcome->run_end;) {
+        uint64_t word = page / 64, next = MIN((word + 1) * 64, outcome->run_end);
+        uint64_t mask = mig_bitmap_word(op->run.dirty, word) >> page % 64;
+        mask &= next - page == 64 ? UINT64_MAX : (1ull << (next - page)) - 1;
+        if (mask) {
+            add_heat(h, op->run.block, outcome->now, page, mask);
+        }
+        page = next;
+    }
+}
+
 static void take_sample(MigHistory *h, const MigSource *source, int64_t now)
 {
     MigStats stats;
@@ -62,6 +76,8 @@ void mig_history_did(MigHistory *h, const MigSource *source, const MigOp *op, in
 {
     if (op->kind == MIG_OP_SEND_PAGES) {
         add_heat(h, op->pages.block, outcome->now, op->pages.first, outcome->sent);
+    } else if (op->kind == MIG_OP_SEND_RUN) {
+        add_run(h, op, outcome);
     } else if (op->kind == MIG_OP_SEND_PAGE && op->page.record) {
         add_heat(h, op->page.block, outcome->now, op->page.page, 1);
     }

@@ -33,6 +33,7 @@ static const char *const names[] = {
     [MIG_OP_SEND] = "send",
     [MIG_OP_SEND_PAGES] = "pages",
     [MIG_OP_SEND_PAGE] = "pages",
+    [MIG_OP_SEND_RUN] = "pages",
     [MIG_OP_FLUSH] = "flush",
     [MIG_OP_LOG_START] = "log start",
     [MIG_OP_SYNC] = "sync",

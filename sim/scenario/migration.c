@@ -193,6 +193,7 @@ static bool read_do(MigReader *r, json_object *v, void *dst)
         [MIG_ACTION_REMOVE_BLOCK] = "x-remove-block",
         [MIG_ACTION_RESIZE_BLOCK] = "x-resize-block",
         [MIG_ACTION_KILL] = "x-kill-destination",
+        [MIG_ACTION_STOP] = "stop",
         NULL,
     };
     unsigned index = 0;

@@ -129,6 +129,19 @@ static void write_pages(MigScenarioRun *run, const MigScenarioEvent *e, int64_t 
     mig_guest_fill(run->guest, w->block, w->first, w->pages, w->byte);
 }
 
+/* Its run state is paused from now on, also at the destination. */
+static void stop_guest(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
+{
+    (void)e;
+    mig_scenario_run_note(run, at, "STOP", NULL, 0);
+    run->stopped = true;
+    if (run->backend) {
+        run->backend->ops->run(run->backend, false);
+    } else {
+        mig_guest_stop(run->guest, at);
+    }
+}
+
 static void add_block(MigScenarioRun *run, const MigScenarioEvent *e, int64_t at)
 {
     mig_scenario_run_note(run, at, "x-add-block", NULL, 0);
@@ -169,6 +182,7 @@ static void fire(MigScenarioRun *run, uint32_t index, int64_t at)
         [MIG_ACTION_REMOVE_BLOCK] = remove_block,
         [MIG_ACTION_RESIZE_BLOCK] = resize_block,
         [MIG_ACTION_KILL] = kill_destination,
+        [MIG_ACTION_STOP] = stop_guest,
     };
     const MigScenarioEvent *e = &g_array_index(run->scenario->events, MigScenarioEvent, index);
     if (!run->fired[index]) {
@@ -280,7 +294,9 @@ static void add_device(const MigScenarioRun *run, int64_t now, MigDevices *devic
     } else if (strcmp(d->idstr, "globalstate") == 0) {
         bool woken = run->source && mig_source_woke_guest(run->source);
         mig_devices_add_globalstate(devices, &run->era, section_id,
-                                    woken ? "running" : run->scenario->run_state);
+                                    woken          ? "running"
+                                    : run->stopped ? "paused"
+                                                   : run->scenario->run_state);
     } else {
         g_autofree uint8_t *body = g_malloc0(d->length + 1);
         mig_devices_add_opaque(devices, d->idstr, d->instance, d->version, section_id, body,

@@ -33,6 +33,7 @@ typedef struct MigScenarioRun {
     MigSourceObserver observer;
     MigBackend *backend; /* who really is the guest, on the real clock; NULL: |guest| */
     MigSource *source;   /* not owned */
+    bool stopped;        /* by a `stop` of the scenario's */
     MigMemory *memory;   /* that it migrates; not owned */
     GArray *log;         /* MigSimulationEvent; not owned */
     MigEvents *events;   /* the world's */

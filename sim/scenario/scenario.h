@@ -77,6 +77,7 @@ typedef enum MigAction {
     MIG_ACTION_REMOVE_BLOCK,   /* x-remove-block */
     MIG_ACTION_RESIZE_BLOCK,   /* x-resize-block */
     MIG_ACTION_KILL,           /* x-kill-destination: its process is gone */
+    MIG_ACTION_STOP,           /* stop: the guest is paused */
 } MigAction;
 
 typedef struct MigScenarioWrite {
