@@ -17,6 +17,6 @@ const MigCommandEntry mig_conformance_commands[] = {
     { "calibrate", "measure what migrations cost on this host", mig_cmd_calibrate },
     { "peers", "say which QEMUs are here and what each can do", mig_cmd_peers },
     { "matrix", "migrate between all peers, under all conditions", mig_cmd_matrix },
-    { "report", "render the log of a run of check", mig_cmd_report },
+    { "report", "render a log, a result, or rows of a sweep", mig_cmd_report },
     { NULL, NULL, NULL },
 };

@@ -35,7 +35,8 @@ def size(count):
 def simulate(program, folder):
     """Returns the lines of the summary that the simulation earned."""
     stream, result = os.path.join(folder, "demo.mig"), os.path.join(folder, "demo.result.json")
-    status, out = call(program, "sim", SCENARIO, "--stream", stream, "--result", result)
+    report = os.path.join(os.path.dirname(program), "demo.html")
+    status, out = call(program, "sim", SCENARIO, "--stream", stream, "--result", result, "--report", report)
     if status:
         stop(f"migbench sim {SCENARIO}: exit status {status}", out)
     with open(result, encoding="utf-8") as file:
@@ -47,7 +48,8 @@ def simulate(program, folder):
         stop(f"migbench check {stream}: exit status {status}", out)
     return [f"simulated  {SCENARIO}: {migration['status']} after {len(answer['passes'])} syncs, "
             f"{migration['total-time']} ms, {migration['downtime']} ms of them downtime",
-            f"stream     {size(os.path.getsize(stream))}, conformant"]
+            f"stream     {size(os.path.getsize(stream))}, conformant",
+            f"report     {os.path.relpath(report, ROOT)}: open it in a browser"]
 
 
 def decompressed(path):

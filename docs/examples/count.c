@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How many pages of which kind a stream (uncompressed) has: cc count.c $(pkg-config --cflags --libs libmigstream) */
+/* Counts the pages of a stream: cc count.c $(pkg-config --cflags --libs libmigstream) */
 #include <libmigstream.h>
 #include <stdio.h>
 

@@ -110,8 +110,8 @@ def completion(prefix):
         same("options of " + command, {o for o in wanted if not o.startswith("--help")} | {"--help"}, offered)
     same("a file", ["scenario.json"], candidates(prefix, "migbench", "sim", "sc"))
     same("a file behind an option", ["scenario.json"], candidates(prefix, "migbench", "sim", "--result", "sc"))
-    same("words", ["html", "junit", "ndjson", "tap", "text"],
-         sorted(set(candidates(prefix, "migbench", "check", "--format", "")) & {"html", "junit", "ndjson", "tap", "text"}))
+    formats = ["html", "junit", "ndjson", "tap", "text"]
+    same("words", formats, [w for w in candidates(prefix, "migbench", "check", "--format", "") if w in formats])
     same("a word behind =", ["junit"], candidates(prefix, "migbench", "check", "--format", "=", "j"))
     same("words of sweep", ["merge", "missing"], candidates(prefix, "migbench", "sweep", "m"))
     same("options of a word", ["--fraction"], candidates(prefix, "migbench", "sweep", "verify", "--f"))

@@ -6,6 +6,7 @@ Screenshots are kept in the build folder, below screenshots/.
 """
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -155,6 +156,70 @@ def front(web, folder):
     expect(sorted(found) == wanted, f"front: expected {wanted}, found {sorted(found)}")
 
 
+def report_of_files(web, folder):
+    """migbench report makes the same pages of what was kept."""
+    kept, direct = os.path.join(folder, "kept.json"), os.path.join(folder, "direct.html")
+    again = os.path.join(folder, "again.html")
+    migbench("sim", os.path.join(EXAMPLES, "demo.json"), "--result", kept, "--report", direct)
+    migbench("report", kept, "-o", again)
+    look(web, again, "report-kept", OVER_TIME, ["query-migrate", "demo.json"])
+    with open(direct, "rb") as one, open(again, "rb") as other:
+        expect(one.read().replace(b"<title>demo.json", b"<title>kept.json") == other.read(), "the pages differ")
+    rows = os.path.join(folder, "rows.ndjson")
+    migbench("report", rows, "-o", again)
+    look(web, again, "sweep-kept", ["Response", "Pareto front"], ["Parameters"])
+
+
+def matrix(web, folder):
+    """One cell of the matrix, where there is a QEMU to take part in it."""
+    out = os.path.join(folder, "matrix")
+    cells = [c for c in migbench("matrix", "--list", statuses=(0, 4)).splitlines()
+             if c.startswith("qemu-7.2/qemu-7.2/none/") and c.endswith("/idle/none")]
+    if not cells:
+        raise tap.Skip("there is no QEMU 7.2")
+    migbench("matrix", "-o", out, "--no-sanity", "--only", cells[0], statuses=(0, 1, 3))
+    look(web, os.path.join(out, "matrix.html"), "matrix", [], ["matrix", "qemu-7.2"])
+
+
+def plots(_, folder):
+    """gnuplot draws what it can; without gnuplot, or with another ending, it is said so before the run."""
+    demo = os.path.join(EXAMPLES, "demo.json")
+    said = migbench("sim", demo, "--plot", os.path.join(folder, "x.gif"), statuses=(2,))
+    expect(".svg, .pdf or .png" in said, said)
+    done = subprocess.run([MIGBENCH, "sim", demo, "--plot", "x.svg"], env=dict(os.environ, PATH=folder), text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=folder)
+    expect(done.returncode == 4 and "gnuplot" in done.stdout, done.stdout)
+    if not shutil.which("gnuplot"):
+        raise tap.Skip("gnuplot is not installed")
+    for ending, begin in ((".svg", b"<?xml"), (".pdf", b"%PDF"), (".png", b"\x89PNG")):
+        path = os.path.join(folder, "it's a plot" + ending)
+        migbench("sim", demo, "--plot", path)
+        with open(path, "rb") as file:
+            data = file.read()
+        expect(data.startswith(begin) and len(data) > 5000, f"{path}: {len(data)} bytes, {data[:20]}")
+
+
+def timeline(_, folder):
+    """Slices on one track don't overlap, counters count, and faults are there."""
+    path = os.path.join(folder, "timeline.json")
+    migbench("sim", os.path.join(EXAMPLES, "postcopy.json"), "--timeline", path)
+    with open(path, encoding="utf-8") as file:
+        trace = json.load(file)
+    events, tracks = trace["traceEvents"], {}
+    for e in events:
+        expect(e["ph"] in "XCMi" and {"pid", "tid", "name"} <= set(e), f"no trace event: {e}")
+        if e["ph"] == "X":
+            tracks.setdefault((e["pid"], e["tid"]), []).append((e["ts"], e["ts"] + e["dur"], e["name"]))
+    for track, slices in tracks.items():
+        slices.sort()
+        for one, other in zip(slices, slices[1:]):
+            expect(one[1] <= other[0] + 0.0005, f"slices of {track} overlap: {one}, {other}")
+    found = {e["name"] for e in events}
+    wanted = {"pass 1", "postcopy-active", "sync", "pages", "stop", "devices", "fault", "stopped", "remaining"}
+    expect(wanted <= found, f"missing: {wanted - found}")
+    expect(trace["otherData"]["left-out"] == 0, "slices are left out")
+
+
 def judged(web, folder):
     """check's page, of a good and a damaged stream."""
     path, damaged = os.path.join(folder, "check.html"), os.path.join(folder, "damaged.mig")
@@ -185,7 +250,8 @@ def main():
         return 77
     runner = tap.Tap()
     with tempfile.TemporaryDirectory() as folder, browser.Browser() as web:
-        for test in (precopy, dark_and_paper, postcopy, zoom, sweep, front, judged, hostile_names):
+        for test in (precopy, dark_and_paper, postcopy, zoom, sweep, front, report_of_files, judged, hostile_names,
+                     matrix, plots, timeline):
             runner.run("/pages/" + test.__name__.replace("_", "-"), test, web, folder)
     return runner.done()
 

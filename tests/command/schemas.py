@@ -115,15 +115,17 @@ def keys_are_the_readers():
 
 
 def words_are_the_engines():
-    """Capabilities, costs and actions: those that the C tables have."""
+    """Capabilities, parameters, costs and actions: those that the C tables have."""
     defs = schema("scenario")["$defs"]
     wanted = {
         "capabilities": re.findall(r'^    X\(\w+, "([\w-]+)"', source("sim/engine/capabilities.h"), re.M),
+        "parameters": re.findall(r'\b(?:NUMBER|SIZE|FLAG|CHOICE|TEXT)\("([\w-]+)"', source("sim/engine/parameters.c")),
         "costs": ["description"] + re.findall(r"^    X\((\w+),", source("sim/world/costs.h"), re.M),
         "actions": re.findall(r'\[MIG_ACTION_\w+\] = "([\w-]+)"', source("sim/scenario/migration.c")),
     }
     found = {
         "capabilities": defs["capabilities"]["properties"],
+        "parameters": defs["parameters"]["properties"],
         "costs": defs["host"]["oneOf"][1]["properties"],
         "actions": defs["event"]["properties"]["do"]["enum"],
     }
