@@ -126,7 +126,7 @@ def words_are_the_engines():
     found = {
         "capabilities": defs["capabilities"]["properties"],
         "parameters": defs["parameters"]["properties"],
-        "costs": defs["host"]["oneOf"][1]["properties"],
+        "costs": defs["costs"]["properties"],
         "actions": defs["event"]["properties"]["do"]["enum"],
     }
     for what, words in wanted.items():
