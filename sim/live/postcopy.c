@@ -396,6 +396,14 @@ int mig_live_postcopy_fd(const MigTransport *t, unsigned what)
 
 /* The main thread -------------------------------------------------------------------------- */
 
+static bool fail_in_turn(MigLivePostcopy *p, const char *error)
+{
+    mig_turns_take(&p->turns, false);
+    mig_live_postcopy_fail(p, error);
+    mig_turns_give(&p->turns);
+    return false;
+}
+
 /* Somebody wants something; false: that it ends. */
 static bool look(MigLivePostcopy *p)
 {
@@ -404,10 +412,7 @@ static bool look(MigLivePostcopy *p)
     if (steering && steering->woken(steering->opaque)) {
         return true;
     }
-    mig_turns_take(&p->turns, false);
-    mig_live_postcopy_fail(p, "interrupted");
-    mig_turns_give(&p->turns);
-    return false;
+    return fail_in_turn(p, "interrupted");
 }
 
 /* A thread of multifd has said something: of interest as long as pages come that way. */
@@ -450,8 +455,8 @@ static bool turn(MigLivePostcopy *p)
     if (over) {
         return false;
     }
-    if (poll(f, G_N_ELEMENTS(f), due ? 0 : -1) < 0 && errno != EINTR) {
-        return false;
+    if (poll(f, G_N_ELEMENTS(f), due ? 0 : -1) < 0) {
+        return errno == EINTR || fail_in_turn(p, g_strerror(errno));
     }
     if ((f[3].revents || due) && !look(p)) {
         return false;

@@ -163,7 +163,8 @@ json_object *mig_result_query_destination(const MigDest *d, const MigEra *era,
     json_object *o = json_object_new_object();
     const MigBlocktime *b = mig_dest_blocktime(d);
     json_object_object_add(o, "status", json_object_new_string(mig_dest_status(d)));
-    if (capabilities & MIG_CAP_BIT(MIG_CAP_POSTCOPY_BLOCKTIME)) {
+    bool began = mig_dest_incoming(d) >= MIG_INCOMING_LISTENING; /* asked since 10.2 */
+    if (capabilities & MIG_CAP_BIT(MIG_CAP_POSTCOPY_BLOCKTIME) && (began || !era->ping_loaded)) {
         put(o, "postcopy-blocktime", (uint64_t)b->total / 1000000);
         json_object_object_add(o, "postcopy-vcpu-blocktime", each_vcpu(b, false));
         if (era->ping_loaded) { /* the latencies came with 10.2, too */

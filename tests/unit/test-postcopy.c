@@ -308,6 +308,38 @@ static void test_release_and_death(void)
     g_assert_nonnull(strstr(refused, "release-ram"));
 }
 
+/* A destination's query-migrate: from 10.2 on it has no block times where there was no postcopy. */
+static void test_query(void)
+{
+    static const struct {
+        const char *qemu, *events;
+        bool times, latencies;
+    } rows[] = {
+        { "10.0", NULL, true, false },
+        { "10.0", "", true, false },
+        { "11.1", NULL, true, true },
+        { "11.1", "", false, false },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        Setup setup = { .qemu = rows[i].qemu,
+                        .capabilities = ", \"postcopy-blocktime\": true",
+                        .workload = rows[i].events ? "\"offset\": \"1M\", \"length\": \"4k\", "
+                                                     "\"pattern\": \"random\", \"rate\": 10"
+                                                   : NULL,
+                        .events = rows[i].events };
+        g_auto(Simulated) s = simulate(&setup, NULL);
+        json_object *result = mig_result_to_json(s.m), *there = NULL, *query = NULL;
+        simulated_expect_fine(&s);
+        json_object_object_get_ex(result, "destination", &there);
+        json_object_object_get_ex(there, "query-migrate", &query);
+        g_assert_cmpint(json_object_object_get_ex(query, "postcopy-blocktime", NULL), ==,
+                        rows[i].times);
+        g_assert_cmpint(json_object_object_get_ex(query, "postcopy-latency-dist", NULL), ==,
+                        rows[i].latencies);
+        json_object_put(result);
+    }
+}
+
 /* The package ------------------------------------------------------------------------------ */
 
 static void test_package(void)
@@ -421,6 +453,7 @@ int main(int argc, char **argv)
     g_test_add_func("/postcopy/death", test_death);
     g_test_add_func("/postcopy/release-ram", test_release);
     g_test_add_func("/postcopy/release-ram/death", test_release_and_death);
+    g_test_add_func("/postcopy/query-destination", test_query);
     g_test_add_func("/postcopy/package", test_package);
     g_test_add_func("/postcopy/deterministic", test_deterministic);
     g_test_add_func("/postcopy/judge", test_judge);
