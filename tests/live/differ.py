@@ -9,7 +9,7 @@ may be rejected by QEMU and accepted by us.
 
     python3 tests/live/differ.py [VERSION...]
 
-MIGBENCH_DIFFER: mutants for each version (default 32, 2000 with MIGBENCH_FULL); as many random ones, all
+MIGBENCH_DIFFER: mutants for each version (default 16, 2000 with MIGBENCH_FULL); as many random ones, all
 versions together. MIGBENCH_LIVE_SEED: which. MIGBENCH_PEER_ERRATA: where to write docs/peer-errata.md.
 MIGBENCH_DIFFER_LOG: a folder that keeps what QEMUs did with which bytes, one file for each version: a run
 that was broken off goes on there, and a judge that was mended is compared again without them.
@@ -28,7 +28,7 @@ import peer
 import errata
 
 FULL = "MIGBENCH_FULL" in os.environ
-COUNT = int(os.environ.get("MIGBENCH_DIFFER", "2000" if FULL else "32"))
+COUNT = int(os.environ.get("MIGBENCH_DIFFER", "2000" if FULL else "16"))
 SEED = int(os.environ.get("MIGBENCH_LIVE_SEED", "1"))
 LEAST = 8  # mutants of each rule
 WORKERS = int(os.environ.get("MIGBENCH_DIFFER_WORKERS", "2"))
@@ -130,7 +130,7 @@ class Cells:
     """What is known of a version from earlier runs, by the bytes that it was given."""
 
     def __init__(self, version):
-        self.known, self.file = {}, None
+        self.known, self.file, self.loaded = {}, None, 0
         if LOG:
             os.makedirs(LOG, exist_ok=True)
             path = os.path.join(LOG, f"{version}.ndjson")
@@ -163,6 +163,7 @@ class Cells:
 def cell(version, mutant, space, number, cells):
     if not cells.fetch(mutant):
         really(version, mutant, space, number)
+        cells.loaded += 1
         cells.keep(mutant)
 
 
@@ -194,7 +195,7 @@ def compare(mutant, memory):
 
 
 def load_all(version, mutants, space):
-    """Runs them; returns cells per second."""
+    """Runs them; says how fast."""
     ours = outcome.answers(version, [m.path for m in mutants], "none")
     for mutant in mutants:
         mutant.ours = ours[mutant.path]
@@ -202,7 +203,9 @@ def load_all(version, mutants, space):
     with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
         for done in [pool.submit(cell, version, m, space, n, cells) for n, m in enumerate(mutants)]:
             done.result()
-    return len(mutants) / (time.monotonic() - begin)
+    rate = cells.loaded / (time.monotonic() - begin)
+    return (f"{cells.loaded} loaded at {rate:.1f} cells/s"
+            + (f", {len(mutants) - cells.loaded} known from the log" if cells.loaded < len(mutants) else ""))
 
 
 def sanity(version, folder, space, when):
@@ -228,6 +231,18 @@ def by_class(mutants):
         yield f"  {name:<28} {rows[name][1]:>5} of {rows[name][0]:>5}"
 
 
+def reasons(mutants):
+    """How those agree that both reject."""
+    both = [m for m in mutants if m.ours[0] == m.theirs[0] == "rejected"]
+    same = sum(m.ours[1] == m.theirs[1] for m in both)
+    unsaid = sum(m.ours[1] != m.theirs[1] == outcome.UNSAID for m in both)
+    anything = sum(m.ours[1] in ANYTHING and m.theirs[1] not in (m.ours[1], outcome.UNSAID) for m in both)
+    memory = collections.Counter(m.memory.split(":")[0] for m in mutants)
+    yield (f"{len(both)} rejected by both: {same} for a reason of the same class, in {unsaid} QEMU said none, "
+           f"{anything} are ends and wrong lengths, which show as anything; memory: "
+           + ", ".join(f"{n} {what}" for what, n in memory.most_common()))
+
+
 def strata(mutants):
     rules = collections.Counter(m.line["breaks"] for m in mutants if m.line["breaks"])
     few = sorted(rule for rule, n in rules.items() if n < LEAST)
@@ -250,7 +265,7 @@ def differ(version, log):
             log.add(version, m)
     bad = [m for m in mutants if not m.agrees()]
     share = 100 * (len(mutants) - len(bad)) / len(mutants)
-    notes = [f"{len(mutants)} mutants, {share:.2f} % agree, {rate:.1f} cells/s", *strata(mutants),
+    notes = [f"{len(mutants)} mutants, {share:.2f} % agree; {rate}", *strata(mutants), *reasons(mutants),
              *by_class(mutants)]
     unknown = [m for m in bad if not errata.reason_for(version, m)]
     if share < 99 or unknown or any(m.dangerous() for m in unknown):
@@ -272,7 +287,7 @@ def spoil(good, draw):
     return bytes(bad)
 
 
-def randomly(version, count):
+def randomly(version, count, log):
     peer.path_of(version)
     draw = random.Random(f"{SEED} {version}")
     with peer.Workspace() as space:
@@ -291,7 +306,8 @@ def randomly(version, count):
     missed = [errata.describe(m) for m in mutants if m.dangerous() or m.memory == "differs"]
     others = [errata.describe(m) for m in mutants if not m.dangerous() and m.ours[0] != m.theirs[0]]
     notes = [f"{count} streams with random bytes, {agree} with the same outcome and memory, "
-             f"{len(missed)} that QEMU refuses and we accept, {rate:.1f} cells/s"]
+             f"{len(missed)} that QEMU refuses and we accept; {rate}"]
+    log.random[version] = count, agree, len(missed)
     if missed:
         raise peer.Fail("\n".join(notes + missed + others))
     return notes + others[:20]
@@ -303,7 +319,7 @@ if __name__ == "__main__":
     for version_ in wanted:
         tap.run(f"/live/differ/{version_}", differ, version_, errata_log)
     for version_ in wanted:
-        tap.run(f"/live/differ/random/{version_}", randomly, version_, max(4, COUNT // 4))
+        tap.run(f"/live/differ/random/{version_}", randomly, version_, max(4, COUNT // 4), errata_log)
     if "MIGBENCH_PEER_ERRATA" in os.environ:
         errata_log.write(os.environ["MIGBENCH_PEER_ERRATA"])
     sys.exit(tap.done())

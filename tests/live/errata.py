@@ -49,6 +49,7 @@ class Log:
         self.seed, self.count = seed, count
         self.total, self.agree = collections.Counter(), collections.Counter()
         self.rules = collections.defaultdict(collections.Counter)  # (rule, version) -> outcomes
+        self.random = {}  # version -> (streams, agree, refused by QEMU and accepted by us)
         self.bad = collections.defaultdict(collections.Counter)
 
     def add(self, version, mutant):
@@ -69,9 +70,12 @@ class Log:
 
     def agreement(self, versions):
         yield f"Seed {self.seed}.\n"
-        yield "| version | mutants | agree |\n|---|---|---|"
+        yield ("| version | mutants | agree | spoiled bytes | same outcome | refused, and accepted by us |\n"
+               "|---|---|---|---|---|---|")
         for v in versions:
-            yield f"| {v} | {self.total[v]} | {100 * self.agree[v] / self.total[v]:.2f} % |"
+            count, same, missed = self.random.get(v, ("-", "-", "-"))
+            yield (f"| {v} | {self.total[v]} | {100 * self.agree[v] / self.total[v]:.2f} % | {count} | "
+                   f"{same} | {missed} |")
 
     def disagreements(self):
         yield "\n## Disagreements\n"
