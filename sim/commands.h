@@ -4,6 +4,8 @@
 #define MIG_SIM_COMMANDS_H
 
 int mig_cmd_sim(int argc, char **argv);
+int mig_cmd_predict(int argc, char **argv);
+int mig_cmd_tune(int argc, char **argv);
 int mig_cmd_source(int argc, char **argv);
 int mig_cmd_dest(int argc, char **argv);
 int mig_cmd_record(int argc, char **argv);

@@ -315,6 +315,7 @@ typedef struct Area {
     uint64_t first, pages;
     guint from, to; /* of History.order */
     bool together;  /* at a sync its pages were all dirty, or all clean */
+    bool all;       /* trials whose length isn't sure count, too */
     Measure m;
 } Area;
 
@@ -353,7 +354,7 @@ static void measure(History *h, Area *a)
     each_trial(h, a->from, a->to, measure_trial, &a->m);
     if (a->m.dirty_count + FEW >= a->m.trials) {
         a->m = (Measure){ 0 };
-        h->all = true;
+        a->all = h->all = true;
         each_trial(h, a->from, a->to, measure_trial, &a->m);
         h->all = false;
     }
@@ -398,17 +399,28 @@ static bool alike(const Area *a, const Area *b)
            (a_full && b_full) || (a_full && x <= y) || (b_full && y <= x);
 }
 
+static bool touch(const Area *a, const Area *b)
+{
+    return a->block == b->block && a->first + a->pages == b->first;
+}
+
+/* One chunk in which the front of the writes stood at a sync, between others that go together. */
+static bool bridges(const Area *last, const Area *c, const Area *next)
+{
+    return next && c->pages <= CHUNK && last->together && next->together && touch(c, next);
+}
+
 static GArray *join_once(GArray *parts)
 {
     GArray *areas = g_array_new(FALSE, TRUE, sizeof(Area));
     for (guint i = 0; i < parts->len; i++) {
-        const Area *c = &g_array_index(parts, Area, i);
+        const Area *c = &g_array_index(parts, Area, i), *next = i + 1 < parts->len ? c + 1 : NULL;
         Area *last = areas->len ? &g_array_index(areas, Area, areas->len - 1) : NULL;
-        if (last && last->block == c->block && last->first + last->pages == c->first &&
-            alike(last, c)) {
+        if (last && touch(last, c) && (alike(last, c) || bridges(last, c, next))) {
             last->pages += c->pages;
             last->to = c->to;
             last->together |= c->together;
+            last->all |= c->all;
             measure_join(&last->m, &c->m);
         } else {
             g_array_append_val(areas, *c);
@@ -469,7 +481,7 @@ static int by_size(gconstpointer a, gconstpointer b)
     return (int)*(const uint16_t *)a - (int)*(const uint16_t *)b;
 }
 
-static MigFitRegion region_of(const History *h, const Area *a)
+static MigFitRegion region_of(History *h, const Area *a)
 {
     Look l = { .rate = rate_of(&a->m, MIG_PATTERN_RANDOM), .first = UINT64_MAX };
     l.last = g_array_sized_new(FALSE, TRUE, sizeof(int8_t), h->rounds);
@@ -477,7 +489,9 @@ static MigFitRegion region_of(const History *h, const Area *a)
     l.changed = g_array_new(FALSE, FALSE, sizeof(uint16_t));
     g_array_set_size(l.last, h->rounds);
     g_array_set_size(l.chance, h->rounds);
+    h->all = a->all;
     each_trial(h, a->from, a->to, look_trial, &l);
+    h->all = false;
     g_array_sort(l.changed, by_size);
     bool sequential = l.expected >= RUNS_LEAST && l.runs < SEQUENTIAL * l.expected;
     MigFitRegion r = {

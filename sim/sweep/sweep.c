@@ -264,26 +264,29 @@ static bool read_top(MigReader *r, json_object *v, MigSweep *s)
     return check_cells(r, s);
 }
 
-MigSweep *mig_sweep_load(const char *path, GError **error)
+MigSweep *mig_sweep_read(json_object *root, const char *name, const char *folder, GError **error)
 {
     g_autoptr(MigSweep) s = g_new0(MigSweep, 1);
-    g_autofree char *folder = g_path_get_dirname(path);
-    json_object *root = mig_json_load(path, error);
-    if (!root) {
-        return NULL;
-    }
-    MigReader r = { .path = g_string_new(NULL), .file = path, .folder = folder };
-    s->name = g_strdup(path);
+    MigReader r = { .path = g_string_new(NULL), .file = name, .folder = folder };
+    s->name = g_strdup(name);
     s->axes = g_ptr_array_new_with_free_func((GDestroyNotify)mig_sweep_axis_free);
     s->order = g_array_new(FALSE, FALSE, sizeof(MigSweepColumn));
     bool fine = read_top(&r, root, s);
     g_string_free(r.path, TRUE);
-    json_object_put(root);
     if (!fine) {
         g_propagate_error(error, r.error);
         return NULL;
     }
     return g_steal_pointer(&s);
+}
+
+MigSweep *mig_sweep_load(const char *path, GError **error)
+{
+    g_autofree char *folder = g_path_get_dirname(path);
+    json_object *root = mig_json_load(path, error);
+    MigSweep *s = root ? mig_sweep_read(root, path, folder, error) : NULL;
+    json_object_put(root);
+    return s;
 }
 
 void mig_sweep_free(MigSweep *s)

@@ -47,6 +47,8 @@ typedef struct MigSweepCell {
 
 /* NULL and *error (MIG_READER_ERROR: the spec; else a file) that says where. */
 MigSweep *mig_sweep_load(const char *path, GError **error);
+/* The same of a parsed one; |folder|: where relative file names begin. */
+MigSweep *mig_sweep_read(json_object *root, const char *name, const char *folder, GError **error);
 void mig_sweep_free(MigSweep *s); /* NULL is fine */
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigSweep, mig_sweep_free)

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tuning: one knob is found to within the ratio asked for, several give their front, and what
+ * can't be met is said. */
+#include <glib.h>
+#include <string.h>
+
+#include "sim/scenario/json-reader.h"
+#include "sim/tune/tune.h"
+
+#define GUEST                                                                                     \
+    "{\"schema\": \"migbench-scenario-1\", \"qemu\": \"10.0\", \"guest\": {\"ram\": [{\"name\": " \
+    "\"ram\", \"size\": \"32M\", \"content\": [{\"length\": \"32M\", \"kind\": \"random\"}]}], "  \
+    "\"workload\": [{\"length\": \"8M\", \"pattern\": \"random\", \"rate\": 500}]}, \"link\": "   \
+    "{\"bandwidth\": \"40Gbit/s\", \"framing\": \"none\"}, \"limit\": \"20s\"}"
+
+static MigTune begin(void)
+{
+    MigTune t = {
+        .name = "test", .folder = ".", .probability = 1, .runs = 3, .threads = 2, .close = 1.05
+    };
+    t.scenario = mig_json_parse(GUEST, strlen(GUEST), "test", NULL);
+    t.knobs = g_ptr_array_new_with_free_func((GDestroyNotify)mig_knob_free);
+    t.goals = g_ptr_array_new_with_free_func((GDestroyNotify)mig_goal_free);
+    return t;
+}
+
+static void add(MigTune *t, const char *knob, const char *goal)
+{
+    g_autoptr(GError) error = NULL;
+    if (knob) {
+        g_ptr_array_add(t->knobs, mig_knob_parse(knob, 4, &error));
+    }
+    if (goal && !error) {
+        g_ptr_array_add(t->goals, mig_goal_parse(goal, &error));
+    }
+    g_assert_no_error(error);
+}
+
+static GArray *finish(MigTune *t)
+{
+    g_autoptr(GError) error = NULL;
+    GArray *points = mig_tune(t, &error);
+    g_assert_no_error(error);
+    return points;
+}
+
+static void end(MigTune *t)
+{
+    json_object_put(t->scenario);
+    g_ptr_array_unref(t->knobs);
+    g_ptr_array_unref(t->goals);
+}
+
+/* 32 MiB in 2 s: about 16 MiB/s; the last pages go faster, others again. */
+static void test_one_knob(void)
+{
+    MigTune t = begin();
+    add(&t, "parameters.max-bandwidth=4M..256M", "total-time<=2s");
+    g_autoptr(GArray) points = finish(&t);
+    uint64_t least = 0, below = 0;
+    for (guint i = 0; i < points->len; i++) {
+        const MigTunePoint *p = &g_array_index(points, MigTunePoint, i);
+        g_assert_cmpuint(p->runs, ==, 3);
+        least = p->front ? p->values[0] : least;
+        below = p->enough ? below : MAX(below, p->values[0]);
+    }
+    g_assert_cmpuint(least, >, 14u << 20);
+    g_assert_cmpuint(least, <, 22u << 20);
+    g_assert_cmpuint(below, <, least);
+    g_assert_cmpfloat((double)least, <=, (double)below * 1.05);
+    end(&t);
+}
+
+static void test_front(void)
+{
+    MigTune t = begin();
+    add(&t, "parameters.max-bandwidth=8M,16M,32M,64M", "total-time<=3s");
+    add(&t, "parameters.downtime-limit=10,100,1000", NULL);
+    g_autoptr(GArray) points = finish(&t);
+    g_assert_cmpuint(points->len, ==, 12);
+    guint front = 0;
+    for (guint i = 0; i < points->len; i++) {
+        const MigTunePoint *p = &g_array_index(points, MigTunePoint, i);
+        front += p->front;
+        for (guint k = 0; k < points->len && p->front; k++) {
+            const MigTunePoint *o = &g_array_index(points, MigTunePoint, k);
+            g_assert_false(o->enough && o != p && o->values[0] <= p->values[0] &&
+                           o->values[1] <= p->values[1]);
+        }
+    }
+    g_assert_cmpuint(front, >=, 1);
+    end(&t);
+}
+
+static void test_nothing_is_enough(void)
+{
+    MigTune t = begin();
+    add(&t, "parameters.max-bandwidth=1M,2M", "total-time<=1s");
+    g_autoptr(GArray) points = finish(&t);
+    for (guint i = 0; i < points->len; i++) {
+        g_assert_false(g_array_index(points, MigTunePoint, i).front);
+    }
+    end(&t);
+}
+
+static void test_refuses(void)
+{
+    static const char *const knobs[] = { "x", "=1", "a=", "a=5..2", "a=0..4", "a=many" };
+    static const char *const goals[] = { "downtime", "<=3", "downtime<=soon" };
+    for (guint i = 0; i < G_N_ELEMENTS(knobs); i++) {
+        g_autoptr(GError) error = NULL;
+        g_assert_null(mig_knob_parse(knobs[i], 4, &error));
+        g_assert_nonnull(error);
+    }
+    for (guint i = 0; i < G_N_ELEMENTS(goals); i++) {
+        g_autoptr(GError) error = NULL;
+        g_assert_null(mig_goal_parse(goals[i], &error));
+        g_assert_nonnull(error);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/tune/one-knob", test_one_knob);
+    g_test_add_func("/tune/front", test_front);
+    g_test_add_func("/tune/nothing-is-enough", test_nothing_is_enough);
+    g_test_add_func("/tune/refuses", test_refuses);
+    return g_test_run();
+}
