@@ -4,43 +4,23 @@
  * the line; what goes through `exec:` or a file is its own recording.
  */
 #include <gio/gio.h>
-#include <netinet/in.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "conformance/matrix-run.h"
 
 /* Where faults hit, in bytes from the source: in the first pass over 2 MiB. */
 #define FAULT_AT  "1M"
 #define STALL_FOR "300ms"
+#define ANY_PORT  "tcp:127.0.0.1:0"
 
 bool mig_matrix_is_file(const MigCell *cell)
 {
     return strcmp(cell->transport, "file") == 0 || strcmp(cell->transport, "exec") == 0;
 }
 
-/* A port that is free now; the relay takes one by itself, a destination has to be told. */
-static guint free_port(void)
+static bool is_tcp(const MigMatrixRun *m)
 {
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t n = sizeof(a);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    bool fine = fd >= 0 && bind(fd, (struct sockaddr *)&a, n) == 0 &&
-                getsockname(fd, (struct sockaddr *)&a, &n) == 0;
-    if (fd >= 0) {
-        close(fd);
-    }
-    return fine ? ntohs(a.sin_port) : 0;
-}
-
-static char *listener(MigMatrixRun *m, const char *name)
-{
-    if (strcmp(m->cell->transport, "tcp") == 0) {
-        return g_strdup_printf("tcp:127.0.0.1:%u", free_port());
-    }
-    return g_strdup_printf("unix:%s/%s", m->shared, name);
+    return strcmp(m->cell->transport, "tcp") == 0;
 }
 
 /* ---- the relay ---- */
@@ -88,9 +68,8 @@ static bool start_relay(MigMatrixRun *m)
 {
     g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
     g_autofree char *log = g_build_filename(m->r->folder, "relay.log", NULL);
-    g_autofree char *listen = strcmp(m->cell->transport, "tcp") == 0
-                                  ? g_strdup("tcp:127.0.0.1:0")
-                                  : g_strdup_printf("unix:%s/relay", m->shared);
+    g_autofree char *listen =
+        is_tcp(m) ? g_strdup(ANY_PORT) : g_strdup_printf("unix:%s/relay", m->shared);
     GError *error = NULL;
     g_autofree char *self = g_file_read_link("/proc/self/exe", &error);
 
@@ -100,7 +79,9 @@ static bool start_relay(MigMatrixRun *m)
     add(argv, self, "record");
     add(argv, "--listen", listen);
     add(argv, "--connect", m->destination_uri);
-    add(argv, "--connect-again", m->again_uri);
+    if (m->again_uri) {
+        add(argv, "--connect-again", m->again_uri);
+    }
     add(argv, "-o", m->r->recording);
     add_fault(argv, m->cell);
     g_ptr_array_add(argv, NULL);
@@ -170,10 +151,50 @@ static void choose_uris(MigMatrixRun *m)
         m->source_uri = g_strdup_printf("exec:cat > %s", m->file);
     } else if (strcmp(m->cell->transport, "file") == 0) {
         m->source_uri = through_file(&m->source, m->file);
+    } else if (is_tcp(m)) {
+        m->destination_uri = g_strdup(ANY_PORT);
     } else {
-        m->destination_uri = listener(m, "incoming");
-        m->again_uri = listener(m, "again");
+        m->destination_uri = g_strdup_printf("unix:%s/incoming", m->shared);
+        m->again_uri = g_strdup_printf("unix:%s/again", m->shared);
     }
+}
+
+/*
+ * A destination that was told any port says which one it took. A port that is found to be free
+ * beforehand may be somebody else's by the time that it is used.
+ */
+static bool learn_port(MigMatrixRun *m)
+{
+    GError *error = NULL;
+    json_object *status = mig_end_status(&m->destination, &error);
+
+    if (!status) {
+        return mig_matrix_no(m, "destination", error);
+    }
+    json_object *list = mig_answer_at(status, "socket-address");
+    json_object *first =
+        json_object_is_type(list, json_type_array) ? json_object_array_get_idx(list, 0) : NULL;
+    const char *port = mig_answer_string(first, "port");
+    if (port) {
+        g_free(m->destination_uri);
+        m->destination_uri = g_strdup_printf("tcp:127.0.0.1:%s", port);
+    }
+    json_object_put(status);
+    if (!port) {
+        g_set_error_literal(&error, MIG_PEER_ERROR, MIG_PEER_ODD,
+                            "query-migrate has no socket-address: which port did it take?");
+    }
+    return port || mig_matrix_no(m, "destination", error);
+}
+
+static bool listen_and_relay(MigMatrixRun *m)
+{
+    GError *error = NULL;
+
+    if (!mig_end_say(&m->destination, "migrate-incoming", "uri", m->destination_uri, &error)) {
+        return mig_matrix_no(m, "destination", error);
+    }
+    return (!is_tcp(m) || learn_port(m)) && start_relay(m);
 }
 
 bool mig_matrix_connect(MigMatrixRun *m)
@@ -182,13 +203,8 @@ bool mig_matrix_connect(MigMatrixRun *m)
 
     choose_uris(m);
     m->destination.said = mig_child_said(m->destination.child);
-    if (!mig_matrix_is_file(m->cell)) {
-        if (!mig_end_say(&m->destination, "migrate-incoming", "uri", m->destination_uri, &error)) {
-            return mig_matrix_no(m, "destination", error);
-        }
-        if (!start_relay(m)) {
-            return false;
-        }
+    if (!mig_matrix_is_file(m->cell) && !listen_and_relay(m)) {
+        return false;
     }
     return mig_end_say(&m->source, "migrate", "uri", m->source_uri, &error) ||
            mig_matrix_no(m, "source", error);
