@@ -187,7 +187,7 @@ def to_qemu(version, capabilities, page_size, space, size=0):
 
 
 def main():
-    tap = peer.Tap(share=5)
+    tap = peer.Tap(share=9)
     versions = sys.argv[1:] or peer.VERSIONS
     with peer.Workspace() as space:
         for version in versions:
