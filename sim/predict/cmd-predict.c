@@ -196,7 +196,7 @@ int mig_cmd_predict(int argc, char **argv)
         { "qmp", 0, 0, G_OPTION_ARG_STRING, &o.qmp, "the monitor of a running QEMU",
           "unix:PATH|tcp:HOST:PORT" },
         { "facts", 0, 0, G_OPTION_ARG_FILENAME, &o.facts,
-          "instead: what was saved of one (see docs/predict.md)", "FILE" },
+          "instead: what was saved of one (see docs/scenario.md)", "FILE" },
         { "save-facts", 0, 0, G_OPTION_ARG_FILENAME, &o.save, "keep what QEMU said", "FILE" },
         { "bandwidth", 0, 0, G_OPTION_ARG_STRING, &o.bandwidths,
           "max-bandwidth, bytes/s or with a unit (default: around the present one)", "LIST" },

@@ -4,9 +4,10 @@
 
     bench-predict.py [--version 10.0] [--ahead] [--bandwidths 32,16,64] [--regions JSON]
 
-A dirtying guest (KVM) migrates at the first bandwidth (MiB/s) through `migbench record`, and then at each of them
-directly. `predict` has asked it before, knowing nothing of it; the fitted scenario knows the recording alone. Bytes over
-bandwidth is what one would say without either. Wants a quiet machine; --ahead puts the QEMUs in front of all else.
+A dirtying guest (KVM) migrates at the first bandwidth (MiB/s) through `migbench record`, and then at each of
+them directly. `predict` has asked it before, knowing nothing of it; the fitted scenario knows the recording
+alone. Bytes over bandwidth is what one would say without either. Wants a quiet machine; --ahead puts the QEMUs
+in front of all else.
 """
 import argparse
 import contextlib
