@@ -101,6 +101,8 @@ uint64_t mig_bitmap_merge(MigBitmap *into, const MigBitmap *from);
 
 /* Moves every bit of |from| into |into| (same size), leaves |from| clear; returns the new ones. */
 uint64_t mig_bitmap_move(MigBitmap *into, MigBitmap *from);
+/* The same into two bitmaps at once (|also| NULL: one); returns the new ones of |into|. */
+uint64_t mig_bitmap_move_both(MigBitmap *into, MigBitmap *also, MigBitmap *from);
 
 /*
  * Moves the bits of |from| among the |n| from |first| into |into| (NULL: they are dropped), and

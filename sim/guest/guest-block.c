@@ -12,13 +12,7 @@ static void keep_touched(GuestBlock *b)
 
 uint64_t mig_guest_block_sync(GuestBlock *b, MigBitmap *dirty, bool manual)
 {
-    if (manual) {
-        uint64_t fresh = mig_bitmap_merge(dirty, b->log);
-        mig_bitmap_move(b->reported, b->log);
-        return fresh;
-    }
-    keep_touched(b);
-    return mig_bitmap_move(dirty, b->log);
+    return mig_bitmap_move_both(dirty, manual ? b->reported : b->touched, b->log);
 }
 
 void mig_guest_block_clear(GuestBlock *b, uint64_t from, uint64_t end)
