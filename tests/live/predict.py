@@ -92,7 +92,7 @@ def fitted(version):
 
 
 def main():
-    tap = peer.Tap(share=2)
+    tap = peer.Tap(share=3)
     for version in peer.VERSIONS:
         tap.run(f"/live/predict/{version}", asked, version)
         tap.run(f"/live/workload-from/{version}", fitted, version)
