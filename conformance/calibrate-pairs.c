@@ -5,6 +5,7 @@
  */
 #include "conformance/calibrate-pairs.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -282,7 +283,8 @@ static char *scenario_text(const MigPeer *peer, const MigPair *pair)
         "\"content\": [ { \"offset\": 0, \"length\": 8192, \"kind\": \"random\" }, { \"offset\": "
         "61440, \"length\": 4096, \"kind\": \"random\" } ] } ], \"workload\": [ %s ] }, \"link\": "
         "{ "
-        "\"bandwidth\": \"40Gbit/s\", \"latency\": \"5us\", \"send-buffer\": \"208k\" }, "
+        "\"bandwidth\": \"40Gbit/s\", \"latency\": \"5us\", \"send-buffer\": \"208k\", "
+        "\"receive-buffer\": \"4k\" }, "
         "\"capabilities\": { \"xbzrle\": %s, \"multifd\": %s }, \"parameters\": { "
         "\"max-bandwidth\": %" G_GUINT64_FORMAT " } }",
         series, PATIENCE_MS / 1000, SETTLE_MS + 10, MIG_PAIR_RAM, FILL_AT,
@@ -359,6 +361,33 @@ static gint64 zero_of(const MigPairResult *r, const MigCalibration *c)
     return ms * 1000000000 / (MIG_PAIR_RAM / MIG_GUEST_PAGE_BYTES);
 }
 
+static int by_total(const void *a, const void *b)
+{
+    gint64 left = ((const MigPairResult *)a)->total_time;
+    gint64 right = ((const MigPairResult *)b)->total_time;
+    return (left > right) - (left < right);
+}
+
+static gint64 median_total(MigPairResult *results, guint count)
+{
+    qsort(results, count, sizeof(*results), by_total);
+    return results[count / 2].total_time;
+}
+
+/*
+ * What a page costs from end to end, beside one that is zero: the receiver's, as nothing else holds
+ * the sender back without a limit. Never less than what our own reader needs for it.
+ */
+static void put_received(MigCalibration *c, const MigPair *pair, MigPairResult *results,
+                         guint count, gint64 zeros)
+{
+    gint64 pages = (gint64)pair->fill * (MIB / MIG_GUEST_PAGE_BYTES);
+    gint64 extra = (median_total(results, count) - zeros) * 1000000000 / pages;
+    gint64 least = c->costs.receive_page;
+    gint64 value = MAX(extra - c->costs.first_touch, least);
+    mig_calibration_put(c, "receive_page", &value, 1);
+}
+
 bool mig_calibrate_with(MigCalibration *c, const MigPeer *peer, const MigCalibrateOptions *options,
                         GError **error)
 {
@@ -373,5 +402,11 @@ bool mig_calibrate_with(MigCalibration *c, const MigPeer *peer, const MigCalibra
     put_all(c, "setup", results, count, setup_of);
     put_all(c, "devices", results, count, devices_of);
     put_all(c, "zero_page", results, count, zero_of);
+    gint64 total = median_total(results, count);
+    count = rounds_of(peer, &mig_pairs[0], options, results, error); /* without limit */
+    if (count < options->rounds) {
+        return false;
+    }
+    put_received(c, &mig_pairs[0], results, count, total);
     return true;
 }

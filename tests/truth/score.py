@@ -40,6 +40,7 @@ PROGRAM_PAGES = 11  # that are not zero: counters, page tables, the ROM's
 OTHER_BLOCKS = 131072 + 65536  # bytes of pc.rom and pc.bios
 SETTLED_MS = 530  # that it has run when it is migrated: measure.py's SETTLE, and commands
 DEVICES = 8 << 10  # of a pc machine without any, beside their description
+UNIX_BUFFER = 212992  # of a unix socket: the writer's alone, net.core.wmem_default
 COUNTERS_RATE = 20000  # of the guest's own page, which every look at its clock writes
 OURS, AGAIN = "migbench sim", "QEMU again"
 MARKS = ("<!-- scoreboard -->", "<!-- end of the scoreboard -->")
@@ -74,7 +75,8 @@ def scenario(name, version, host):
                            "content": [random(0, 2), random(61440, 1)]}],
                   "workload": [counters, *map(workload, regions)] if regions else []},
         "link": ({"bandwidth": f"{link['rate']}bit/s", "latency": "20us", "framing": "ethernet-tcp"}
-                 if "rate" in link else {"bandwidth": "40Gbit/s", "latency": "5us", "framing": "none"}),
+                 if "rate" in link else {"bandwidth": "40Gbit/s", "latency": "5us", "framing": "none",
+                       "send-buffer": UNIX_BUFFER, "receive-buffer": PAGE}),
         **({"host": os.path.abspath(host)} if host else {}),
         "capabilities": capabilities, "parameters": parameters, "limit": f"{cells.LIMIT_S}s"}
 
