@@ -7,6 +7,7 @@
 #include "sim/engine/config.h"
 #include "sim/engine/devices.h"
 #include "sim/engine/outbuf.h"
+#include "sim/world/prng.h"
 
 /* Against an array of bools, over sizes around the words of both levels. */
 static void test_bitmap_model(void)
@@ -181,6 +182,35 @@ static void test_devices_description(void)
     }
 }
 
+/* Groups of pages, as large as there is room for, leave the buffer as the pages do one by one. */
+static void test_groups(void)
+{
+    MigPrng p = mig_prng(1, "groups", 0);
+    MigOutbuf one = { 0 }, many = { 0 };
+    for (unsigned i = 0, grouped = 0; i < 5000 || grouped < 1000; i++) {
+        unsigned room = mig_outbuf_room(&many, 9 * 64), zero = (unsigned)mig_prng_below(&p, 30);
+        unsigned normal = room ? (unsigned)mig_prng_below(&p, MIN(room, 34) + 1) : 1;
+        uint64_t flushed = 0;
+        zero = room ? zero : 0;
+        for (unsigned n = 0; n < zero + normal; n++) { /* zero ones first */
+            flushed += mig_outbuf_put(&one, 8);
+            flushed += n < zero ? mig_outbuf_put(&one, 1) : mig_outbuf_put_page(&one, 4096);
+        }
+        if (room && zero + normal > 0) {
+            grouped++;
+            g_assert_cmpuint(mig_outbuf_put_pages(&many, zero, normal, normal == 0, 4096), ==,
+                             flushed);
+        } else {
+            many = one;
+        }
+        g_assert_cmpmem(&one, sizeof(one), &many, sizeof(many));
+        if (mig_prng_chance(&p, 1, 50)) { /* the buffer nearly full, or what a section ends with */
+            mig_outbuf_put(&one, mig_prng_below(&p, 32000));
+            many = one;
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -190,6 +220,7 @@ int main(int argc, char **argv)
     g_test_add_func("/engine/outbuf/pages-leave-by-32", test_outbuf_pages);
     g_test_add_func("/engine/outbuf/small-records-leave-by-32-KiB", test_outbuf_small);
     g_test_add_func("/engine/outbuf/flush-splits-a-header", test_outbuf_splits_header);
+    g_test_add_func("/engine/outbuf/groups", test_groups);
     g_test_add_func("/engine/capabilities/names", test_capability_names);
     g_test_add_func("/engine/devices/description-length", test_devices_description);
     return g_test_run();
