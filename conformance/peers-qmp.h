@@ -20,7 +20,7 @@ typedef enum MigPeerErrorCode {
     MIG_PEER_ODD,     /* no QMP */
 } MigPeerErrorCode;
 
-#define MIG_PEER_PATIENCE 15000 /* ms until something silent counts as hanging */
+#define MIG_PEER_PATIENCE 30000 /* ms until something silent counts as hanging */
 
 typedef struct MigPeerQmp MigPeerQmp;
 
