@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A live destination in postcopy, see live-postcopy.h.
+ * A live destination in postcopy, see postcopy.h.
  *
  * Model. QEMU has a thread for faults, one for the main channel and one for the preempt channel.
  * Here are two: the main thread reads the main channel, and whatever a monitor wants; the urgent

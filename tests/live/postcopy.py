@@ -27,7 +27,7 @@ RATE = 32 << 20        # bytes per second to a QEMU with one vCPU
 VCPUS = 16             # of ours: each waits for one page at a time
 HUGE = 2 << 20
 LARGE = 2304 * ends.MIB  # in huge pages: enough for REQUESTS of them, where MIGBENCH_FULL is set
-HUGE_RATE = 4 << 20      # then, of the background: less than a page in a window
+HUGE_RATE = 4 << 20      # then, of the background, on a line that has no limit otherwise
 
 
 def our_scenario(version, machine, blocks, capabilities, page_size, size):
@@ -67,7 +67,7 @@ def from_qemu(version, capabilities, limit, page_size, space, size=SIZE):
     with running.HugePages(2 * size // HUGE if huge else 0), \
             running.Machine(space, "source", size, running.resting(size), hugetlb=huge) as machine, \
             peer.Peer(version, machine.argv, qtest=True) as qemu, \
-            line.Line(wire, far, RATE if huge and size == SIZE else 0):
+            line.Line(wire, far, RATE if huge else 0):
         machine.wait_ready()
         blocks = dest.ram_blocks(qemu)
         ends.save(file, our_scenario(version, running.machine_name(qemu), blocks, capabilities,
@@ -78,7 +78,7 @@ def from_qemu(version, capabilities, limit, page_size, space, size=SIZE):
         with ends.Program("dest", "--scenario", file, "--uri", f"unix:{far}", "--result", result,
                           "--dump", f"{running.RAM}={dump}") as ours:
             ours.listening()
-            qemu.qmp("migrate", uri=f"unix:{wire}")
+            qemu.qmp("migrate", uri=f"unix:{wire if size < LARGE else far}")
             rewrite(qemu, size)
             running.wait_passes(qemu, 1)
             memory = machine.read(qemu) if "release-ram" in capabilities else None
@@ -117,8 +117,7 @@ def source_scenario(version, machine, blocks, stream, capabilities, page_size):
            | ({"page-size": page_size} if name == running.RAM else {})
            for name, used, longest in blocks]
     size = dict((name, used) for name, used, _ in blocks)[running.RAM]
-    first = size // 4 if size < LARGE else size // 32
-    workload = [{"block": running.RAM, "offset": first, "length": size - first,
+    workload = [{"block": running.RAM, "offset": size // 4, "length": size * 3 // 4,
                  "pattern": "sequential", "rate": 400000, "pace": "cpu", "write": "counter"}]
     release = "release-ram" in capabilities
     when = {"when": f"remaining-below {size // 2}"} if release else {"after-pass": 1}
@@ -141,26 +140,20 @@ def expect_released(outcome, blocks, left):
         raise peer.Fail("released pages are still there")
 
 
-def to_qemu(version, capabilities, page_size, space, size=0):
+def to_qemu(version, capabilities, page_size, space):
     """A recorded machine of theirs migrates from us to them, where its vCPU goes on."""
     huge = page_size > 4096
-    size = size or (SIZE if huge or "release-ram" in capabilities else TO_SIZE)
+    size = SIZE if huge or "release-ram" in capabilities else TO_SIZE
     file, result, dump, wire, far = (os.path.join(space.files, f)
                                      for f in ("s.json", "result.json", "dump", "wire", "far"))
     guest = running.guest_parameters(size, rate=100000, pace="cpu")
-    if size == LARGE:
-        guest["regions"][0] |= {"offset": size // 32, "length": size - size // 32}
     with running.Machine(space, "recorded", size, guest) as machine:
         stream, blocks, name = machine.record(version, space)
-    scenario = source_scenario(version, name, blocks, stream, capabilities, page_size)
-    if size == LARGE:
-        scenario["parameters"] |= {"max-bandwidth": size // 8, "max-postcopy-bandwidth": HUGE_RATE}
-        scenario["limit"] = "1200s"
-    ends.save(file, scenario)
+    ends.save(file, source_scenario(version, name, blocks, stream, capabilities, page_size))
     with running.HugePages(size // HUGE if huge else 0), \
             running.Machine(space, "dest", size, guest, hugetlb=huge) as machine, \
             peer.Peer(version, machine.argv + ["-incoming", "defer"]) as qemu, \
-            line.Line(wire, far, RATE if size < LARGE else 0):
+            line.Line(wire, far, RATE):
         qemu.set_capabilities(["events", *capabilities])
         qemu.qmp("migrate-incoming", uri=f"unix:{far}")
         with ends.Program("source", "--scenario", file, "--uri", f"unix:{wire}", "--result", result,
@@ -213,7 +206,6 @@ def main():
             peer.PATIENCE = 1200
             for on in (PLAIN, FAST) if version != "5.2" else (PLAIN,):
                 name = f"{version}/huge-{'preempt' if on is FAST else 'plain'}/2304M"
-                tap.run(f"/live/postcopy/to/{name}", to_qemu, version, on, HUGE, space, LARGE)
                 tap.run(f"/live/postcopy/from/{name}", from_qemu, version, on, HUGE_RATE, HUGE, space,
                         LARGE)
     return tap.done()
