@@ -220,6 +220,8 @@ const MigMutator mig_mutators[] = {
          .profile = MIG_PROFILE_CANONICAL),
     MAKE("globalstate.name", BODY, state_name, "DEVICE-GLOBALSTATE-NAME", .idstr = "globalstate"),
     MAKE("body.grow", BODY, grow_body, "VMDESC-SIZES-AGREE", WHERE(described)),
+    MAKE("body.grow-known", BODY, grow_body, "SECTION-BODY-LENGTH", .idstr = "cpu_common",
+         WHERE(described)),
     MAKE("body.flip", BODY, flip_payload, NULL, WHERE(described)),
     MAKE("vmdesc.drop", VMDESC, truncate_before, "VMDESC-SECTION-PRESENT"),
     MAKE("vmdesc.page-size", VMDESC, vmdesc_page, "VMDESC-PAGESIZE-AGREES"),

@@ -217,8 +217,9 @@ static void check_state(MigCheck *check, const Devices *s, const MigRecord *r, c
 
     if (!mig_vmstate_load_body(s->device->vmsd(NEWEST_MAJOR, 0), &state, s->version, data,
                                r->payload, &why)) {
-        mig_check_find(check, &rules[STATE_VALID], r->offset + why.offset, why.expected, "%s",
-                       why.found);
+        bool length = why.fault == MIG_FAULT_BODY_LENGTH;
+        const MigRule *rule = length ? mig_catalogue_fault(why.fault) : &rules[STATE_VALID];
+        mig_check_find(check, rule, r->offset + why.offset, why.expected, "%s", why.found);
     }
 }
 
