@@ -68,6 +68,8 @@ static int new_socket(int family)
     return socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
 
+#define GRACE (100 * MIG_NS_PER_MS)
+
 /* The errno of a connection attempt, 0 when it is there. */
 static int finish_connect(MigTransport *t, int wake)
 {
@@ -75,7 +77,10 @@ static int finish_connect(MigTransport *t, int wake)
     socklen_t size = sizeof(code);
     for (unsigned ready = 0; !(ready & MIG_WAIT_WRITE);) {
         ready = mig_transport_wait(t, MIG_WAIT_WRITE | MIG_WAIT_WAKE, wake, -1);
-        if (ready & MIG_WAIT_WAKE) {
+        /* Who is waked comes again: an attempt that is nearly there must not be dropped for that,
+         * for the other end would take it for a channel. */
+        if (ready & MIG_WAIT_WAKE && !(ready & MIG_WAIT_WRITE) &&
+            !((ready = mig_transport_wait(t, MIG_WAIT_WRITE, -1, GRACE)) & MIG_WAIT_WRITE)) {
             return EINTR;
         }
     }
