@@ -1,38 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The dirty bitmap, see bitmap.h. A search skips 4096 clear pages per summary word that it looks
- * at. Memory comes from calloc(), so that a clear bitmap of a 1 TiB block costs address space only;
- * that of a huge block asks for huge pages, as who sets bits at random in it misses the TLB with
- * each.
+ * at. Memory comes from calloc(), so that a clear bitmap of a 1 TiB block costs address space only.
  */
 #include "sim/engine/bitmap.h"
 
 #include <glib.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#define HUGE_WORDS (1u << 19) /* 4 MiB of them: a block of 128 GiB */
-
-/* A hint, where there are any: whether it is followed changes nothing but the time that it takes.
- */
-static void want_huge_pages(uint64_t *words, uint64_t n)
-{
-#ifdef MADV_HUGEPAGE
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t first = ((uintptr_t)words + page - 1) / page * page, end = (uintptr_t)(words + n);
-    madvise((void *)first, (end - first) / page * page, MADV_HUGEPAGE);
-#endif
-}
 
 static uint64_t *zeros(uint64_t n)
 {
     uint64_t *p = calloc(n ? n : 1, sizeof(*p));
     if (!p) {
         g_error("out of memory for a bitmap of %" G_GUINT64_FORMAT " words", n);
-    }
-    if (n >= HUGE_WORDS) {
-        want_huge_pages(p, n);
     }
     return p;
 }

@@ -27,6 +27,10 @@ typedef struct GuestBlock {
     MigBitmap *reported; /* KVM_MANUAL: what syncs saw until clear() */
 } GuestBlock;
 
+/* A bitmap that writes set bits of at random: a large one asks for huge pages, without which each
+ * would miss the TLB. */
+MigBitmap *mig_guest_bitmap_new(uint64_t bits);
+
 /* Takes the log into |dirty|, as a sync does; |manual|: its bits are reported from now on. */
 uint64_t mig_guest_block_sync(GuestBlock *b, MigBitmap *dirty, bool manual);
 

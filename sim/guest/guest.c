@@ -55,7 +55,7 @@ static void defer(MigGuest *g)
 {
     g->deferred = can_defer(g);
     for (uint32_t i = 0; g->deferred && i < g->block_count; i++) {
-        g->blocks[i].touched = mig_bitmap_new(g->blocks[i].log->bits);
+        g->blocks[i].touched = mig_guest_bitmap_new(g->blocks[i].log->bits);
     }
 }
 
@@ -478,8 +478,8 @@ static void begin_block(MigGuest *g, uint32_t index, const MigGuestBlock *from, 
     b->pages = from->memory.used_length / g->memory.page_size;
     b->key = mig_prng_key(seed, "content", index);
     uint64_t most = MAX(from->memory.max_length, from->memory.used_length) / g->memory.page_size;
-    b->log = mig_bitmap_new(most);
-    b->reported = mig_bitmap_new(most);
+    b->log = mig_guest_bitmap_new(most);
+    b->reported = mig_guest_bitmap_new(most);
 }
 
 static bool overlap(const MigWorkload *a, const MigWorkload *b)
