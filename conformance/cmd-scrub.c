@@ -49,6 +49,9 @@ static int scrub_stream(char **argv, const char *in, MigScrub *scrub, MigInput *
     for (uint64_t i = 0; i < start; i++) { /* places in a mapped-ram file count from its start */
         putc(0, out->file);
     }
+    if (start && out->path) {
+        fprintf(stderr, "to be read as file:%s,offset=%" PRIu64 "\n", out->path, start);
+    }
     mig_scrub_describe(scrub, mig_stream_reader_vmdesc(reader));
     if (!mig_recode(reader, out->file, hook, &result, &error)) {
         return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);

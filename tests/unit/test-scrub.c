@@ -146,6 +146,11 @@ static void test_trace(gconstpointer data)
     g_autofree char *folder = g_dir_make_tmp("scrub-XXXXXX", NULL);
     g_autofree char *copy = g_build_filename(folder, "out", NULL);
     g_autofree char *in = spell(t, file), *out = spell(t, copy);
+    if (g_str_has_prefix(t->id, "libvirt-sparse")) { /* its pages have places in the image */
+        g_free(out);
+        out =
+            g_strdup_printf("file:%s,offset=%" G_GSIZE_FORMAT, copy, mig_test_trace_offset(t->id));
+    }
     scrub(in, copy);
     g_autofree char *judged = judge(in), *judged_again = judge(out);
     g_assert_cmpstr(judged, ==, judged_again);
