@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "conformance/peers-process.h"
-#include "conformance/peers-qmp.h"
+#include "conformance/peers/process.h"
+#include "conformance/peers/qmp.h"
 #include "sim/guest/kvm-program.h"
 #include "sim/simulate/simulate.h"
 

@@ -8,7 +8,7 @@
 #ifndef MIG_CONFORMANCE_CALIBRATE_PAIRS_H
 #define MIG_CONFORMANCE_CALIBRATE_PAIRS_H
 
-#include "conformance/peers.h"
+#include "conformance/peers/peers.h"
 #include "sim/calibrate/calibrate.h"
 #include "sim/scenario/scenario.h"
 

@@ -13,7 +13,7 @@
 
 #include <glib.h>
 
-#include "conformance/rule.h"
+#include "conformance/rules/rule.h"
 #include "sim/world/recording.h"
 #include "stream/version.h"
 

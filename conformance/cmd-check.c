@@ -4,11 +4,11 @@
 #include <string.h>
 
 #include "conformance/commands.h"
-#include "conformance/expect.h"
-#include "conformance/loader-report.h"
+#include "conformance/loader/report.h"
 #include "conformance/output.h"
-#include "conformance/render.h"
-#include "conformance/report.h"
+#include "conformance/report/expect.h"
+#include "conformance/report/render.h"
+#include "conformance/report/report.h"
 #include "sim/command.h"
 
 typedef struct Run {

@@ -9,11 +9,11 @@
 #include <string.h>
 
 #include "conformance/commands.h"
-#include "conformance/expect.h"
-#include "conformance/matrix-artefacts.h"
+#include "conformance/matrix/artefacts.h"
 #include "conformance/output.h"
-#include "conformance/render.h"
-#include "conformance/report.h"
+#include "conformance/report/expect.h"
+#include "conformance/report/render.h"
+#include "conformance/report/report.h"
 #include "sim/command.h"
 #include "sim/progress.h"
 

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "conformance/commands.h"
-#include "conformance/mutate.h"
+#include "conformance/mutate/mutate.h"
 #include "conformance/output.h"
 #include "sim/command.h"
 

@@ -4,7 +4,7 @@
 
 #include "conformance/commands.h"
 #include "conformance/output.h"
-#include "conformance/peers.h"
+#include "conformance/peers/peers.h"
 #include "sim/command.h"
 
 static int print(char **argv, const GPtrArray *peers, bool as_json, const char *to)

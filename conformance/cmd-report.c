@@ -9,7 +9,7 @@
 
 #include "conformance/commands.h"
 #include "conformance/output.h"
-#include "conformance/render.h"
+#include "conformance/report/render.h"
 #include "sim/command.h"
 #include "sim/report/page.h"
 #include "sim/report/sweep-page.h"

@@ -4,7 +4,7 @@
 
 #include "conformance/commands.h"
 #include "conformance/output.h"
-#include "conformance/rule.h"
+#include "conformance/rules/rule.h"
 #include "sim/command.h"
 
 static void text_rule(GString *out, const MigRuleGroup *g, const MigRule *r)

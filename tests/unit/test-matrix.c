@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "conformance/matrix.h"
+#include "conformance/matrix/matrix.h"
 #include "tests/unit/traces.h"
 
 /* ---- peers that are made up ---- */

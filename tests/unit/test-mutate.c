@@ -10,7 +10,7 @@
  */
 #include <string.h>
 
-#include "conformance/mutate.h"
+#include "conformance/mutate/mutate.h"
 #include "stream/limits.h"
 #include "tests/unit/counts.h"
 #include "tests/unit/traces.h"
