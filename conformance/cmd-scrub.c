@@ -8,6 +8,7 @@
 #include "conformance/recode.h"
 #include "sim/command.h"
 #include "sim/record/scrub.h"
+#include "sim/world/units.h"
 
 /* What stopped the decoder is passed on as noise: its reader will stop at the same place. */
 static int tell_stop(char **argv, const char *name, const MigDiagnosis *g)
@@ -96,7 +97,7 @@ static int scrub_capture(char **argv, MigScrub *scrub, MigRecording *recording, 
 static int summarize(char **argv, const MigScrub *scrub, int status)
 {
     const MigScrubCounts *c = mig_scrub_counts(scrub);
-    g_autofree char *size = mig_text_size(c->bytes);
+    g_autofree char *size = mig_format_size(c->bytes);
     fprintf(stderr, "scrubbed     %s\n", size);
     if (c->undisguised) {
         int incomplete =

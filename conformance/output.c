@@ -51,11 +51,6 @@ void mig_text_append(GString *out, MigStr s)
     }
 }
 
-char *mig_text_size(uint64_t bytes)
-{
-    return g_format_size_full(bytes, G_FORMAT_SIZE_IEC_UNITS);
-}
-
 /* ---- files ---- */
 
 static bool set_errno(GError **error, const char *what, const char *path)

@@ -19,9 +19,6 @@ void mig_json_append_key(GString *out, const char *key);
 /* Appends |s| for people: anything that isn't printable ASCII as \xNN. */
 void mig_text_append(GString *out, MigStr s);
 
-/* "12.5 MiB" */
-char *mig_text_size(uint64_t bytes);
-
 /*
  * A file under a temporary name beside |path|, which mig_output_commit() renames to |path| and
  * mig_output_free() removes where that hasn't happened. "-" is standard output.

@@ -6,6 +6,7 @@
 
 #include "conformance/check.h"
 #include "conformance/output.h"
+#include "sim/world/units.h"
 
 static void row_clear(gpointer data)
 {
@@ -129,7 +130,7 @@ void mig_summary_end(MigSummary *s, const MigDecoder *d)
 
 static void text_counts(GString *out, const MigRamCounts *c)
 {
-    g_autofree char *size = mig_text_size(c->bytes);
+    g_autofree char *size = mig_format_size(c->bytes);
     g_string_append_printf(out, "%10" G_GUINT64_FORMAT " normal %10" G_GUINT64_FORMAT " zero",
                            c->normal, c->zero);
     if (c->xbzrle) {
@@ -143,7 +144,7 @@ static void text_counts(GString *out, const MigRamCounts *c)
 
 static void text_head(const MigSummary *s, GString *out)
 {
-    g_autofree char *size = mig_text_size(s->bytes);
+    g_autofree char *size = mig_format_size(s->bytes);
 
     g_string_append(out, "machine    ");
     mig_text_append(out, mig_str(s->machine ? s->machine : "not told (machine types before 2.4)"));
@@ -175,7 +176,7 @@ static void text_blocks(const MigSummary *s, const MigDecoder *d, GString *out)
         const MigSummaryBlock none = { 0 };
         const MigSummaryBlock *sb =
             i < s->blocks->len ? &g_array_index(s->blocks, MigSummaryBlock, i) : &none;
-        g_autofree char *size = mig_text_size(b->used_length);
+        g_autofree char *size = mig_format_size(b->used_length);
         g_string_append(out, "block      ");
         mig_text_append(out, b->name);
         g_string_append_printf(out, "  %s\n           ", size);

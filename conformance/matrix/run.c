@@ -78,7 +78,7 @@ static bool set_up(MigMatrixRun *m)
     }
     if (mig_cell_has(m->cell, "background-snapshot") &&
         !mig_end_say(&m->source, "cont", NULL, NULL, &error)) {
-        /* 7.2 and later abort when a guest that has never run is told to pause. */
+        /* 7.2 aborts when a guest that has never run is told to pause. */
         return mig_matrix_no(m, "source", error);
     }
     return slow_down(m, &error) || mig_matrix_no(m, "source", error);

@@ -314,16 +314,14 @@ static void order(MigCheck *check, const MigRecord *r, bool good, const char *ex
     }
 }
 
-/* Postcopy of dirty bitmaps alone throws no pages away: nothing was advised of RAM. */
+/* Where nothing was dirty, or dirty bitmaps are all there is, no DISCARD comes before it. */
 static void on_listen(MigCheck *check, const MigRecord *r)
 {
     const MigFacts *facts = &check->facts;
-    bool ready = facts->advised && (facts->discarded || !facts->advised_ram);
 
-    order(check, r, ready && !facts->listening && r->depth == 1,
-          "LISTEN once, in the package, behind ADVISE and DISCARD",
+    order(check, r, facts->advised && !facts->listening && r->depth == 1,
+          "LISTEN once, in the package, behind ADVISE",
           !facts->advised    ? "it without ADVISE"
-          : !ready           ? "it without DISCARD"
           : facts->listening ? "a second one"
                              : "it outside the package");
 }

@@ -109,7 +109,7 @@ void mig_predict_to_text(const GArray *predictions, const GArray *writers, GStri
     g_string_append(out, "  bandwidth  limit      total   downtime   passes        bytes\n");
     for (guint i = 0; i < predictions->len; i++) {
         const MigPrediction *p = &g_array_index(predictions, MigPrediction, i);
-        g_autofree char *rate = g_format_size_full(p->bandwidth, G_FORMAT_SIZE_IEC_UNITS);
+        g_autofree char *rate = mig_format_size(p->bandwidth);
         g_autofree char *bytes = mig_format_size(p->transferred);
         g_string_append_printf(out, "%9s/s %3" G_GINT64_FORMAT " ms ", rate, p->downtime_limit);
         if (p->completes) {
