@@ -440,8 +440,7 @@ int64_t mig_steered_now(const MigSteered *s)
 
 void mig_steered_advance(MigSteered *s, int64_t until)
 {
-    MigOp op = { .kind = MIG_OP_SLEEP, .until = until };
-    mig_virtual_do(s->world, &op);
+    mig_virtual_wait(s->world, until);
 }
 
 /* A world of its own for the next migration; who waits for a time goes on waiting. */

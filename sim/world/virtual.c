@@ -465,6 +465,12 @@ MigOutcome mig_virtual_do(MigVirtual *v, const MigOp *op)
     return out;
 }
 
+void mig_virtual_wait(MigVirtual *v, int64_t until)
+{
+    mig_virtual_advance(v, until, MIG_BY_URGENT);
+    v->pending = MIG_UNINTERRUPTED;
+}
+
 MigEvents *mig_virtual_events(MigVirtual *v)
 {
     return &v->events;

@@ -109,6 +109,9 @@ void mig_virtual_free(MigVirtual *v);
 /* Does one operation; the clock then stands at outcome.now. */
 MigOutcome mig_virtual_do(MigVirtual *v, const MigOp *op);
 
+/* Time passes until |until| or an urgent request, to the ns: a sleep ends later by its cost. */
+void mig_virtual_wait(MigVirtual *v, int64_t until);
+
 /* For events: asked for here, run when the clock passes them, inside operations. */
 MigEvents *mig_virtual_events(MigVirtual *v);
 

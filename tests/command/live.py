@@ -113,7 +113,7 @@ WORKLOAD = [{"block": block, "offset": 0, "length": MIB, "pattern": "random", "r
 
 def pair(folder, return_path):
     place = Place(folder, "pair", guest={"workload": WORKLOAD},
-                  parameters={"max-bandwidth": 25000000, "downtime-limit": 1},
+                  parameters={"max-bandwidth": 25000000, "downtime-limit": 0},
                   capabilities={"return-path": return_path},
                   events=[{"after-pass": 4, "do": "migrate-set-parameters",
                            "arguments": {"downtime-limit": 1000}}])

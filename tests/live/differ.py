@@ -20,6 +20,7 @@ import hashlib
 import json
 import os
 import random
+import subprocess
 import sys
 import time
 
@@ -184,8 +185,8 @@ def compare(mutant, memory):
     if mutant.base == "ignore-shared":
         return "not sent"
     out = memory + ".ours"
-    done = peer.subprocess.run([peer.MIGBENCH, "extract", mutant.path, "--block", "m0", "-o", out],
-                               stdout=peer.subprocess.PIPE, stderr=peer.subprocess.STDOUT, text=True)
+    done = subprocess.run([peer.MIGBENCH, "extract", mutant.path, "--block", "m0", "-o", out],
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if not os.path.exists(out):
         return f"not extracted: {done.stdout.strip()[-120:]}"
     want, got = peer.read(out), peer.read(memory)

@@ -10,6 +10,7 @@ import socket
 import subprocess
 
 import peer
+import walk
 
 MIB = 1 << 20
 TWO_WAY = ("tcp", "unix", "fd")  # transports that can have a return path
@@ -168,7 +169,7 @@ def expect_no_leak(result, lent=0):
 
 def expect_pages_turned(stream, blocks):
     """In each block a page was sent full, then zero, then full again."""
-    walker = peer.walk.Walker(stream).walk()
+    walker = walk.Walker(stream).walk()
     history = {}  # of each page, without what repeats
     for block, page, kind in walker.page_order:
         sent = history.setdefault((block, page), [])

@@ -12,6 +12,7 @@ import os
 import sys
 
 import peer
+import walk
 
 MIB = 1 << 20
 
@@ -57,7 +58,7 @@ def expect_worth_loading(stream, blocks, result):
     passes = len(result["passes"])
     if passes < 3:
         raise peer.Fail(f"only {passes} passes; the scenario is to make three")
-    walker = peer.walk.Walker(peer.read(stream)).walk()
+    walker = walk.Walker(peer.read(stream)).walk()
     names = [block["name"] for block in walker.blocks]
     if names != [name for name, _ in blocks]:
         raise peer.Fail(f"the stream lists the blocks {names}")

@@ -79,7 +79,7 @@ static void test_memory_equal(void)
                 "\"random\", \"rate\": 500, \"write\": \"zero\"}, {\"block\": \"b\", "
                 "\"length\": \"1M\", \"pattern\": \"random\", \"rate\": 900, \"write\": "
                 "\"page\"}]}, \"capabilities\": {\"xbzrle\": true}, \"parameters\": "
-                "{\"max-bandwidth\": 12000000, \"downtime-limit\": 1, \"xbzrle-cache-size\": "
+                "{\"max-bandwidth\": 7000000, \"downtime-limit\": 1, \"xbzrle-cache-size\": "
                 "\"%uM\"}, \"events\": [{\"after-pass\": 3, \"do\": \"migrate-set-parameters\", "
                 "\"arguments\": {\"downtime-limit\": 2000, \"xbzrle-cache-size\": \"2M\"}}], "
                 "\"limit\": \"60s\"}",
