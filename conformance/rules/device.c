@@ -108,12 +108,6 @@ static const MigRule rules[RULE_COUNT] = {
     },
 };
 
-static const char *const run_states[] = {
-    "debug",     "inmigrate",      "internal-error", "io-error", "paused",  "postmigrate",
-    "prelaunch", "finish-migrate", "restore-vm",     "running",  "save-vm", "shutdown",
-    "suspended", "watchdog",       "guest-panicked", "colo",
-};
-
 #define BODY_BYTES 104u
 #define NAME_AT    4u
 #define NAME_BYTES 100u /* 32 since 9.0: names are shorter than that anyway */
@@ -187,16 +181,6 @@ static void record(MigCheck *check, void *state, const MigRecord *r)
     }
 }
 
-static bool known_state(const char *name)
-{
-    for (size_t i = 0; i < G_N_ELEMENTS(run_states); i++) {
-        if (strcmp(name, run_states[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void check_fill(MigCheck *check, const MigRecord *r, const uint8_t *data)
 {
     for (uint32_t i = FILL_AT; i < BODY_BYTES; i++) {
@@ -236,7 +220,7 @@ static void payload(MigCheck *check, void *state, const MigRecord *r, const uint
     }
     size_t length = strnlen(name, NAME_BYTES);
     uint32_t size = mig_load_be32(data);
-    if (length == NAME_BYTES || !known_state(name)) {
+    if (length == NAME_BYTES || !mig_is_runstate(name)) {
         mig_check_find(check, &rules[GLOBALSTATE_NAME], r->offset + NAME_AT,
                        "the name of a run state", "\"%.32s\"", name);
         return;

@@ -94,6 +94,7 @@ static inline const MigEra *mig_dest_era(const MigDest *d)
 /* Fails. Always false. */
 bool mig_dest_refuse(MigDest *d, MigFault fault, const char *found, const char *expected, ...)
     __attribute__((format(printf, 4, 5)));
+bool mig_dest_refuse_number(MigDest *d, const char *what, uint64_t found, uint64_t expected);
 
 /* Where the page of |r| belongs in memory; false: refused. */
 bool mig_dest_page_at(MigDest *d, const MigRecord *r, uint32_t *block, uint64_t *page);
@@ -107,6 +108,11 @@ void mig_dest_reply_value(MigDest *d, uint16_t type, uint32_t value);
 /* Handles what there is, until more has to be fed. False: failed. */
 bool mig_dest_pump(MigDest *d);
 bool mig_dest_on_unsupported(MigDest *d, const MigRecord *r);
+
+/* Devices: the version of the section that begins, its body, and when its |n| bytes have come. */
+bool mig_dest_device_version(MigDest *d);
+bool mig_dest_on_body(MigDest *d, const MigRecord *r);
+bool mig_dest_device_done(MigDest *d, size_t n);
 
 /* dest-packed.c: the records, and what to do when their payload is complete. */
 bool mig_dest_on_xbzrle(MigDest *d, const MigRecord *r);

@@ -15,10 +15,6 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* The section of migration/global_state.c, in all versions. */
-#define GLOBALSTATE_VERSION 1
-#define GLOBALSTATE_BYTES   104
-
 typedef bool (*MigHandler)(MigDest *d, const MigRecord *r);
 
 bool mig_dest_refuse(MigDest *d, MigFault fault, const char *found, const char *expected, ...)
@@ -33,6 +29,12 @@ bool mig_dest_refuse(MigDest *d, MigFault fault, const char *found, const char *
     va_end(args);
     g_strlcpy(d->error.found, found, sizeof(d->error.found));
     return false;
+}
+
+bool mig_dest_refuse_number(MigDest *d, const char *what, uint64_t found, uint64_t expected)
+{
+    g_autofree char *text = g_strdup_printf("%s %" PRIu64, what, found);
+    return mig_dest_refuse(d, MIG_FAULT_NONE, text, "%s %" PRIu64, what, expected);
 }
 
 static char *text(MigStr s)
@@ -87,12 +89,6 @@ static bool on_uuid(MigDest *d, const MigRecord *r)
     return true;
 }
 
-static bool refuse_number(MigDest *d, const char *what, uint64_t found, uint64_t expected)
-{
-    g_autofree char *text = g_strdup_printf("%s %" PRIu64, what, found);
-    return mig_dest_refuse(d, MIG_FAULT_NONE, text, "%s %" PRIu64, what, expected);
-}
-
 static bool on_section(MigDest *d, const MigRecord *r)
 {
     MigItem kind = r->section.kind;
@@ -107,12 +103,9 @@ static bool on_section(MigDest *d, const MigRecord *r)
     d->device_instance = r->section.instance;
     d->device_version = r->section.version;
     if (mig_str_equal(r->section.idstr, mig_str("ram")) && r->section.instance != 0) {
-        return refuse_number(d, "instance", r->section.instance, 0);
+        return mig_dest_refuse_number(d, "instance", r->section.instance, 0);
     }
-    if (d->is_globalstate && r->section.version != GLOBALSTATE_VERSION) {
-        return refuse_number(d, "version", r->section.version, GLOBALSTATE_VERSION);
-    }
-    return mig_dest_on_disk_section(d, r);
+    return mig_dest_device_version(d) && mig_dest_on_disk_section(d, r);
 }
 
 void mig_dest_reply_value(MigDest *d, uint16_t type, uint32_t value)
@@ -357,19 +350,6 @@ static bool on_ram_end(MigDest *d, const MigRecord *r)
     return sync_channels(d, !d->config.era.multifd_flush_record);
 }
 
-static bool on_body(MigDest *d, const MigRecord *r)
-{
-    if (d->is_globalstate && r->payload != GLOBALSTATE_BYTES) {
-        return refuse_number(d, "length", r->payload, GLOBALSTATE_BYTES);
-    }
-    if (d->is_globalstate || d->config.device) {
-        g_free(d->body);
-        d->body = g_malloc(r->payload);
-        mig_decoder_payload_into(d->decoder, d->body);
-    }
-    return true;
-}
-
 static const MigHandler handlers[MIG_REC_COUNT] = {
     [MIG_REC_CONFIG] = on_config,
     [MIG_REC_CONFIG_CAPABILITIES] = on_capabilities,
@@ -379,7 +359,7 @@ static const MigHandler handlers[MIG_REC_COUNT] = {
     [MIG_REC_RAM_BLOCK] = on_ram_block,
     [MIG_REC_RAM_ZERO] = on_zero,
     [MIG_REC_RAM_PAGE] = on_page,
-    [MIG_REC_BODY] = on_body,
+    [MIG_REC_BODY] = mig_dest_on_body,
     [MIG_REC_RAM_FLUSH] = on_flush,
     [MIG_REC_RAM_EOS] = on_ram_end,
     [MIG_REC_END_OF_STREAM] = on_end,
@@ -395,21 +375,6 @@ static const MigHandler handlers[MIG_REC_COUNT] = {
     [MIG_REC_COLO] = mig_dest_on_unsupported,
 };
 
-/* A device's body is there; its machine may want it. */
-static bool device_done(MigDest *d, size_t n)
-{
-    if (d->is_globalstate && n > 4) {
-        /* be32 size, then the name: the receiver looks for its NUL only. */
-        g_strlcpy(d->run_state, (const char *)d->body + 4, MIN(sizeof(d->run_state), n - 4));
-    }
-    if (!d->config.device) {
-        return true;
-    }
-    const char *wrong = d->config.device(d->config.opaque, d->device, d->device_instance,
-                                         d->device_version, d->body, n);
-    return !wrong || mig_dest_refuse(d, MIG_FAULT_NONE, wrong, "a state that this machine takes");
-}
-
 static bool payload_done(MigDest *d)
 {
     const MigRecord *r = &d->record;
@@ -420,7 +385,7 @@ static bool payload_done(MigDest *d)
         uint32_t block = g_array_index(d->blocks, MigDestBlock, r->ram.block).memory;
         m->ops->write(m, block, r->ram.offset / m->page_size, d->page);
     } else if (r->type == MIG_REC_BODY && (d->is_globalstate || d->config.device)) {
-        return device_done(d, r->payload);
+        return mig_dest_device_done(d, r->payload);
     } else if (r->type == MIG_REC_RAM_XBZRLE) {
         return mig_dest_apply_delta(d);
     } else if (r->type == MIG_REC_RAM_COMPRESS) {

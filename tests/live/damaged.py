@@ -5,7 +5,7 @@ each), flipped bytes, and streams that end too early.
 
 Whatever comes, `migbench dest` ends by itself with status 0 or 1, says in the latter case what was wrong
 and where, and stays within its memory. It must refuse every mutant of which the rule that it breaks says
-that QEMU refuses it, and every stream that ends early but for one that ends in its VMDESCRIPTION
+that QEMU refuses it (but for lengths of devices, of which it has none), and every stream that ends early but for one that ends in its VMDESCRIPTION
 (which no QEMU misses either).
 
 MIGBENCH_DAMAGED: how many of each kind for each trace (default 12). MIGBENCH_LIVE_SEED: which.
@@ -21,6 +21,7 @@ import sys
 import peer
 from outcome import OUTCOMES
 
+OF_DEVICES = {"SECTION-BODY-LENGTH"}
 COUNT = int(os.environ.get("MIGBENCH_DAMAGED", "12"))
 SEED = int(os.environ.get("MIGBENCH_LIVE_SEED", "1"))
 MEMORY = 96 << 20  # bytes, beside guest RAM
@@ -118,7 +119,8 @@ def feed_mutants(destination, plain, folder, reactions):
         status, text = destination.load(path)
         expect_an_end(what, status, text)
         refused += status
-        if status == 0 and expected_outcomes({reactions[rule] for rule in found}) == {"rejected"}:
+        said = {reactions[rule] for rule in found if rule not in OF_DEVICES}
+        if status == 0 and expected_outcomes(said) == {"rejected"}:
             missed.append(f"{what}: breaks {' '.join(found)}, which QEMU refuses; loaded")
     if missed:
         raise peer.Fail("\n".join(missed))
