@@ -25,8 +25,10 @@ static gpointer work(gpointer opaque)
     int again = dup(s->from);
     g_autoptr(MigRecording) recording =
         mig_recording_of_capture(mig_capture_new(mig_input_pipe_new(s->from, "the line")), NULL);
-    g_autoptr(GArray) channels =
+    /* What the channels came to is counted by whoever records. */
+    GArray *channels =
         mig_recode_capture(recording, s->out, NULL, mig_scrub_hook(scrub), &s->error);
+    g_clear_pointer(&channels, g_array_unref);
     char rest[4096];
     while (again >= 0 && read(again, rest, sizeof(rest)) > 0) {
     }
