@@ -7,7 +7,6 @@
  */
 #include "sim/simulate/repeat.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "sim/engine/parameters.h"
@@ -144,7 +143,7 @@ static GArray *values_of(const MigRepeats *r, size_t which)
             g_array_append_val(values, value);
         }
     }
-    qsort(values->data, values->len, sizeof(int64_t), rising);
+    g_array_sort(values, rising);
     return values;
 }
 

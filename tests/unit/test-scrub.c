@@ -276,6 +276,13 @@ static void test_disguise_packets(gconstpointer data)
     mig_multifd_codec_free(out);
 }
 
+static void free_trace(gpointer data)
+{
+    Trace *t = data;
+    g_free(t->id);
+    g_free(t);
+}
+
 static void add_traces(const char *container, const char *suffix)
 {
     g_autoptr(GPtrArray) ids = mig_test_trace_ids(container);
@@ -283,7 +290,7 @@ static void add_traces(const char *container, const char *suffix)
         Trace *t = g_new(Trace, 1);
         *t = (Trace){ g_strdup(ids->pdata[i]), suffix };
         g_autofree char *name = g_strdup_printf("/scrub/trace/%s", t->id);
-        g_test_add_data_func(name, t, test_trace);
+        g_test_add_data_func_full(name, t, test_trace, free_trace);
     }
 }
 
