@@ -158,7 +158,6 @@ def part_gcc(tally, args):
 
 
 CLANG_O3 = ["-Doptimization=3"]
-GCC_O0 = ["-Db_coverage=true", "-Doptimization=0"]
 
 
 def part_clang(tally, args):
@@ -168,13 +167,45 @@ def part_clang(tally, args):
         meson_tests(tally, path, ["unit"])
 
 
+def report_coverage(tally, path, html):
+    """Prints what share of the lines the tests in |path| have run."""
+    info = os.path.join(path, "coverage.info")
+    # The baseline puts in files that no test runs, with all their lines.
+    for argv in (["--capture", "--initial", "--directory", path, "--output-file", info + ".none"],
+                 ["--capture", "--directory", path, "--output-file", info + ".ran"],
+                 ["--add-tracefile", info + ".none", "--add-tracefile", info + ".ran",
+                  "--output-file", info + ".all"],
+                 ["--extract", info + ".all", f"{ROOT}/stream/*", f"{ROOT}/sim/*",
+                  f"{ROOT}/conformance/*", f"{ROOT}/migbench.c", "--output-file", info]):
+        status, out = call(["lcov", "-q", *argv])
+        if status:
+            break
+    tally.add("coverage: report", status == 0, tail(out))
+    if status:
+        return
+    _, out = call(["lcov", "--summary", info])
+    for line in out.splitlines():
+        if "%" in line:
+            print("   " + re.sub(r"\.+:", ":", line.strip()))
+    if html:
+        status, out = call(["genhtml", "-q", "--prefix", ROOT, "--output-directory",
+                            os.path.join(path, "html"), info])
+        tally.add("coverage: HTML", status == 0, tail(out))
+        if status == 0:
+            print(f"   {os.path.relpath(path, ROOT)}/html/index.html")
+
+
 def part_asan(tally, args):
-    path = build(tally, "build-asan", "gcc", ["-Db_sanitize=address,undefined"])
+    """One build for both: it tells which lines its tests have run."""
+    path = build(tally, "build-asan", "gcc", ["-Db_sanitize=address,undefined", "-Db_coverage=true",
+                                              "-Doptimization=1"])
     if path:
+        call(["lcov", "-q", "--directory", path, "--zerocounters"])
         meson_tests(tally, path, ["unit", "command", "fuzz"], {
             "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:abort_on_error=0",
             "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
             "G_SLICE": "always-malloc"})
+        report_coverage(tally, path, args.html)
 
 
 def simulate(program, scenario, seed, folder):
@@ -208,7 +239,7 @@ def compare_builds(tally, name, outcomes, other):
 
 def part_determinism(tally, args):
     programs = {}
-    for name, folder, options in (("gcc -O0", "build-coverage", GCC_O0),
+    for name, folder, options in (("gcc -O0", "build-gcc-O0", ["-Doptimization=0"]),
                                   ("gcc -O3", "build-gcc-O3", ["-Doptimization=3"]),
                                   ("clang -O0", "build-clang-O0", ["-Doptimization=0"]),
                                   ("clang -O3", "build-clang", CLANG_O3)):
@@ -248,45 +279,12 @@ def part_fuzz(tally, args):
         tally.add(f"fuzz/{program[len('fuzz-'):]}: {args.seconds} s", status == 0, tail(out))
 
 
-def part_coverage(tally, args):
-    path = build(tally, "build-coverage", "gcc", GCC_O0)
-    if not path:
-        return
-    call(["lcov", "-q", "--directory", path, "--zerocounters"])
-    meson_tests(tally, path, ["unit", "fuzz"])
-    info = os.path.join(path, "coverage.info")
-    # The baseline puts in files that no test runs, with all their lines.
-    for argv in (["--capture", "--initial", "--directory", path, "--output-file", info + ".none"],
-                 ["--capture", "--directory", path, "--output-file", info + ".ran"],
-                 ["--add-tracefile", info + ".none", "--add-tracefile", info + ".ran",
-                  "--output-file", info + ".all"],
-                 ["--extract", info + ".all", f"{ROOT}/stream/*", f"{ROOT}/sim/*",
-                  f"{ROOT}/conformance/*", f"{ROOT}/migbench.c", "--output-file", info]):
-        status, out = call(["lcov", "-q", *argv])
-        if status:
-            break
-    tally.add("coverage: report", status == 0, tail(out))
-    if status:
-        return
-    _, out = call(["lcov", "--summary", info])
-    for line in out.splitlines():
-        if "%" in line:
-            print("   " + re.sub(r"\.+:", ":", line.strip()))
-    if args.html:
-        status, out = call(["genhtml", "-q", "--prefix", ROOT, "--output-directory",
-                            os.path.join(path, "html"), info])
-        tally.add("coverage: HTML", status == 0, tail(out))
-        if status == 0:
-            print(f"   {os.path.relpath(path, ROOT)}/html/index.html")
-
-
 PARTS = {
     "gcc": part_gcc,
     "clang": part_clang,
     "asan": part_asan,
     "determinism": part_determinism,
     "fuzz": part_fuzz,
-    "coverage": part_coverage,
 }
 
 
@@ -314,7 +312,7 @@ def main():
     parser.add_argument("--full", action="store_true",
                         help="big counts, and fuzz each target for a minute")
     parser.add_argument("--seconds", type=int, help="per fuzz target (5)")
-    parser.add_argument("--html", action="store_true", help="coverage as HTML, too")
+    parser.add_argument("--html", action="store_true", help="the coverage of part asan as HTML, too")
     args = parser.parse_args()
     for part in args.parts:
         if part not in PARTS:
