@@ -95,8 +95,21 @@ def postcopy(web, folder):
 def zoom(web, folder):
     """Dragging over a chart shows that part in all charts over time; a double click shows all again."""
     page = browser.Page(web, report(folder, "demo"))
-    box = page.value("(() => { const r = document.querySelector('canvas').getBoundingClientRect();"
-                     "return [r.left, r.top, r.width, r.height]; })()")
+    # Charts take their size from the page some frames behind its load.
+    box = page.value("""new Promise((done) => {
+        let before = '';
+        const look = () => {
+            const r = document.querySelector('canvas').getBoundingClientRect();
+            const box = [r.left, r.top, r.width, r.height];
+            if (r.width > 0 && String(box) === before) {
+                done(box);
+            } else {
+                before = String(box);
+                setTimeout(look, 100);
+            }
+        };
+        look();
+    })""")
     spans = "JSON.stringify(timeline.map((g) => [g().scales.x.min, g().scales.x.max]))"
     whole = page.value(spans)
     y = box[1] + box[3] / 2
@@ -107,6 +120,7 @@ def zoom(web, folder):
 
     mouse("mousePressed", 0.3)
     mouse("mouseReleased", 0.6)
+    page.value("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 0)))")
     parts = {tuple(span) for span in json.loads(page.value(spans))}
     expect(len(parts) == 1, f"the charts show different parts: {parts}")
     expect(parts != {tuple(s) for s in json.loads(whole)}, "dragging changed nothing")

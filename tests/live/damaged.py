@@ -5,8 +5,8 @@ each), flipped bytes, and streams that end too early.
 
 Whatever comes, `migbench dest` ends by itself with status 0 or 1, says in the latter case what was wrong
 and where, and stays within its memory. It must refuse every mutant of which the rule that it breaks says
-that QEMU refuses it (but for lengths of devices, of which it has none), and every stream that ends early but for one that ends in its VMDESCRIPTION
-(which no QEMU misses either).
+that QEMU refuses it (but for lengths of devices, of which it has none), and every stream that ends early
+but for one that ends in its VMDESCRIPTION (which no QEMU misses either).
 
 MIGBENCH_DAMAGED: how many of each kind for each trace (default 12). MIGBENCH_LIVE_SEED: which.
 """
