@@ -299,7 +299,7 @@ def refuses_partial_chunk(version, space):
 
 
 def main():
-    tap = peer.Tap()
+    tap = peer.Tap(share=2)
     with peer.Workspace() as space:
         for version in ("5.2", "7.2"):
             tap.run(f"/live/disks/sim-to-qemu/block/{version}", loads_blocks, version, space,

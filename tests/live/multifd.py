@@ -78,7 +78,7 @@ def among_ours(version, method, channels, detection, kind, space):
 
 
 def main():
-    tap = peer.Tap(share=3)
+    tap = peer.Tap(share=5)
     with peer.Workspace() as space:
         for number, version in enumerate(peer.VERSIONS):
             for method in METHODS:

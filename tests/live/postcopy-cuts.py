@@ -15,7 +15,7 @@ import line
 import peer
 import postcopied
 
-CUTS = int(os.environ.get("MIGBENCH_CUTS", 8))
+CUTS = int(os.environ.get("MIGBENCH_CUTS", 5))
 SEED = int(os.environ.get("MIGBENCH_SEED", 1))
 SIZE = 16 * ends.MIB
 RATE = 16 << 20

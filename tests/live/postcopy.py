@@ -180,7 +180,7 @@ def to_qemu(version, capabilities, page_size, space):
 
 
 def main():
-    tap = peer.Tap(share=9)
+    tap = peer.Tap(share=13)
     versions = sys.argv[1:] or peer.VERSIONS
     with peer.Workspace() as space:
         for version in versions:
