@@ -107,8 +107,12 @@ typedef struct Plan {
 static Plan plan_deflate(size_t room, size_t plain, unsigned tail)
 {
     for (size_t k = MIN(room, plain); k > 0; k--) {
-        size_t rest = plain - k, bits = block_bits(k, rest) + tail;
-        if (rest == 1 || rest == 2 || bits > 8 * room) {
+        size_t rest = plain - k;
+        if (rest > 0 && rest < MATCH_LEAST) {
+            continue;
+        }
+        size_t bits = block_bits(k, rest) + tail;
+        if (bits > 8 * room) {
             continue;
         }
         size_t empty = (8 * room - bits) / EMPTY_BITS;
