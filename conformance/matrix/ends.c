@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Starting ends and talking to them; see matrix-ends.h. */
+/* Starting ends and talking to them; see ends.h. */
 #include "conformance/matrix/ends.h"
 
 #include <gio/gio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The tables of the matrix's HTML page, and what they are made from; see matrix-page.h. */
+/* The tables of the matrix's HTML page, and what they are made from; see page.h. */
 #include "conformance/matrix/page.h"
 
 #include <string.h>

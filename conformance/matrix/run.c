@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Runs one cell: both ends in fresh processes, with sockets and memory in a private folder, and
- * everything that is said kept. Nothing is judged here; see matrix-judge.c.
+ * everything that is said kept. Nothing is judged here; see judge.c.
  */
 #include "conformance/matrix/run.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A cell under way; shared by the files matrix-run*.c. */
+/* A cell under way; shared by the files run.c, connect.c and drive.c. */
 #ifndef MIG_CONFORMANCE_MATRIX_RUN_H
 #define MIG_CONFORMANCE_MATRIX_RUN_H
 
@@ -29,7 +29,7 @@ typedef struct MigMatrixRun {
     gint64 tried;                                    /* to resume, us */
 } MigMatrixRun;
 
-/* matrix-connect.c: the way between the ends. False: r->words, and inconclusive or refused. */
+/* connect.c: the way between the ends. False: r->words, and inconclusive or refused. */
 bool mig_matrix_connect(MigMatrixRun *m);
 /* Has the destination read the file that the source has written. */
 bool mig_matrix_load_file(MigMatrixRun *m);
@@ -40,7 +40,7 @@ bool mig_matrix_listen_again(MigMatrixRun *m);
 bool mig_matrix_resume(MigMatrixRun *m);
 bool mig_matrix_is_file(const MigCell *cell);
 
-/* matrix-drive.c: from `migrate` to the end of both. */
+/* drive.c: from `migrate` to the end of both. */
 void mig_matrix_drive(MigMatrixRun *m);
 
 /* An end said no, or could not be asked. Takes |error| over; returns false. */

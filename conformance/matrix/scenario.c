@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See matrix-scenario.h. What a scenario can say is in docs/scenario.md. */
+/* See scenario.h. What a scenario can say is in docs/scenario.md. */
 #include "conformance/matrix/scenario.h"
 
 #include <string.h>

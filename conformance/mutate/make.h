@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The changes of structure that mutators make, and where they may. For mutate-rows.c. */
+/* The changes of structure that mutators make, and where they may. For rows.c. */
 #ifndef MIG_CONFORMANCE_MUTATE_MAKE_H
 #define MIG_CONFORMANCE_MUTATE_MAKE_H
 
@@ -16,7 +16,7 @@ MigMake mig_make_flip_payload, mig_make_first_byte, mig_make_last_byte, mig_make
 MigMake mig_make_spell_out_zero, mig_make_name_block, mig_make_flip_name, mig_make_empty_name;
 MigMake mig_make_nul_name, mig_make_short_length, mig_make_long_delta, mig_make_run_over;
 
-/* mutate-bytes.c */
+/* bytes.c */
 MigMake mig_make_as_full, mig_make_drop_ram, mig_make_bad_flags, mig_make_page_in_start;
 MigMake mig_make_command_length, mig_make_package_nested, mig_make_config_length;
 MigMake mig_make_config_unknown, mig_make_state_name, mig_make_vmdesc_page, mig_make_vmdesc_size;

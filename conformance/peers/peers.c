@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Finding peers, naming them, starting them; see peers.h, and peers-probe.c for asking them. */
+/* Finding peers, naming them, starting them; see peers.h, and probe.c for asking them. */
 #include "conformance/peers/peers.h"
 
 #include <gio/gio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Starting and ending programs; see peers-process.h. Linux: PR_SET_PDEATHSIG ends what we leave. */
+/* Starting and ending programs; see process.h. Linux: PR_SET_PDEATHSIG ends what we leave. */
 #include "conformance/peers/process.h"
 
 #include <errno.h>

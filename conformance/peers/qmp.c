@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* QMP over a unix socket, blocking with a bound; see peers-qmp.h. */
+/* QMP over a unix socket, blocking with a bound; see qmp.h. */
 #include "conformance/peers/qmp.h"
 
 #include <errno.h>

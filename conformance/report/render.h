@@ -26,7 +26,7 @@ typedef struct MigRenderFormat {
 } MigRenderFormat;
 
 extern const MigRenderFormat mig_render_text, mig_render_tap, mig_render_junit, mig_render_html;
-extern const MigRenderFormat mig_render_markdown; /* of a matrix, see matrix-page.h */
+extern const MigRenderFormat mig_render_markdown; /* of a matrix, see matrix/page.h */
 
 #define MIG_RENDER_NAMES "text, ndjson, tap, junit, html or markdown"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * mapped-ram files. A header that can't be followed is the decoder's business (RAM-MAPPED-HEADER in
- * rules-ram.c): without the right places nothing else of the file can be read.
+ * ram.c): without the right places nothing else of the file can be read.
  */
 #include "conformance/check.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * multifd channels, packet by packet. What they owe each other and the main channel:
- * rules-multifd-sync.c.
+ * multifd-sync.c.
  */
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Postcopy: discards, the package, and pages that are placed once. The commands' own order is in
- * rules-command.c, the preempt channel and recoveries in rules-recovery.c.
+ * command.c, the preempt channel and recoveries in recovery.c.
  *
  * Model: a page of the postcopy phase is one behind RUN on the main channel, or any on the others.
  * Pages are kept in maps under a cap; past it those rules are inconclusive.

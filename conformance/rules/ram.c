@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The RAM section: block list, and marks between pages. Pages themselves: rules-page.c. */
+/* The RAM section: block list, and marks between pages. Pages themselves: page.c. */
 #include "conformance/check.h"
 
 enum {

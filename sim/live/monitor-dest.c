@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A destination behind a monitor, see live-monitor.h: started as QEMU is with -incoming defer (or
+ * A destination behind a monitor, see monitor.h: started as QEMU is with -incoming defer (or
  * with -incoming URI). It waits for migrate-incoming and between the end of its migration and quit
- * here; while a source is waited for and loaded, live-dest.c waits and calls woken().
+ * here; while a source is waited for and loaded, dest.c waits and calls woken().
  *
  * Limits. Without a backend nothing runs behind the load: the guest is memory, and "running" a
  * word. It can't migrate on, and its dirty rate can't be measured.
@@ -155,7 +155,7 @@ static bool migrate_incoming(void *opaque, const MigMonitorMigrate *how, GError 
     return in->listener != NULL;
 }
 
-/* These come while live-postcopy.c loads, between two of its turns. */
+/* These come while postcopy.c loads, between two of its turns. */
 static bool pause_line(void *opaque, GError **error)
 {
     const Incoming *in = opaque;

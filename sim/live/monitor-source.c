@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A source behind a monitor on the real clock, see live-monitor.h. Between migrations it waits
+ * A source behind a monitor on the real clock, see monitor.h. Between migrations it waits
  * here, and has the guest follow the clock; during one the real world waits, and calls woken().
  *
  * Limits. Closing an exec: channel waits for its command, and the monitor with it, as QEMU's does.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The command lines of `source` and `dest`, see live-options.h. */
+/* The command lines of `source` and `dest`, see options.h. */
 #include "sim/live/options.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest of a live destination, see live-postcopy-guest.h. When it has ended its touches are
+ * The guest of a live destination, see postcopy-guest.h. When it has ended its touches are
  * looked at once more and then taken back: memory is what came, and can be compared.
  */
 #include "sim/live/postcopy-guest.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A live destination whose guest may run before its pages have come: the part of live-dest.c that
+ * A live destination whose guest may run before its pages have come: the part of dest.c that
  * has the channels when the capability postcopy-ram is on.
  *
  *     main     --bytes--> engine --pages--> memory <--touches-- guest

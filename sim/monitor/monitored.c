@@ -2,7 +2,7 @@
 /*
  * What both kinds of monitored sources do alike, see monitored.h. A command comes at an exact time
  * of the guest's clock, as the scenario's own events do, through the same functions
- * (scenario-run.c).
+ * (scenario/run.c).
  *
  * Limits: pmemsave knows the scenario's first block only.
  */

@@ -2,11 +2,11 @@
 /*
  * A source behind a monitor, on whichever clock: what both kinds do alike with engine and guest.
  *
- *     client --command--> MigMonitor --MigMonitorTarget--> this --> scenario-run.h, guest.h
+ *     client --command--> MigMonitor --MigMonitorTarget--> this --> scenario/run.h, guest.h
  *     client <--event---- MigMonitor <-------------------- this <-- engine, world
  *
- *     simulated.c       on the virtual clock, which clients move
- *     ../live-monitor.c on the real clock
+ *     simulated.c               on the virtual clock, which clients move
+ *     ../live/monitor-source.c  on the real clock
  *
  * Who uses it adds to the target what its clock decides: migrate, quit, x-advance.
  */

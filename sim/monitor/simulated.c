@@ -4,7 +4,7 @@
  * read sockets: between migrations (wait_idle), and in an event of the virtual clock that was asked
  * for at the end of an advance (pause_engine), that is inside an operation of the engine. So a
  * command comes at an exact virtual time, as the scenario's own events do, through the same
- * functions (scenario-run.c).
+ * functions (scenario/run.c).
  *
  * Limits: a URI is looked at, and then not used: the other end is the simulation's. Postcopy, pause
  * and recovery are not there yet. With a pace, a command comes at the next tick of TICK.

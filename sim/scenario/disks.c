@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Disks in scenarios, see scenario-disks.h. A disk is to its writers what a RAM block is to the
+ * Disks in scenarios, see disks.h. A disk is to its writers what a RAM block is to the
  * guest's: the same contents, patterns and log, in a guest of its own that is stopped, started and
  * throttled with the real one.
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a trace's manifest to a scenario, see scenario-from-manifest.h. It makes the JSON that
+ * From a trace's manifest to a scenario, see from-manifest.h. It makes the JSON that
  * somebody would write, so that all of the scenario's checks apply to it.
  *
  * Manifests are files of this project; what does not look like one is refused, but not key by key.

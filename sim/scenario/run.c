@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A scenario while it runs, see scenario-run.h. Conditional events are looked for every `x-poll`,
+ * A scenario while it runs, see run.h. Conditional events are looked for every `x-poll`,
  * as a management tool does that asks query-migrate; those with "at" and a time alone happen at it.
  */
 #include "sim/scenario/run.h"

@@ -3,11 +3,11 @@
  * A scenario: what migrates, over what, with which settings, and what happens meanwhile. Read from
  * strict JSON; docs/examples/ has some.
  *
- *     scenario-guest.c      "guest": blocks, contents, workloads, devices
- *     scenario-switchover.c ... of it: blockers, devices that acknowledge
- *     scenario-migration.c  "events", "link", "host"
- *     scenario-settings.c   "capabilities", "parameters"
- *     scenario-set.c        --set PATH=VALUE, before anything is read
+ *     guest.c      "guest": blocks, contents, workloads, devices
+ *     switchover.c ... of it: blockers, devices that acknowledge
+ *     migration.c  "events", "link", "host"
+ *     settings.c   "capabilities", "parameters"
+ *     set.c        --set PATH=VALUE, before anything is read
  */
 #ifndef MIG_SIM_SCENARIO_SCENARIO_H
 #define MIG_SIM_SCENARIO_SCENARIO_H
@@ -216,7 +216,7 @@ bool mig_scenario_range(MigReader *r, const MigScenarioBlock *block, uint64_t of
                         uint64_t length, uint64_t *first, uint64_t *pages);
 bool mig_scenario_check_block(MigReader *r, const MigScenario *s, MigScenarioBlock *b);
 
-/* Makes and frees what scenario-disks.c reads into. */
+/* Makes and frees what disks.c reads into. */
 void mig_scenario_disks_begin(MigScenario *s);
 void mig_scenario_disks_end(MigScenario *s);
 

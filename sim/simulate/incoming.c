@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The other end of a simulated postcopy, see simulate-incoming.h.
+ * The other end of a simulated postcopy, see incoming.h.
  *
  * The devices' load takes its time: the guest runs, and what a package's pings ask for is answered,
  * that much behind their bytes.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Postcopy in a simulation: a scenario's commands and accidents, the line's breaks, and what goes
- * over the return path. The other end is in simulate-incoming.c.
+ * over the return path. The other end is in incoming.c.
  */
 #include "sim/simulate/internal.h"
 #include "sim/simulate/stream-recorder.h"
