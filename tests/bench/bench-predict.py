@@ -31,6 +31,7 @@ import qemu  # noqa: E402
 
 MIB = 1 << 20
 DOWNTIME = 100
+BRIEF = cells.SETS["brief"]
 LIMIT = 25  # seconds
 
 
@@ -48,7 +49,7 @@ class Run:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path(name))
         with open(measure.ROM, "rb") as file:
-            rom = guest_rom.patch(file.read(), {"regions": self.regions, "fills": [cells.RANDOM_FILL]})
+            rom = guest_rom.patch(file.read(), {"regions": self.regions, "fills": [BRIEF.fill]})
         with open(self.path("rom"), "wb") as file:
             file.write(rom)
 
@@ -63,7 +64,7 @@ class Run:
                     "--connect", f"unix:{self.path('target')}", "-o", record))
                 relay.listening()
             target, source = (stack.enter_context(measure.start(
-                self.version, link, side, self.path("rom"), serial, *more)) for side, serial, more in (
+                self.version, BRIEF, link, side, self.path("rom"), serial, *more)) for side, serial, more in (
                     ("b", "null", ("-incoming", "defer")),
                     ("a", f"file:{self.path('serial')}",
                      ("-qmp", f"unix:{self.path('monitor')},server=on,wait=off"))))
@@ -132,7 +133,7 @@ def main():
         run, recording = Run(options.version, regions, folder), os.path.join(folder, "run.pcapng")
         first = run.migrate(bandwidths[0], recording, lambda m: told.update(predicted(m, bandwidths)))
         fits = fitted(recording, options.version, bandwidths, folder)
-        filled = first["ram"]["normal-bytes"] if first["status"] == "completed" else cells.RAM
+        filled = first["ram"]["normal-bytes"] if first["status"] == "completed" else BRIEF.ram
         print(f"{'':10}{'real':>26}{'predict':>32}{'workload-from':>32}{'bytes/bandwidth':>20}")
         for bandwidth in bandwidths:
             real = run.migrate(bandwidth)

@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs real QEMU pairs with our dirtying guest and appends what they did to traces/truth/.
 
-    measure.py [--versions 7.2,11.1] [--cells PART-OF-NAME]... [--repeats 5] [--out FILE] [--ahead]
+    measure.py [--set long] [--versions 7.2,11.1] [--cells PART-OF-NAME]... [--repeats 5] [--out FILE] [--ahead]
 
 One row per run: cell, version, repeat, what query-migrate said in the end, the time of every pass, and
-the load of the machine. Runs that are there already are not made again. Needs root for the shaped links,
-and a quiet machine: rows made with a load above 1 say so and are left out by score.py. --ahead puts all
-of it into a control group that has the processors before everything else; such rows count at any load.
+how many processors were busy with something else. Runs that are there already are not made again. Needs
+root for the shaped links, and a quiet machine: score.py leaves out rows beside which others worked. --ahead
+puts all of it into a control group that has the processors before everything else, but not caches and memory.
 """
 import argparse
 import contextlib
@@ -82,12 +82,40 @@ class Link:
         return "tcp:10.99.0.2:4444" if self.rate else f"unix:{self.path}"
 
 
-def start(version, link, side, rom, serial, *more):
+def start(version, of, link, side, rom, serial, *more, accel="kvm"):
+    """A QEMU around the guest of the set |of|."""
     command = link.command(side, [qemu.peers()[version][1]])
-    argv = command[1:] + ["-M", MACHINE, "-m", str(cells.RAM // cells.MIB), "-accel", "kvm", "-bios", rom,
-                          "-object", f"memory-backend-memfd,id=mem,size={cells.RAM}",
+    argv = command[1:] + ["-M", MACHINE, "-m", str(of.ram // cells.MIB), "-accel", accel, "-bios", rom,
+                          "-object", f"memory-backend-{of.memory},id=mem,size={of.ram}",
                           "-machine", "memory-backend=mem", "-serial", serial, *QUIET, *more]
     return qemu.Qemu(command[0], argv, name=f"truth-{side}")
+
+
+def busy_ticks():
+    """Of all processors, by whomever, the kernel included."""
+    with open("/proc/stat", encoding="ascii") as file:
+        user, nice, system, _, _, irq, soft = map(int, file.readline().split()[1:8])
+    return user + nice + system + irq + soft
+
+
+def ticks_of(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+class Quiet:
+    """How busy the processors are with other things than these processes, in processors."""
+
+    def __init__(self, *pids):
+        self.pids = (*pids, os.getpid())
+        self.began, self.before = time.monotonic(), self.ticks()
+
+    def ticks(self):
+        return busy_ticks() - sum(map(ticks_of, self.pids))
+
+    def others(self):
+        return (self.ticks() - self.before) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - self.began)
 
 
 def settings(q, capabilities, parameters):
@@ -95,9 +123,9 @@ def settings(q, capabilities, parameters):
     q.set_parameters(parameters)
 
 
-def watch(source, limit):
+def watch(source, limit, postcopy=False):
     """Polls as a management tool does, until the end. [(ms, dirty-sync-count, remaining)]"""
-    seen, began = [], time.monotonic()
+    seen, began, switched = [], time.monotonic(), False
     while True:
         status = source.status()
         now = round((time.monotonic() - began) * 1000)
@@ -105,6 +133,9 @@ def watch(source, limit):
         count = ram.get("dirty-sync-count", 0)
         if not seen or seen[-1][1] != count:
             seen.append((now, count, ram.get("remaining", 0)))
+        if postcopy and now >= cells.POSTCOPY_MS and not switched:
+            source.qmp("migrate-start-postcopy")
+            switched = True
         if status["status"] in ("completed", "failed"):
             time.sleep(0.05)  # 7.2 writes its total time a moment after the state
             return source.status(), seen
@@ -115,36 +146,37 @@ def watch(source, limit):
 
 
 def one(version, name, repeat, ahead):
-    regions, spec, capabilities, parameters = cells.parts(name)
+    cell = cells.parts(name)
+    accel = "kvm,dirty-ring-size=4096" if "dirty-limit" in cell.capabilities else "kvm"
     tag = str(os.getpid())
     rom, serial = (os.path.join(qemu.RUNDIR, f"truth-{tag}.{end}") for end in ("rom", "serial"))
     with open(ROM, "rb") as file:
-        patched = guest_rom.patch(file.read(), {"regions": regions, "fills": [cells.RANDOM_FILL]})
+        patched = guest_rom.patch(file.read(), {"regions": cell.regions, "fills": [cell.set.fill]})
     with open(rom, "wb") as file:
         file.write(patched)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(serial)
-    with Link(spec, tag) as link, \
-            start(version, link, "b", rom, "null", "-incoming", "defer") as dest, \
-            start(version, link, "a", rom, f"file:{serial}") as source:
+    with Link(cell.link, tag) as link, \
+            start(version, cell.set, link, "b", rom, "null", "-incoming", "defer", accel=accel) as dest, \
+            start(version, cell.set, link, "a", rom, f"file:{serial}", accel=accel) as source:
         guest_rom.wait_ready(serial)
-        settings(dest, capabilities, {k: v for k, v in parameters.items() if "multifd" in k})
-        settings(source, capabilities, parameters)
+        settings(dest, cell.capabilities, {k: v for k, v in cell.parameters.items() if "multifd" in k})
+        settings(source, cell.capabilities, cell.parameters)
         dest.qmp("migrate-incoming", uri=link.uri)
         time.sleep(SETTLE)
-        load = os.getloadavg()[0]
+        quiet = Quiet(source.process.pid, dest.process.pid)
         source.qmp("migrate", uri=link.uri)
-        status, passes = watch(source, cells.LIMIT_S)
+        status, passes = watch(source, cell.set.limit, cell.postcopy)
+        others = quiet.others()
     for path in (rom, serial):
         os.unlink(path)
     return {"cell": name, "qemu": version, "package": qemu.peers()[version][0], "repeat": repeat,
-            "accel": "kvm", "load": round(load, 2), "ahead": ahead, "passes": passes, "query-migrate": status}
+            "accel": "kvm", "others": round(others, 2), "ahead": ahead, "passes": passes, "query-migrate": status}
 
 
 def measured(path):
     """What need not be made again. The rows of the tree are unpacked for more to be added."""
-    if path == pack.PLAIN:
-        pack.unpack()
+    pack.unpack(path)
     if not os.path.exists(path):
         return set()
     with open(path, encoding="utf-8") as file:
@@ -153,29 +185,30 @@ def measured(path):
 
 def main():
     parser = argparse.ArgumentParser(description="measure real migrations")
-    parser.add_argument("--versions", default="5.2,7.2,10.0,11.1")
+    parser.add_argument("--set", default="long", choices=sorted(cells.SETS))
+    parser.add_argument("--versions", default=",".join(cells.ALL))
     parser.add_argument("--cells", action="append", default=[])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out", default=pack.PLAIN)
+    parser.add_argument("--out", help="the rows; default: the set's")
     parser.add_argument("--ahead", action="store_true")
     options = parser.parse_args()
     if options.ahead:
         go_ahead()
+    out = options.out or pack.plain(options.set)
     os.makedirs(qemu.RUNDIR, exist_ok=True)
-    os.makedirs(os.path.dirname(options.out), exist_ok=True)
-    done = measured(options.out)
-    names = [n for n in cells.cells() if not options.cells or any(c in n for c in options.cells)]
+    done = measured(out)
+    names = [n for n in cells.cells(options.set) if not options.cells or any(c in n for c in options.cells)]
     versions = [v for v in options.versions.split(",") if v in qemu.peers()]
     todo = [(r, n, v) for r in range(options.repeats) for n in names for v in versions
-            if (n, v, r) not in done]
+            if (n, v, r) not in done and v in cells.parts(n).versions]
     for number, (repeat, name, version) in enumerate(todo, 1):
         row = one(version, name, repeat, options.ahead)
-        with open(options.out, "a", encoding="utf-8") as file:
+        with open(out, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         status = row["query-migrate"]
         print(f"{number}/{len(todo)} {version} {name} {status['status']} "
               f"{status.get('total-time')} ms, downtime {status.get('downtime')} ms, "
-              f"{status.get('ram', {}).get('dirty-sync-count')} passes, load {row['load']}", flush=True)
+              f"{status.get('ram', {}).get('dirty-sync-count')} passes, others {row['others']}", flush=True)
 
 
 if __name__ == "__main__":
