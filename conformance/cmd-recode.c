@@ -143,15 +143,12 @@ static int recode_any(char **argv, const char *in, const char *to, const char *c
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(MigInput) input = mig_input_open(in, &error);
-    uint8_t head[4];
 
     if (!input) {
         return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
     }
-    if (mig_capture_probe(head, mig_input_peek(input, 0, head, sizeof(head)))) {
-        g_autofree char *again = g_strdup(input->path ? in : NULL);
-        g_autoptr(MigRecording) recording =
-            mig_recording_of_capture(mig_capture_new(g_steal_pointer(&input)), again);
+    g_autoptr(MigRecording) recording = mig_recording_of_input(&input, in);
+    if (recording) {
         return recode_capture(argv, recording, to, channel);
     }
     if (channel && strcmp(channel, "main") != 0) {

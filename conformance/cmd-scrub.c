@@ -115,20 +115,13 @@ static int scrub_any(char **argv, const char *in, const char *to, const char *ke
     g_autoptr(GError) error = NULL;
     g_autoptr(MigInput) input = mig_input_open(in, &error);
     g_autoptr(MigScrub) scrub = mig_scrub_new(key);
-    uint8_t head[4];
-    int status;
     g_autoptr(MigOutput) out = input ? mig_output_open(to, &error) : NULL;
     if (!out) {
         return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
     }
-    if (mig_capture_probe(head, mig_input_peek(input, 0, head, sizeof(head)))) {
-        g_autofree char *again = g_strdup(input->path ? in : NULL);
-        g_autoptr(MigRecording) recording =
-            mig_recording_of_capture(mig_capture_new(g_steal_pointer(&input)), again);
-        status = scrub_capture(argv, scrub, recording, out);
-    } else {
-        status = scrub_stream(argv, in, scrub, g_steal_pointer(&input), out);
-    }
+    g_autoptr(MigRecording) recording = mig_recording_of_input(&input, in);
+    int status = recording ? scrub_capture(argv, scrub, recording, out)
+                           : scrub_stream(argv, in, scrub, g_steal_pointer(&input), out);
     if (status <= MIG_EXIT_FINDING && !mig_output_commit(out, &error)) {
         return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
     }

@@ -101,11 +101,10 @@ static gboolean is_answers(const Line *l)
 static gboolean list_lines(Replay *p, GError **error)
 {
     g_autoptr(MigInput) input = mig_input_open(p->config->path, error);
-    guint8 head[4];
     if (!input) {
         return FALSE;
     }
-    if (!mig_capture_probe(head, mig_input_peek(input, 0, head, sizeof(head)))) {
+    if (!mig_capture_probe(input)) {
         p->input = g_steal_pointer(&input);
         add_line(p, "main", MIG_CHANNEL_MAIN, 0);
         return TRUE;

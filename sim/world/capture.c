@@ -61,10 +61,12 @@ typedef struct Held {
     GBytes *bytes;
 } Held;
 
-bool mig_capture_probe(const uint8_t *data, size_t n)
+bool mig_capture_probe(MigInput *input)
 {
     static const uint8_t head[] = { 0x0a, 0x0d, 0x0d, 0x0a };
-    return n >= sizeof(head) && memcmp(data, head, sizeof(head)) == 0;
+    uint8_t found[sizeof(head)];
+    size_t n = mig_input_peek(input, 0, found, sizeof(found));
+    return n == sizeof(head) && memcmp(found, head, sizeof(head)) == 0;
 }
 
 static void channel_free(gpointer data)

@@ -31,8 +31,8 @@ typedef struct MigCaptureChannel {
 
 typedef struct MigCapture MigCapture;
 
-/* True when the first |n| bytes of a file are those of a pcapng section header. */
-bool mig_capture_probe(const uint8_t *data, size_t n);
+/* True when the next bytes of |input|, which stay in it, are those of a pcapng section header. */
+bool mig_capture_probe(MigInput *input);
 
 MigCapture *mig_capture_open(const char *path, GError **error);
 /* Takes |input| over. */

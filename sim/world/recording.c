@@ -86,20 +86,23 @@ MigRecording *mig_recording_of_capture(MigCapture *capture, const char *path)
     return m;
 }
 
+MigRecording *mig_recording_of_input(MigInput **input, const char *path)
+{
+    if (!mig_capture_probe(*input)) {
+        return NULL;
+    }
+    g_autofree char *again = (*input)->path ? g_strdup(path) : NULL; /* not a pipe's */
+    return mig_recording_of_capture(mig_capture_new(g_steal_pointer(input)), again);
+}
+
 MigRecording *mig_recording_open(const char *path, GError **error)
 {
     MigInput *input = mig_input_open(path, error);
-    uint8_t head[4];
-
-    if (!input) {
-        return NULL;
+    MigRecording *m = input ? mig_recording_of_input(&input, path) : NULL;
+    if (!m && input) {
+        m = mig_recording_of_reader(mig_stream_reader_new(input, NULL));
+        m->borrowed = false;
     }
-    if (mig_capture_probe(head, mig_input_peek(input, 0, head, sizeof(head)))) {
-        bool again = input->path != NULL;
-        return mig_recording_of_capture(mig_capture_new(input), again ? path : NULL);
-    }
-    MigRecording *m = mig_recording_of_reader(mig_stream_reader_new(input, NULL));
-    m->borrowed = false;
     return m;
 }
 

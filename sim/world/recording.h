@@ -26,6 +26,9 @@ MigRecording *mig_recording_open(const char *path, GError **error);
 MigRecording *mig_recording_of_reader(MigStreamReader *reader);
 /* Over a capture, which it takes over; |path| (to look ahead) may be NULL. */
 MigRecording *mig_recording_of_capture(MigCapture *capture, const char *path);
+/* Takes *input, which was opened as |path|, over (it is NULL then) where its first bytes are those
+ * of a capture; else NULL. */
+MigRecording *mig_recording_of_input(MigInput **input, const char *path);
 void mig_recording_free(MigRecording *m);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MigRecording, mig_recording_free)

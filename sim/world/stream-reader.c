@@ -102,9 +102,8 @@ MigStreamReader *mig_stream_reader_open(const char *path, const MigDecoderOption
                                         GError **error)
 {
     g_autoptr(MigInput) input = mig_input_open(path, error);
-    uint8_t head[4];
 
-    if (input && mig_capture_probe(head, mig_input_peek(input, 0, head, sizeof(head)))) {
+    if (input && mig_capture_probe(input)) {
         g_set_error(
             error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
             "%s: this is a pcapng recording of several channels; one stream is expected here",
