@@ -13,6 +13,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "sim/fit/host.h"
 #include "sim/fit/passes.h"
 #include "sim/fit/regions.h"
 #include "sim/scenario/scenario.h"
@@ -392,6 +393,8 @@ MigFit *mig_fit(const MigSends *s, const char *const *recorded, GError **error)
     }
     g_autoptr(MigFit) f = g_new0(MigFit, 1);
     f->scenario = scenario(s);
+    f->costs = mig_fit_host(s);
+    put(f->scenario, "host", mig_fit_host_to_json(f->costs));
     f->scale = 1;
     f->again = count_again(s);
     for (; recorded && *recorded; recorded++) {
@@ -413,6 +416,7 @@ void mig_fit_free(MigFit *f)
     if (f) {
         json_object_put(f->scenario);
         g_clear_pointer(&f->regions, g_array_unref);
+        g_clear_pointer(&f->costs, g_array_unref);
         g_free(f);
     }
 }
@@ -431,6 +435,7 @@ void mig_fit_to_text(const MigFit *f, const MigSends *s, GString *out)
             r->saturated ? "at least " : "", r->rate * f->scale, json_object_get_string(write));
         json_object_put(write);
     }
+    mig_fit_host_to_text(f->costs, out);
     if (f->simulated_again) {
         g_string_append_printf(out,
                                "fitted       %" G_GUINT64_FORMAT " pages sent again, recorded "

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guest behind a recording, as a scenario: blocks with what was zero in them and what wasn't,
- * workloads that dirty as the recorded guest did, and the rate at which it was sent.
+ * workloads that dirty as the recorded guest did, the rate at which it was sent, and what its pages
+ * cost the host.
  *
  *     recording -> sends -> regions -> scenario -> simulated, compared with the recording
  *                                         ^                           |
@@ -22,6 +23,7 @@
 typedef struct MigFit {
     json_object *scenario;
     GArray *regions;          /* MigFitRegion */
+    GArray *costs;            /* MigFitCost */
     uint64_t again;           /* pages that were sent again, and not as zeros */
     uint64_t simulated_again; /* the same of the fitted scenario under the recorded conditions */
     double scale;             /* that all rates were multiplied by in the end */

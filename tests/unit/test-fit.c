@@ -4,26 +4,28 @@
  * and what those predict for other bandwidths is compared with what the guests do there.
  */
 #include <glib.h>
-#include <glib/gstdio.h>
 
 #include "sim/fit/fit.h"
+#include "sim/fit/host.h"
 #include "sim/fit/passes.h"
 #include "sim/fit/regions.h"
-#include "sim/world/capture-writer.h"
+#include "tests/unit/recorded.h"
 #include "tests/unit/simulated.h"
 
-#define GUEST                                                                                    \
-    "{\"schema\": \"migbench-scenario-1\", \"qemu\": \"10.0\", \"guest\": {\"dirty-tracking\": " \
-    "\"kvm-manual-clear\", \"ram\": [{\"name\": \"ram\", \"size\": \"128M\", \"content\": "      \
-    "[{\"offset\": "                                                                             \
-    "\"4M\", \"length\": \"90M\", \"kind\": \"random\"}]}], \"workload\": [%s]}, \"link\": "     \
-    "{\"bandwidth\": "                                                                           \
-    "\"40Gbit/s\", \"latency\": \"20us\", \"framing\": \"none\"}, \"parameters\": "              \
-    "{\"max-bandwidth\": "                                                                       \
-    "%u, \"downtime-limit\": 100}, \"limit\": \"60s\"}"
+/* Costs of the host, workloads, bandwidth. */
+#define GUEST                                                                                \
+    "{\"schema\": \"migbench-scenario-1\", \"qemu\": \"10.0\", \"host\": {%s}, \"guest\": {" \
+    "\"dirty-tracking\": \"kvm-manual-clear\", \"ram\": [{\"name\": \"ram\","                \
+    "\"size\": \"128M\", \"content\": [{\"offset\": \"4M\", \"length\": \"90M\","            \
+    "\"kind\": \"random\"}]}], \"workload\": [%s]}, \"link\": {\"bandwidth\": \"40Gbit/s\"," \
+    "\"latency\": \"20us\", \"framing\": \"none\"}, \"parameters\": {\"max-bandwidth\": %u," \
+    "\"downtime-limit\": 100}, \"limit\": \"60s\"}"
+
+/* Zero pages of a memfd that nobody touched, and late timers. */
+#define SLOW "\"zero_page\": 9300000, \"normal_page\": 4000000, \"wake\": 700000"
 
 typedef struct Case {
-    const char *name, *workload;
+    const char *name, *host, *workload;
     unsigned bandwidth; /* B/s that it is recorded at */
     unsigned regions;
     MigPattern pattern; /* of the largest */
@@ -31,45 +33,39 @@ typedef struct Case {
 } Case;
 
 static const Case cases[] = {
-    { "random",
+    { "random", "",
       "{\"offset\": \"32M\", \"length\": \"16M\", \"pattern\": \"random\", \"rate\": 4000, "
       "\"write\": \"counter\"}",
       32000000, 1, MIG_PATTERN_RANDOM, 4000 },
-    { "sequential",
+    { "sequential", "",
       "{\"offset\": \"32M\", \"length\": \"32M\", \"pattern\": \"sequential\", \"rate\": 3500, "
       "\"write\": \"page\"}",
       32000000, 1, MIG_PATTERN_SEQUENTIAL, 3500 },
-    { "two",
+    { "two", "",
       "{\"offset\": \"16M\", \"length\": \"4M\", \"pattern\": \"random\", \"rate\": 2000},"
       "{\"offset\": \"48M\", \"length\": \"32M\", \"pattern\": \"random\", \"rate\": 1500}",
       32000000, 2, MIG_PATTERN_RANDOM, 1500 },
+    { "hot-cold", "",
+      "{\"offset\": \"32M\", \"length\": \"32M\", \"pattern\": \"hot-cold\", \"rate\": 5000, "
+      "\"hot\": {\"share\": 80, \"size\": 25}}",
+      32000000, 2, MIG_PATTERN_RANDOM, 750 },
+    { "slow-host", SLOW,
+      "{\"offset\": \"32M\", \"length\": \"16M\", \"pattern\": \"random\", \"rate\": 4000, "
+      "\"write\": \"counter\"}",
+      32000000, 1, MIG_PATTERN_RANDOM, 4000 },
 };
 
-static bool put_chunk(void *opaque, uint32_t channel, int64_t at, const void *data, size_t n,
-                      GError **error)
+/* The scenario of |c| at |bandwidth|; to be freed. */
+static char *guest_of(const Case *c, unsigned bandwidth)
 {
-    return mig_capture_write_chunk(opaque, channel, (uint64_t)at + 1, data, n);
+    return g_strdup_printf(GUEST, c->host, c->workload, bandwidth);
 }
 
 /* A recording of |c|, read. */
 static MigSends *record(const Case *c)
 {
-    g_autoptr(GError) error = NULL;
-    g_autofree char *path = NULL;
-    int fd = g_file_open_tmp("fit-XXXXXX", &path, &error);
-    FILE *file = fdopen(fd, "wb");
-    g_assert_true(mig_capture_write_head(file) && mig_capture_write_channel(file, "main"));
-    const MigSimulateOptions options = { .record = put_chunk, .opaque = file };
-    g_auto(Simulated) s = simulated_run(&options, GUEST, c->workload, c->bandwidth);
-    simulated_expect_fine(&s);
-    fclose(file);
-    g_autoptr(MigRecording) recording = mig_recording_open(path, &error);
-    g_assert_no_error(error);
-    MigSends *sends = mig_sends_read(recording, &error);
-    g_assert_no_error(error);
-    g_assert_cmpuint(s.stats.ram.normal + s.stats.ram.duplicate, ==, sends->sends->len);
-    g_unlink(path);
-    return sends;
+    g_autofree char *text = guest_of(c, c->bandwidth);
+    return recorded_sends(text);
 }
 
 /* ms; 0: it didn't end. */
@@ -122,13 +118,36 @@ static void test_predicts(gconstpointer data)
     g_autoptr(MigSends) sends = record(c);
     g_autoptr(MigFit) f = fit(sends);
     for (unsigned bandwidth = c->bandwidth / 2; bandwidth <= c->bandwidth * 2; bandwidth *= 4) {
-        g_auto(Simulated) s = simulated_run(NULL, GUEST, c->workload, bandwidth);
+        g_autofree char *text = guest_of(c, bandwidth);
+        g_auto(Simulated) s = simulated_run(NULL, "%s", text);
         int64_t truth = s.m->outcome ? 0 : s.stats.total_time;
         int64_t said = time_of(f->scenario, bandwidth);
         g_test_message("%u B/s: %" G_GINT64_FORMAT " ms, predicted %" G_GINT64_FORMAT, bandwidth,
                        truth, said);
         g_assert_cmpint(ABS(said - truth), <=, truth / 20);
     }
+}
+
+static double cost_of(const MigFit *f, const char *name)
+{
+    for (guint i = 0; i < f->costs->len; i++) {
+        const MigFitCost *cost = &g_array_index(f->costs, MigFitCost, i);
+        if (g_str_equal(cost->name, name)) {
+            return cost->ns;
+        }
+    }
+    g_error("no %s was found", name);
+}
+
+/* What the recorded host was told to cost comes back out of the times. */
+static void test_host(void)
+{
+    const Case *c = &cases[G_N_ELEMENTS(cases) - 1];
+    g_autoptr(MigSends) sends = record(c);
+    g_autoptr(MigFit) f = fit(sends);
+    g_assert_cmpfloat_with_epsilon(cost_of(f, "zero_page"), 9300, 300);
+    g_assert_cmpfloat_with_epsilon(cost_of(f, "normal_page"), 4000, 300);
+    g_assert_cmpfloat_with_epsilon(cost_of(f, "wake"), 700000, 150000);
 }
 
 int main(int argc, char **argv)
@@ -140,5 +159,6 @@ int main(int argc, char **argv)
         g_test_add_data_func(finds, &cases[i], test_finds);
         g_test_add_data_func(predicts, &cases[i], test_predicts);
     }
+    g_test_add_func("/fit/host", test_host);
     return g_test_run();
 }
