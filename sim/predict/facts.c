@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Facts, see facts.h. Limits: QEMU doesn't say how many pages are zero. Where its process is on
- * this machine, what is resident of its memory is an upper bound; else all of it counts as filled.
+ * this machine, its memory is looked at (resident.h); else all of it counts as filled.
  */
 #include "sim/predict/facts.h"
 
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "sim/predict/curve.h"
+#include "sim/predict/resident.h"
 #include "sim/scenario/scenario.h"
 
 #define MIB             (1u << 20)
@@ -17,7 +18,8 @@
 #define SAMPLES         16384 /* pages per GiB: the most that QEMU takes */
 #define LEAST_MS        50    /* of a measurement in ms, from 8.2 on */
 #define ANY_DOUBT       0.01 /* that every measurement has: timers, the guest's own ups and downs */
-#define SAMPLES_DEFAULT 512  /* pages per GiB, where an answer does not say */
+#define FRESH_SHARED    9.3e6 /* ps: docs/model.md, What was found out about QEMU */
+#define SAMPLES_DEFAULT 512   /* pages per GiB, where an answer does not say */
 
 static json_object *find(json_object *o, const char *key)
 {
@@ -73,26 +75,34 @@ static json_object *capability_map(json_object *list)
     return map;
 }
 
-/* Bytes of mappings as large as the guest's memory that are resident in process |pid|. */
-static uint64_t resident(int pid, uint64_t ram)
+/* A property of the object |id|; NULL: it has none of that name. */
+static json_object *ask_property(MigQmpClient *c, const char *id, const char *name)
 {
-    g_autofree char *path = g_strdup_printf("/proc/%d/smaps", pid);
-    g_autofree char *text = NULL;
-    uint64_t sum = 0;
-    bool large = false;
-    if (pid == 0 || !g_file_get_contents(path, &text, NULL, NULL)) {
-        return 0;
+    g_autofree char *path = g_strdup_printf("/objects/%s", id);
+    json_object *arguments = json_object_new_object();
+    put(arguments, "path", json_object_new_string(path));
+    put(arguments, "property", json_object_new_string(name));
+    return mig_qmp_client_ask(c, "qom-get", arguments, NULL);
+}
+
+/* What memory is made of: the answer of query-memdev, with what only the objects themselves know.
+ */
+static bool ask_backends(MigQmpClient *c, json_object *facts, GError **error)
+{
+    json_object *list = NULL;
+    if (!ask(c, facts, "memory-backends", "query-memdev", error)) {
+        return false;
     }
-    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-    for (char **line = lines; *line; line++) {
-        unsigned long long from, to, kib;
-        if (sscanf(*line, "%llx-%llx ", &from, &to) == 2) {
-            large = to - from >= ram / 2;
-        } else if (large && sscanf(*line, "Rss: %llu kB", &kib) == 1) {
-            sum += kib * 1024;
+    list = find(facts, "memory-backends");
+    for (size_t i = 0; list && i < json_object_array_length(list); i++) {
+        json_object *backend = json_object_array_get_idx(list, i);
+        const char *id = json_object_get_string(find(backend, "id"));
+        if (id) {
+            put(backend, "x-type", ask_property(c, id, "type"));
+            put(backend, "x-hugetlb", ask_property(c, id, "hugetlb"));
         }
     }
-    return MIN(sum, ram);
+    return true;
 }
 
 static bool ask_machine(MigQmpClient *c, json_object *facts, GError **error)
@@ -103,7 +113,8 @@ static bool ask_machine(MigQmpClient *c, json_object *facts, GError **error)
                 ask(c, o, "cpus", "query-cpus-fast", error) &&
                 ask(c, o, "kvm", "query-kvm", error) &&
                 ask(c, o, "capabilities", "query-migrate-capabilities", error) &&
-                ask(c, facts, "parameters", "query-migrate-parameters", error);
+                ask(c, facts, "parameters", "query-migrate-parameters", error) &&
+                ask_backends(c, facts, error);
     uint64_t ram = json_object_get_uint64(find(find(o, "memory"), "base-memory")) +
                    json_object_get_uint64(find(find(o, "memory"), "plugged-memory"));
     take_version(facts, find(o, "version"));
@@ -184,9 +195,11 @@ json_object *mig_facts_ask(MigQmpClient *c, const MigFactsWish *wish, GError **e
         return NULL;
     }
     /* Now, as the guest has filled more meanwhile. */
-    uint64_t filled = resident(mig_qmp_client_pid(c), json_object_get_uint64(find(facts, "ram")));
-    if (filled) {
-        put(facts, "filled", json_object_new_uint64(filled));
+    MigResident resident;
+    uint64_t ram = json_object_get_uint64(find(facts, "ram"));
+    if (mig_resident_look(mig_qmp_client_pid(c), ram, &resident)) {
+        put(facts, "touched", json_object_new_uint64(resident.present));
+        put(facts, "filled", json_object_new_uint64(resident.filled));
     }
     return facts;
 }
@@ -303,6 +316,43 @@ static json_object *ram(json_object *facts, uint64_t size)
     return list;
 }
 
+/* Shared memory in small pages that QEMU doesn't allocate beforehand. */
+static bool is_lazy(json_object *backend)
+{
+    return json_object_get_boolean(find(backend, "share")) &&
+           !json_object_get_boolean(find(backend, "prealloc")) &&
+           !json_object_get_boolean(find(backend, "x-hugetlb"));
+}
+
+/*
+ * What a zero page costs, ps; 0: the default. Pages of shared memory that nobody has touched are
+ * allocated by the look at them, at both ends.
+ */
+static int64_t dear_zeros(json_object *facts)
+{
+    json_object *list = find(facts, "memory-backends");
+    bool lazy = false;
+    for (size_t i = 0; list && i < json_object_array_length(list); i++) {
+        lazy |= is_lazy(json_object_array_get_idx(list, i));
+    }
+    double ram = (double)ram_of(facts), zero = ram - (double)filled_of(facts, ram_of(facts));
+    json_object *touched = find(facts, "touched");
+    double fresh = touched ? ram - json_object_get_double(touched) : zero;
+    double usual = (double)mig_costs_default().zero_page;
+    bool dear = lazy && zero > 0 && fresh > 0;
+    return dear ? (int64_t)(usual + (FRESH_SHARED - usual) * MIN(fresh / zero, 1)) : 0;
+}
+
+char *mig_facts_assumption(json_object *facts)
+{
+    int64_t ps = dear_zeros(facts);
+    return ps ? g_strdup_printf(
+                    "a zero page costs %.1f us, as memory is shared and not preallocated, "
+                    "and the look at a page that nobody has touched allocates it",
+                    (double)ps / 1e6)
+              : g_strdup("what pages, sleeps and devices cost is the default");
+}
+
 /* What decides about time, of all that QEMU has. */
 static json_object *choose(json_object *all, const char *const *names)
 {
@@ -347,6 +397,11 @@ json_object *mig_facts_scenario(json_object *facts, const GArray *writers, GErro
     put(link, "latency", json_object_new_string("50us"));
     put(link, "framing", json_object_new_string("none"));
     put(o, "link", link);
+    if (dear_zeros(facts)) {
+        json_object *host = json_object_new_object();
+        put(host, "zero_page", json_object_new_int64(dear_zeros(facts)));
+        put(o, "host", host);
+    }
     put(o, "capabilities", choose(find(facts, "capabilities"), capabilities));
     put(o, "parameters", choose(find(facts, "parameters"), parameters));
     return o;

@@ -4,8 +4,10 @@
  *
  *     {"schema": "migbench-facts-1",
  *      "qemu": "10.0", "ram": bytes, "filled": bytes that are not zero, as far as is known,
+ *      "touched": bytes that somebody has written or read,
  *      "vcpus": 1, "kvm": true,
  *      "capabilities": {...}, "parameters": {...},           as query-migrate-* answers
+ *      "memory-backends": the answer of query-memdev, with "x-type" and "x-hugetlb",
  *      "dirty-rates": [answers of query-dirty-rate],
  *      "query-migrate": an answer, instead of "ram" and "filled"}
  */
@@ -30,6 +32,9 @@ json_object *mig_facts_ask(MigQmpClient *c, const MigFactsWish *wish, GError **e
 
 /* MigCurvePoint: what the measurements in |facts| say. NULL and *error: there are none. */
 GArray *mig_facts_points(json_object *facts, GError **error);
+
+/* What the scenario assumes of the host, in words; to be freed. */
+char *mig_facts_assumption(json_object *facts);
 
 /* The scenario of that guest: its writers |writers| (MigCurveWriter). Free with json_object_put().
  * NULL and *error: something is missing. */

@@ -11,16 +11,30 @@ static bool set_number(json_object *scenario, const char *path, uint64_t value, 
     return mig_scenario_set_value(scenario, path, json_object_new_uint64(value), error);
 }
 
+static bool apply(json_object *scenario, const char *what_if, GError **error)
+{
+    g_auto(GStrv) sets = g_strsplit(what_if ? what_if : "", ",", -1);
+    for (char **set = sets; *set; set++) {
+        if (!mig_scenario_set(scenario, *set, error)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Takes |scenario| over. */
 static bool predict_one(json_object *scenario, MigPrediction *p, GError **error)
 {
-    if (!set_number(scenario, "parameters.max-bandwidth", p->bandwidth, error) ||
-        !set_number(scenario, "parameters.downtime-limit", (uint64_t)p->downtime_limit, error)) {
-        return false;
-    }
-    g_autoptr(MigScenario) ready = mig_scenario_read(scenario, "the guest", ".", error);
+    bool set =
+        set_number(scenario, "parameters.max-bandwidth", p->bandwidth, error) &&
+        set_number(scenario, "parameters.downtime-limit", (uint64_t)p->downtime_limit, error) &&
+        apply(scenario, p->what_if, error);
+    g_autoptr(MigScenario) ready =
+        set ? mig_scenario_read(scenario, p->what_if ? p->what_if : "the guest", ".", error) : NULL;
     const MigSimulateOptions options = { .accounting = true };
     g_autoptr(MigSimulation) m = ready ? mig_simulate(ready, &options, error) : NULL;
     MigStats stats;
+    json_object_put(scenario);
     if (!m) {
         return false;
     }
@@ -33,23 +47,38 @@ static bool predict_one(json_object *scenario, MigPrediction *p, GError **error)
     return true;
 }
 
-GArray *mig_predict(json_object *scenario, const MigPredictGrid *grid, GError **error)
+static void prediction_clear(gpointer data)
 {
-    g_autoptr(GArray) rows = g_array_new(FALSE, TRUE, sizeof(MigPrediction));
-    if (!mig_scenario_set_value(scenario, "limit", json_object_new_string(grid->limit), error)) {
-        return NULL;
-    }
-    for (guint b = 0; b < grid->bandwidths->len; b++) {
-        for (guint d = 0; d < grid->downtimes->len; d++) {
-            MigPrediction p = { .bandwidth = g_array_index(grid->bandwidths, uint64_t, b),
-                                .downtime_limit = g_array_index(grid->downtimes, int64_t, d) };
-            if (!predict_one(scenario, &p, error)) {
-                return NULL;
-            }
-            g_array_append_val(rows, p);
+    g_free(((MigPrediction *)data)->what_if);
+}
+
+GArray *mig_predictions_new(void)
+{
+    GArray *predictions = g_array_new(FALSE, TRUE, sizeof(MigPrediction));
+    g_array_set_clear_func(predictions, prediction_clear);
+    return predictions;
+}
+
+bool mig_predict(json_object *scenario, const MigPredictGrid *grid, GArray *predictions,
+                 GError **error)
+{
+    for (guint i = 0; i < grid->bandwidths->len * grid->downtimes->len; i++) {
+        json_object *copy = NULL;
+        MigPrediction p = {
+            .bandwidth = g_array_index(grid->bandwidths, uint64_t, i / grid->downtimes->len),
+            .downtime_limit = g_array_index(grid->downtimes, int64_t, i % grid->downtimes->len),
+            .what_if = g_strdup(grid->what_if),
+        };
+        g_array_append_val(predictions, p);
+        json_object_deep_copy(scenario, &copy, NULL);
+        json_object_object_add(copy, "limit", json_object_new_string(grid->limit));
+        if (!predict_one(copy, &g_array_index(predictions, MigPrediction, predictions->len - 1),
+                         error)) {
+            g_array_set_size(predictions, predictions->len - 1);
+            return false;
         }
     }
-    return g_steal_pointer(&rows);
+    return true;
 }
 
 /* Output ----------------------------------------------------------------------------------- */
@@ -73,11 +102,8 @@ static json_object *writers_to_json(const GArray *writers)
     return list;
 }
 
-static json_object *row_to_json(const MigPrediction *p)
+static void put_outcome(json_object *o, const MigPrediction *p)
 {
-    json_object *o = json_object_new_object();
-    json_object_object_add(o, "max-bandwidth", json_object_new_uint64(p->bandwidth));
-    json_object_object_add(o, "downtime-limit", json_object_new_int64(p->downtime_limit));
     json_object_object_add(o, "status",
                            json_object_new_string(p->completes ? "completed" : "x-no-convergence"));
     if (p->completes) {
@@ -86,38 +112,73 @@ static json_object *row_to_json(const MigPrediction *p)
         json_object_object_add(o, "transferred", json_object_new_uint64(p->transferred));
     }
     json_object_object_add(o, "dirty-sync-count", json_object_new_uint64(p->passes));
+}
+
+static json_object *row_to_json(const MigPrediction *p)
+{
+    json_object *o = json_object_new_object();
+    json_object_object_add(o, "max-bandwidth", json_object_new_uint64(p->bandwidth));
+    json_object_object_add(o, "downtime-limit", json_object_new_int64(p->downtime_limit));
+    if (p->what_if) {
+        json_object_object_add(o, "what-if", json_object_new_string(p->what_if));
+    }
+    put_outcome(o, p);
     return o;
 }
 
-json_object *mig_predict_to_json(const GArray *predictions, const GArray *writers)
+json_object *mig_predict_to_json(const MigPredicted *p)
 {
     json_object *o = json_object_new_object(), *rows = json_object_new_array();
     json_object_object_add(o, "schema", json_object_new_string(MIG_PREDICTION_SCHEMA));
-    json_object_object_add(o, "writers", writers_to_json(writers));
-    for (guint i = 0; i < predictions->len; i++) {
-        json_object_array_add(rows, row_to_json(&g_array_index(predictions, MigPrediction, i)));
+    json_object_object_add(o, "writers", writers_to_json(p->writers));
+    if (p->assumption) {
+        json_object_object_add(o, "assumption", json_object_new_string(p->assumption));
+    }
+    if (p->recorded) {
+        json_object *recorded = json_object_new_object();
+        put_outcome(recorded, p->recorded);
+        json_object_object_add(o, "recorded", recorded);
+    }
+    for (guint i = 0; i < p->rows->len; i++) {
+        json_object_array_add(rows, row_to_json(&g_array_index(p->rows, MigPrediction, i)));
     }
     json_object_object_add(o, "rows", rows);
     return o;
 }
 
-void mig_predict_to_text(const GArray *predictions, const GArray *writers, GString *out)
+static void text_outcome(const MigPrediction *p, const char *remark, GString *out)
+{
+    g_autofree char *bytes = mig_format_size(p->transferred);
+    if (p->completes) {
+        g_string_append_printf(out, "%8.2f s %7" G_GINT64_FORMAT " ms",
+                               (double)p->total_time / 1000, p->downtime);
+    } else {
+        g_string_append(out, "  does not converge  ");
+    }
+    g_string_append_printf(out, " %8" G_GUINT64_FORMAT " %12s%s%s\n", p->passes, bytes,
+                           remark ? "  " : "", remark ? remark : "");
+}
+
+void mig_predict_to_text(const MigPredicted *p, GString *out)
 {
     g_string_append_printf(out, "dirties      %.0f pages in 0.1 s, %.0f in 1 s, %.0f in 10 s\n\n",
-                           mig_curve_at(writers, 0.1), mig_curve_at(writers, 1),
-                           mig_curve_at(writers, 10));
-    g_string_append(out, "  bandwidth  limit      total   downtime   passes        bytes\n");
-    for (guint i = 0; i < predictions->len; i++) {
-        const MigPrediction *p = &g_array_index(predictions, MigPrediction, i);
-        g_autofree char *rate = mig_format_size(p->bandwidth);
-        g_autofree char *bytes = mig_format_size(p->transferred);
-        g_string_append_printf(out, "%9s/s %3" G_GINT64_FORMAT " ms ", rate, p->downtime_limit);
-        if (p->completes) {
-            g_string_append_printf(out, "%8.2f s %7" G_GINT64_FORMAT " ms",
-                                   (double)p->total_time / 1000, p->downtime);
-        } else {
-            g_string_append(out, "  does not converge  ");
-        }
-        g_string_append_printf(out, " %8" G_GUINT64_FORMAT " %12s\n", p->passes, bytes);
+                           mig_curve_at(p->writers, 0.1), mig_curve_at(p->writers, 1),
+                           mig_curve_at(p->writers, 10));
+    g_string_append(out, "  bandwidth   limit      total   downtime   passes        bytes\n");
+    if (p->recorded) {
+        g_string_append_printf(out, "%-20s", "   recorded");
+        text_outcome(p->recorded, NULL, out);
+    }
+    for (guint i = 0; i < p->rows->len; i++) {
+        const MigPrediction *row = &g_array_index(p->rows, MigPrediction, i);
+        g_autofree char *rate = mig_format_size(row->bandwidth);
+        g_string_append_printf(out, "%9s/s %4" G_GINT64_FORMAT " ms ", rate, row->downtime_limit);
+        text_outcome(row, row->what_if, out);
+    }
+    if (p->assumption) {
+        g_string_append_printf(out,
+                               "\nassumed: %s.\nmigbench calibrate -o HOST measures this host, "
+                               "and --host HOST takes that instead.\n",
+                               p->assumption);
     }
 }

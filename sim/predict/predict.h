@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a guest's migration will be like: its scenario, simulated for each bandwidth and each
- * downtime limit.
+ * What a guest's migration will be like: its scenario, simulated for each bandwidth, each downtime
+ * limit, and each change of something else.
  *
  *     {"schema": "migbench-prediction-1",
  *      "writers": [{"pattern", "pages", "rate"}],
- *      "rows": [{"max-bandwidth", "downtime-limit", "status", "total-time", "downtime",
+ *      "assumption": what is supposed of the host, where nobody measured it,
+ *      "recorded": {a row without the limits: the migration that all of it was learnt from},
+ *      "rows": [{"max-bandwidth", "downtime-limit", "what-if", "status", "total-time", "downtime",
  *                "transferred", "dirty-sync-count"}]}                 ms, bytes
  */
 #ifndef MIG_SIM_PREDICT_PREDICT_H
@@ -19,6 +21,7 @@
 #define MIG_PREDICTION_SCHEMA "migbench-prediction-1"
 
 typedef struct MigPrediction {
+    char *what_if;      /* what is changed beside: "PATH=VALUE,PATH=VALUE"; NULL: nothing */
     uint64_t bandwidth; /* B/s */
     int64_t downtime_limit;
     bool completes;
@@ -29,13 +32,26 @@ typedef struct MigPrediction {
 typedef struct MigPredictGrid {
     const GArray *bandwidths; /* uint64_t, B/s */
     const GArray *downtimes;  /* int64_t, ms */
+    const char *what_if;      /* as in MigPrediction */
     const char *limit;        /* of virtual time, as in a scenario; then it doesn't converge */
 } MigPredictGrid;
 
-/* MigPrediction, bandwidth by bandwidth; |scenario| is changed. NULL and *error. */
-GArray *mig_predict(json_object *scenario, const MigPredictGrid *grid, GError **error);
+/* MigPrediction, to be filled; owns what they hold. */
+GArray *mig_predictions_new(void);
 
-json_object *mig_predict_to_json(const GArray *predictions, const GArray *writers);
-void mig_predict_to_text(const GArray *predictions, const GArray *writers, GString *out);
+/* Adds what |grid| asks, bandwidth by bandwidth. False and *error: MIG_READER_ERROR where the
+ * version in |scenario| doesn't know what is to be changed. */
+bool mig_predict(json_object *scenario, const MigPredictGrid *grid, GArray *predictions,
+                 GError **error);
+
+typedef struct MigPredicted {
+    const GArray *writers;         /* MigCurveWriter */
+    const GArray *rows;            /* MigPrediction */
+    const MigPrediction *recorded; /* may be NULL */
+    const char *assumption;        /* may be NULL */
+} MigPredicted;
+
+json_object *mig_predict_to_json(const MigPredicted *p);
+void mig_predict_to_text(const MigPredicted *p, GString *out);
 
 #endif

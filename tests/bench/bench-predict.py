@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is foretold of real QEMUs, beside what they do: `predict` and `sim --workload-from`.
 
-    bench-predict.py [--version 10.0] [--ahead] [--bandwidths 32,16,64] [--regions JSON]
+    bench-predict.py [--set long] [--version 10.0] [--ahead] [--bandwidths 48,24,96] [--regions JSON]
 
 A dirtying guest (KVM) migrates at the first bandwidth (MiB/s) through `migbench record`, and then at each of
-them directly. `predict` has asked it before, knowing nothing of it; the fitted scenario knows the recording
-alone. Bytes over bandwidth is what one would say without either. Wants a quiet machine; --ahead puts the QEMUs
-in front of all else.
+them directly, --repeats times. `predict` has asked it before, knowing nothing of it; the fitted scenario knows
+the recording alone. Bytes over bandwidth is what one would say without either: what the recorded run sent. --set
+is one of tests/truth/cells.py: anonymous memory, or a memfd whose zero pages are dear. Wants a quiet machine;
+--ahead puts the QEMUs in front of all else.
 """
 import argparse
 import contextlib
@@ -31,15 +32,17 @@ import qemu  # noqa: E402
 
 MIB = 1 << 20
 DOWNTIME = 100
-BRIEF = cells.SETS["brief"]
 LIMIT = 25  # seconds
+# Bandwidths and guests by set; from one bandwidth to the next the number of passes is another.
+GUESTS = {"brief": ("32,16,64", [cells.region(96, 24, "random", 6000)]),
+          "long": ("48,24,96", [cells.region(96, 64, "random", 8000)])}
 
 
 class Run:
     """One pair of QEMUs around the same guest."""
 
-    def __init__(self, version, regions, folder):
-        self.version, self.regions, self.folder = version, regions, folder
+    def __init__(self, version, of, regions, folder):
+        self.version, self.set, self.regions, self.folder = version, of, regions, folder
 
     def path(self, name):
         return os.path.join(self.folder, name)
@@ -49,7 +52,7 @@ class Run:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path(name))
         with open(measure.ROM, "rb") as file:
-            rom = guest_rom.patch(file.read(), {"regions": self.regions, "fills": [BRIEF.fill]})
+            rom = guest_rom.patch(file.read(), {"regions": self.regions, "fills": [self.set.fill]})
         with open(self.path("rom"), "wb") as file:
             file.write(rom)
 
@@ -64,7 +67,7 @@ class Run:
                     "--connect", f"unix:{self.path('target')}", "-o", record))
                 relay.listening()
             target, source = (stack.enter_context(measure.start(
-                self.version, BRIEF, link, side, self.path("rom"), serial, *more)) for side, serial, more in (
+                self.version, self.set, link, side, self.path("rom"), serial, *more)) for side, serial, more in (
                     ("b", "null", ("-incoming", "defer")),
                     ("a", f"file:{self.path('serial')}",
                      ("-qmp", f"unix:{self.path('monitor')},server=on,wait=off"))))
@@ -120,30 +123,45 @@ def main():
     parser = argparse.ArgumentParser(description="foretold and real migrations side by side")
     parser.add_argument("--version", default="10.0")
     parser.add_argument("--ahead", action="store_true")
-    parser.add_argument("--bandwidths", default="32,16,64")
+    parser.add_argument("--set", default="long", choices=sorted(GUESTS))
+    parser.add_argument("--repeats", type=int, default=1, help="real migrations at each bandwidth; the median counts")
+    parser.add_argument("--bandwidths", help="MiB/s, the recorded one first")
     parser.add_argument("--regions", help="of the guest, as in a trace's manifest")
     options = parser.parse_args()
-    bandwidths = [int(b) for b in options.bandwidths.split(",")]
-    regions = json.loads(options.regions) if options.regions else [cells.region(96, 24, "random", 6000)]
+    bandwidths, regions = GUESTS[options.set]
+    bandwidths = [int(b) for b in (options.bandwidths or bandwidths).split(",")]
+    regions = json.loads(options.regions) if options.regions else regions
     if options.ahead:
         measure.go_ahead()
     os.makedirs(qemu.RUNDIR, exist_ok=True)
-    told = {}
+    told, off = {}, {"predict": [], "workload-from": [], "bytes/bandwidth": []}
     with tempfile.TemporaryDirectory(prefix="predict-", dir=qemu.RUNDIR) as folder:
-        run, recording = Run(options.version, regions, folder), os.path.join(folder, "run.pcapng")
+        run = Run(options.version, cells.SETS[options.set], regions, folder)
+        recording = os.path.join(folder, "run.pcapng")
         first = run.migrate(bandwidths[0], recording, lambda m: told.update(predicted(m, bandwidths)))
         fits = fitted(recording, options.version, bandwidths, folder)
-        filled = first["ram"]["normal-bytes"] if first["status"] == "completed" else BRIEF.ram
+        if first["status"] != "completed":
+            raise SystemExit("the recorded migration didn't converge: a higher first bandwidth is needed")
+        print(f"recorded at {bandwidths[0]} MiB/s: {first['total-time']} ms")
         print(f"{'':10}{'real':>26}{'predict':>32}{'workload-from':>32}{'bytes/bandwidth':>20}")
         for bandwidth in bandwidths:
-            real = run.migrate(bandwidth)
+            reals = [run.migrate(bandwidth) for _ in range(options.repeats)]
+            real = sorted(reals, key=lambda r: r.get("total-time", 0))[len(reals) // 2]
             time_ms = real["total-time"] if real["status"] == "completed" else 0
-            naive = filled * 1000 // (bandwidth * MIB)
+            naive = first["ram"]["normal-bytes"] * 1000 // (bandwidth * MIB)
+            fit = fits[bandwidth]
             print(f"{bandwidth:4} MiB/s", describe(real, 0, real["ram"]["dirty-sync-count"]),
                   describe(told[bandwidth], time_ms, told[bandwidth]["dirty-sync-count"]),
-                  describe(fits[bandwidth], time_ms, fits[bandwidth]["ram"]["dirty-sync-count"]),
+                  describe(fit, time_ms, fit["ram"]["dirty-sync-count"]),
                   f"{naive:7} ms {100 * (naive / time_ms - 1):+6.1f} %" if time_ms else f"{naive:7} ms",
                   f" load {os.getloadavg()[0]:.1f}", flush=True)
+            if time_ms and bandwidth != bandwidths[0]:
+                for name, said in (("predict", told[bandwidth].get("total-time", 0)),
+                                   ("workload-from", fit["total-time"]), ("bytes/bandwidth", naive)):
+                    off[name].append(abs(said / time_ms - 1))
+    for name, values in off.items():
+        if values:
+            print(f"{name}: worst error away from the recorded bandwidth {100 * max(values):.1f} %")
 
 
 if __name__ == "__main__":

@@ -172,6 +172,40 @@ def rows_conform():
                 must_be("sweep-rows", line[:80], json.loads(line))
 
 
+def predicted(*arguments):
+    """What predict says, which must be of the schema."""
+    done = subprocess.run([MIGBENCH, "predict", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise tap.Fail(f"migbench predict {' '.join(arguments)}: {done.stderr}")
+    value = json.loads(done.stdout)
+    must_be("prediction", "a prediction", value)
+    return value
+
+
+def predictions_conform():
+    """Of saved facts, and of a recording, which is asked the usual questions."""
+    with tempfile.TemporaryDirectory() as folder:
+        facts, run = (os.path.join(folder, name) for name in ("facts.json", "run.pcapng"))
+        with open(facts, "w", encoding="utf-8") as file:
+            json.dump({"qemu": "10.0", "ram": 64 << 20, "filled": 16 << 20,
+                       "dirty-rates": [{"calc-time": 1, "dirty-rate": 4}]}, file)
+        table = migbench("predict", "--facts", facts, "--host", os.path.join(folder, "none"), statuses=(2, 4))
+        if "none" not in table:
+            raise tap.Fail(f"predict does not name the profile that is missing: {table}")
+        asked = ("--format", "json", "--limit", "20s")
+        from_facts = predicted("--facts", facts, *asked, "--what-if", "capabilities.xbzrle=true")
+        changed = [r.get("what-if") for r in from_facts["rows"]]
+        if changed != [None] * 20 + ["capabilities.xbzrle=true"] * 20:
+            raise tap.Fail(f"rows: {changed}")
+        migbench("sim", os.path.join(EXAMPLES, "demo.json"), "--set", "capabilities.multifd=true", "--stream", run)
+        rows = predicted("--recording", run, *asked)["rows"]
+        asked = {r.get("what-if", "").partition("=")[0] for r in rows}
+        if not asked >= {"", "capabilities.multifd", "capabilities.auto-converge"}:
+            raise tap.Fail(f"what a recording is asked: {asked}")
+        if len({r["max-bandwidth"] for r in rows}) < 3 or len({r["downtime-limit"] for r in rows}) < 3:
+            raise tap.Fail(f"bandwidths and downtime limits that a recording is asked for: {rows}")
+
+
 def both_refuse_a_wrong_key():
     """A key that nobody knows, in each object of an example in turn."""
     example = load(os.path.join(EXAMPLES, "hot-cold.json"))
@@ -191,7 +225,7 @@ def both_refuse_a_wrong_key():
 
 
 TESTS = (they_are_schemas, keys_are_the_readers, words_are_the_engines, committed_files_conform, results_conform,
-         rows_conform, both_refuse_a_wrong_key)
+         rows_conform, predictions_conform, both_refuse_a_wrong_key)
 
 
 def main():
