@@ -188,6 +188,27 @@ static void test_limit(void)
     }
 }
 
+#define READER                                                                       \
+    "\"offset\": 0, \"length\": \"6M\", \"pattern\": \"random\", \"rate\": 100000, " \
+    "\"pace\": \"cpu\", \"access\": \"read\""
+#define AND  " }, { \"block\": \"ram\", "
+#define FOUR READER AND READER AND READER AND READER
+
+/* However many vCPUs ask at the same time, their pages come one after the other, and beside each
+ * goes as much of the main channel: who is one of 16 waits for about 32 pages. */
+static void test_preempt_wire(void)
+{
+    const Setup setup = { .qemu = "11.1",
+                          .capabilities = ", \"postcopy-preempt\": true",
+                          .events = AT_ONCE,
+                          .workload = FOUR AND FOUR AND FOUR AND FOUR };
+    const int64_t page = 4096 * 8; /* ns, at 1 Gbit/s */
+    g_auto(Simulated) s = simulate(&setup, NULL);
+    simulated_expect_fine(&s);
+    g_assert_cmpuint(blocktime(&s)->latency_count, >, 100);
+    g_assert_cmpint(mean(blocktime(&s)), >, 24 * page);
+}
+
 static uint64_t faults_of_reader(const char *qemu, const char *capabilities)
 {
     Setup setup = { .qemu = qemu,
@@ -448,6 +469,7 @@ int main(int argc, char **argv)
     g_test_add_func("/postcopy/order", test_order);
     g_test_add_func("/postcopy/pages", test_pages);
     g_test_add_func("/postcopy/limit", test_limit);
+    g_test_add_func("/postcopy/preempt-wire", test_preempt_wire);
     g_test_add_func("/postcopy/cursor", test_cursor);
     g_test_add_func("/postcopy/pause", test_pause);
     g_test_add_func("/postcopy/death", test_death);
