@@ -23,6 +23,7 @@ struct MigGuest {
     int64_t stopped_at; /* while not running */
     unsigned throttle;  /* percent */
     int64_t nap;        /* while throttled: the present slice's sleep begins here */
+    int64_t nap_late;   /* ns: by which its end is late */
     int64_t stalled, limited, held;
     uint64_t faults;
     MigProtection *protection; /* NULL: none */

@@ -241,7 +241,7 @@ void mig_guest_advance(MigGuest *g, int64_t now)
     while (g->throttle > 0 && g->nap <= now) {
         /* A nap that has begun is taken whole: its end may lie ahead, no write is due before. */
         run_until(g, g->nap);
-        stall(g, g->nap, g->nap + nap_length(g));
+        stall(g, g->nap, g->nap + nap_length(g) + g->nap_late);
         g->nap += nap_length(g) + SLICE_NS;
     }
     run_until(g, now);
@@ -520,6 +520,7 @@ MigGuest *mig_guest_new(const MigGuestConfig *config)
         g->runs[i] = mig_workload_begin(w, config->seed, i);
     }
     g->vcpus = MAX(config->vcpus, 1);
+    g->nap_late = MIN(config->nap_late, SLICE_NS); /* the next tick finds it asleep, at most */
     if (config->ring_pages && config->tracking == MIG_TRACKING_KVM_RING) {
         g->rings = mig_rings_new(&g->memory, g->vcpus, config->ring_pages);
         g->sleeps = g_new0(int64_t, g->vcpus);

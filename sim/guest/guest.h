@@ -40,6 +40,7 @@ typedef struct MigGuestConfig {
     bool stopped;        /* it never runs before mig_guest_start() */
     uint32_t vcpus;      /* workload n runs on vCPU n modulo this; 0: 1 */
     uint32_t ring_pages; /* KVM_RING: entries of a vCPU's dirty ring; 0: nobody looks at them */
+    int64_t nap_late;    /* ns: by which the sleep of a throttled vCPU ends late */
     const MigGuestBlock *blocks;
     uint32_t block_count;
     const MigWorkload *workloads;
@@ -76,7 +77,7 @@ bool mig_guest_running(const MigGuest *g);
 
 /*
  * vCPU throttling as cpu_throttle_timer_tick() does it: in every 10 ms / (1 - percent / 100) the
- * vCPUs run 10 ms. |percent| 0 to 99; 0 ends it.
+ * vCPUs run 10 ms, less what their sleep takes longer (`nap_late`). |percent| 0 to 99; 0 ends it.
  */
 void mig_guest_throttle(MigGuest *g, int64_t now, unsigned percent);
 

@@ -342,6 +342,7 @@ MigGuest *mig_scenario_guest(const MigScenario *s, const int64_t *now)
         .tracking = s->tracking,
         .vcpus = s->vcpus,
         .ring_pages = s->ring_pages,
+        .nap_late = s->host.wake,
         .stopped = strcmp(s->run_state, "running") != 0,
         .blocks = blocks,
         .block_count = s->blocks->len,

@@ -30,7 +30,7 @@
     X(clear_chunk, 20000, "ns, re-arming a chunk of the dirty log")                              \
     X(protect_gib, 500000, "ns, protecting a GiB of guest memory from writes: assumed")          \
     X(connect, 200000, "ns, opening a channel, beside the link's round trip")                    \
-    X(wake, 60000, "ns, by which the end of a sleep is late: timers, and the scheduler")         \
+    X(wake, 60000, "ns, by which the end of a sleep is late, a throttled vCPU's, too")           \
     X(setup, 3000000, "ns, until the first section is written: threads, log start")              \
     X(stop, 150000, "ns, stopping the guest")                                                    \
     X(start, 50000, "ns, letting it run again")                                                  \

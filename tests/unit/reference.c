@@ -78,8 +78,9 @@ static void guest_at(Sim *m)
         for (Writer *w = m->writers; w < m->writers + m->s->workloads->len; w++) {
             int64_t due = w->origin + (int64_t)(w->turn * 1000000000 / w->w->rate);
             bool cpu = w->w->pace == MIG_PACE_CPU;
-            w->origin += cpu ? length : MAX(m->nap + length - due - w->w->catch_up, 0);
-            w->free = MAX(w->free, m->nap) + length;
+            int64_t nap = length + MIN(m->s->host.wake, 10000000);
+            w->origin += cpu ? nap : MAX(m->nap + nap - due - w->w->catch_up, 0);
+            w->free = MAX(w->free, m->nap) + nap;
         }
     }
     run_guest(m, m->stopped ? -1 : m->now);
