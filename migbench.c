@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The front door: finds the command in the tables of the folders and runs it. */
+#include <errno.h>
+#include <fcntl.h>
 #include <glib.h>
 #include <locale.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sim/command.h"
 #include "sim/scenario/nearest.h"
@@ -64,9 +67,45 @@ static int unknown(const char *name)
     return MIG_EXIT_USAGE;
 }
 
-int main(int argc, char **argv)
+/*
+ * A file must not become number 1 or 2 because nobody had these open: messages would go there. What
+ * stands there instead can't be used, so who needs it is told.
+ */
+static void occupy_standard(void)
+{
+    for (int fd = 0; fd <= 2; fd++) {
+        if (fcntl(fd, F_GETFD) < 0) {
+            (void)!open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+        }
+    }
+}
+
+/* Where nothing is said about it (LANG in a container), names and values are UTF-8 all the same. */
+static void set_characters(void)
 {
     setlocale(LC_CTYPE, "");
+    if (!g_get_charset(NULL)) {
+        setlocale(LC_CTYPE, "C.UTF-8");
+    }
+}
+
+/* What was printed is a result, too: |status|, or that it went nowhere. */
+static int end(int status)
+{
+    errno = 0;
+    if (status < MIG_EXIT_ENVIRONMENT && (fflush(stdout) != 0 || ferror(stdout))) {
+        fprintf(stderr, "%s: cannot write standard output: %s\n", g_get_prgname(),
+                errno ? g_strerror(errno) : "not all of it");
+        return MIG_EXIT_ENVIRONMENT;
+    }
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    occupy_standard();
+    set_characters();
+    g_set_prgname("migbench");
     if (argc < 2) {
         usage(stderr);
         return MIG_EXIT_USAGE;
@@ -74,11 +113,11 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0) {
         usage(stdout);
-        return MIG_EXIT_OK;
+        return end(MIG_EXIT_OK);
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("migbench %s\n", mig_program_version());
-        return MIG_EXIT_OK;
+        return end(MIG_EXIT_OK);
     }
     const MigCommandEntry *command = find(argv[1]);
     if (!command) {
@@ -87,5 +126,5 @@ int main(int argc, char **argv)
     g_autofree char *name = g_strconcat("migbench ", command->name, NULL);
     g_set_prgname(name);
     argv[1] = name;
-    return command->run(argc - 1, argv + 1);
+    return end(command->run(argc - 1, argv + 1));
 }

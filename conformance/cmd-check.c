@@ -38,9 +38,12 @@ static void render_lines(Run *run)
 
 static void subject_error(Run *run, const char *file, const char *message)
 {
+    size_t n = strlen(file);
+    bool named = g_str_has_prefix(message, file) && g_str_has_prefix(message + n, ": ");
+
     run->totals.subjects++;
     run->totals.errors++;
-    mig_report_error(run->lines, file, message);
+    mig_report_error(run->lines, file, message + (named ? n + 2 : 0)); /* it names it itself */
     fprintf(stderr, "migbench check: %s\n", message);
 }
 
@@ -204,6 +207,9 @@ int mig_cmd_check(int argc, char **argv)
                            0, &files, &status)) {
         return status;
     }
+    if (!mig_command_keeps(argv, to, files)) {
+        return MIG_EXIT_USAGE;
+    }
     if (loader && writer) {
         return mig_command_fail(argv, MIG_EXIT_USAGE, "--loader and --writer: one of them");
     }
@@ -214,9 +220,10 @@ int mig_cmd_check(int argc, char **argv)
         return answer(argv, loader, machine, format, to, files);
     }
     const MigRenderFormat *row = mig_render_format(format ? format : "text");
-    if (!row) {
+    if (!row || row == &mig_render_markdown) {
         return mig_command_fail(argv, MIG_EXIT_USAGE,
-                                "--format %s: " MIG_RENDER_NAMES " is expected", format);
+                                "--format %s: text, ndjson, tap, junit or html is expected",
+                                format);
     }
     if (profile && !mig_profile_parse(profile, &run.profile)) {
         return mig_command_fail(argv, MIG_EXIT_USAGE,

@@ -103,6 +103,9 @@ int mig_cmd_extract(int argc, char **argv)
                            &status)) {
         return status;
     }
+    if (!mig_command_keeps(argv, to, files)) {
+        return MIG_EXIT_USAGE;
+    }
     if (!only_list && (!block || !to)) {
         return mig_command_fail(argv, MIG_EXIT_USAGE,
                                 "--block NAME and -o OUT are needed, or "

@@ -164,6 +164,9 @@ int mig_cmd_report(int argc, char **argv)
                            1, 0, &files, &status)) {
         return status;
     }
+    if (!mig_command_keeps(argv, to, files)) {
+        return MIG_EXIT_USAGE;
+    }
     const MigRenderFormat *row = mig_render_format(format ? format : "text");
     if (!row) {
         return mig_command_fail(argv, MIG_EXIT_USAGE,

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Text, JSON and files of the commands. */
+/* Text, JSON and command lines of the commands. */
 #include "conformance/output.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <gio/gio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "sim/command.h"
 
@@ -49,74 +44,6 @@ void mig_text_append(GString *out, MigStr s)
             g_string_append_printf(out, "\\x%02x", ch);
         }
     }
-}
-
-/* ---- files ---- */
-
-static bool set_errno(GError **error, const char *what, const char *path)
-{
-    g_set_error(error, G_IO_ERROR, (gint)g_io_error_from_errno(errno), "%s: %s: %s", path, what,
-                g_strerror(errno));
-    return false;
-}
-
-MigOutput *mig_output_open(const char *path, GError **error)
-{
-    g_autoptr(MigOutput) out = g_new0(MigOutput, 1);
-
-    if (strcmp(path, "-") == 0) {
-        out->file = stdout;
-        return g_steal_pointer(&out);
-    }
-    out->path = g_strdup(path);
-    char *temporary = g_strdup_printf("%s.XXXXXX", path);
-    int fd = g_mkstemp_full(temporary, O_RDWR | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        set_errno(error, "can't create a file beside it", path);
-        g_free(temporary);
-        return NULL;
-    }
-    out->temporary = temporary;
-    out->file = fdopen(fd, "w+b");
-    return g_steal_pointer(&out);
-}
-
-bool mig_output_commit(MigOutput *out, GError **error)
-{
-    const char *name = out->path ? out->path : "standard output";
-
-    if (fflush(out->file) != 0 || ferror(out->file)) {
-        return set_errno(error, "write failed", name);
-    }
-    if (!out->temporary) {
-        return true;
-    }
-    int failed = fclose(out->file);
-    out->file = NULL;
-    if (failed) {
-        return set_errno(error, "write failed", name);
-    }
-    if (rename(out->temporary, out->path) != 0) {
-        return set_errno(error, "can't rename the finished file", name);
-    }
-    g_clear_pointer(&out->temporary, g_free);
-    return true;
-}
-
-void mig_output_free(MigOutput *out)
-{
-    if (!out) {
-        return;
-    }
-    if (out->file && out->file != stdout) {
-        fclose(out->file);
-    }
-    if (out->temporary) {
-        unlink(out->temporary);
-    }
-    g_free(out->temporary);
-    g_free(out->path);
-    g_free(out);
 }
 
 /* ---- command lines ---- */
@@ -163,5 +90,19 @@ bool mig_command_parse(int argc, char **argv, const GOptionEntry *entries, const
         return false;
     }
     *arguments = g_strdupv(copy + 1);
+    return true;
+}
+
+bool mig_command_keeps(char **argv, const char *to, char **files)
+{
+    g_autoptr(GError) error = NULL;
+
+    for (; *files; files++) {
+        const MigOutputName names[] = { { "FILE", *files, true }, { "-o", to, false } };
+        if (!mig_output_apart(names, G_N_ELEMENTS(names), &error)) {
+            mig_command_fail(argv, 0, "%s", error->message);
+            return false;
+        }
+    }
     return true;
 }

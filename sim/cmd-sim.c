@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "sim/command.h"
 #include "sim/commands.h"
@@ -18,6 +17,7 @@
 #include "sim/simulate/result.h"
 #include "sim/simulate/stream-recorder.h"
 #include "sim/world/capture-writer.h"
+#include "sim/world/output.h"
 #include "sim/world/units.h"
 
 static volatile sig_atomic_t interrupted;
@@ -35,10 +35,8 @@ typedef struct SimOptions {
 } SimOptions;
 
 typedef struct Output {
-    FILE *file; /* NULL: nobody wants the stream */
-    char *path; /* NULL: standard output */
-    char *temporary;
-    const char *name;
+    MigOutput *stream;           /* NULL: nobody wants it */
+    FILE *file;                  /* |stream|'s, until it is complete */
     MigStreamRecorder *recorder; /* with postcopy and a stream */
     MigHistory *history;
     MigProgress progress;
@@ -67,32 +65,10 @@ static bool fail_errno(GError **error, const char *name)
     return false;
 }
 
-static bool open_stream(Output *out, const char *path, GError **error)
-{
-    if (!path) {
-        return true;
-    }
-    if (strcmp(path, "-") == 0) {
-        out->file = stdout;
-        out->name = "standard output";
-        return true;
-    }
-    out->path = g_strdup(path);
-    out->name = out->path;
-    out->temporary = g_strconcat(path, ".XXXXXX", NULL);
-    int fd = g_mkstemp_full(out->temporary, 02 /* O_RDWR */, 0666);
-    if (fd < 0) {
-        g_clear_pointer(&out->temporary, g_free);
-        return fail_errno(error, path);
-    }
-    out->file = fdopen(fd, "wb");
-    return true;
-}
-
 static bool write_stream(void *opaque, const void *data, size_t n, GError **error)
 {
     Output *out = opaque;
-    return !out->file || fwrite(data, 1, n, out->file) == n || fail_errno(error, out->name);
+    return !out->file || fwrite(data, 1, n, out->file) == n || fail_errno(error, out->stream->name);
 }
 
 /* mapped-ram: not from the beginning to the end. */
@@ -100,7 +76,7 @@ static bool write_place(void *opaque, uint64_t at, const void *data, size_t n, G
 {
     Output *out = opaque;
     return !out->file || pwrite(fileno(out->file), data, n, (off_t)at) == (ssize_t)n ||
-           fail_errno(error, out->name);
+           fail_errno(error, out->stream->name);
 }
 
 /* Several channels make a recording. */
@@ -115,7 +91,7 @@ static bool begin_recording(Output *out, const MigScenario *s, GError **error)
         g_autofree char *name = g_strdup_printf("multifd%" G_GUINT64_FORMAT, i);
         fine = mig_capture_write_channel(out->file, name);
     }
-    return fine || fail_errno(error, out->name);
+    return fine || fail_errno(error, out->stream->name);
 }
 
 static bool write_record(void *opaque, uint32_t channel, int64_t at, const void *data, size_t n,
@@ -127,45 +103,27 @@ static bool write_record(void *opaque, uint32_t channel, int64_t at, const void 
         return true;
     }
     return mig_capture_write_chunk(out->file, channel, (uint64_t)at, data, n) ||
-           fail_errno(error, out->name);
+           fail_errno(error, out->stream->name);
 }
 
 /* Gives the stream its name; what was interrupted keeps it too: it is what a cut link leaves. */
 static bool close_stream(Output *out, GError **error)
 {
-    FILE *file = g_steal_pointer(&out->file);
-    if (!file) {
+    if (!out->file) {
         return true;
     }
-    if (out->recorder && !mig_stream_recorder_write(out->recorder, file)) {
-        fail_errno(error, out->name);
-        if (file != stdout) {
-            fclose(file);
-        }
-        return false;
+    if (out->recorder && !mig_stream_recorder_write(out->recorder, out->file)) {
+        return fail_errno(error, out->stream->name);
     }
-    if (file == stdout) {
-        return fflush(file) == 0 || fail_errno(error, out->name);
-    }
-    if (fclose(file) != 0 || rename(out->temporary, out->path) != 0) {
-        return fail_errno(error, out->name);
-    }
-    g_clear_pointer(&out->temporary, g_free);
-    return true;
+    out->file = NULL;
+    return mig_output_commit(out->stream, error);
 }
 
 static void clear_output(Output *out)
 {
     mig_stream_recorder_free(out->recorder);
     mig_history_free(out->history);
-    if (out->file && out->file != stdout) {
-        fclose(out->file);
-    }
-    if (out->temporary) {
-        unlink(out->temporary);
-    }
-    g_free(out->temporary);
-    g_free(out->path);
+    mig_output_free(out->stream);
 }
 
 /* Progress ------------------------------------------------------------------------------------ */
@@ -283,8 +241,9 @@ static int run(const MigScenario *s, const SimOptions *o)
     options.record = recorded ? write_record : NULL;
     out.history = mig_history_new(s, o->files.timeline != NULL);
     out.recorder = recorded && postcopy ? mig_stream_recorder_new() : NULL;
-    if (open_stream(&out, o->stream, &error) &&
-        (!recorded || out.recorder || begin_recording(&out, s, &error))) {
+    out.stream = o->stream ? mig_output_open(o->stream, &error) : NULL;
+    out.file = out.stream ? out.stream->file : NULL;
+    if (!error && (!recorded || out.recorder || begin_recording(&out, s, &error))) {
         struct sigaction action = { .sa_handler = on_interrupt };
         sigaction(SIGINT, &action, NULL);
         g_autoptr(MigSimulation) m = simulate(s, o, &options, &error);
@@ -363,6 +322,23 @@ static MigScenario *load(const SimOptions *o, const char *path, GError **error)
                     : mig_scenario_load(path, list, error);
 }
 
+static bool check_names(const SimOptions *o, const char *scenario, GError **error)
+{
+    const MigOutputName names[] = {
+        { "SCENARIO", scenario, true },
+        { "--from-trace", o->trace, true },
+        { "--workload-from", o->workload_from, true },
+        { "--host", o->host, true },
+        { "--scenario-out", o->scenario_out, false },
+        { "--stream", o->stream, false },
+        { "--result", o->result, false },
+        { "--report", o->files.report, false },
+        { "--plot", o->files.plot, false },
+        { "--timeline", o->files.timeline, false },
+    };
+    return mig_output_apart(names, G_N_ELEMENTS(names), error);
+}
+
 static int check_and_run(const SimOptions *o, int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
@@ -383,10 +359,14 @@ static int check_and_run(const SimOptions *o, int argc, char **argv)
         bool name = g_error_matches(error, MIG_PLOT_ERROR, MIG_PLOT_ERROR_FORMAT);
         return complain(name ? MIG_EXIT_USAGE : MIG_EXIT_ENVIRONMENT, error->message);
     }
-    if (o->runs < 0 || (o->runs > 0 && (o->stream || o->dumps || o->qmp))) {
+    bool pictures = o->files.report || o->files.plot || o->files.timeline;
+    if (o->runs < 0 || (o->runs > 0 && (o->stream || o->dumps || o->qmp || pictures))) {
         return complain(MIG_EXIT_USAGE,
                         "--runs is a number above 0, and goes with none of --stream, "
-                        "--dump and --qmp");
+                        "--dump, --qmp, --report, --plot and --timeline");
+    }
+    if (!check_names(o, argv[1], &error)) {
+        return complain(MIG_EXIT_USAGE, error->message);
     }
     g_autoptr(MigScenario) s = load(o, argv[1], &error);
     if (!s) {

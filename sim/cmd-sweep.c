@@ -9,6 +9,7 @@
 #include "sim/report/sweep-page.h"
 #include "sim/sweep/campaign.h"
 #include "sim/sweep/output.h"
+#include "sim/world/output.h"
 
 static volatile sig_atomic_t interrupted;
 
@@ -130,6 +131,12 @@ static int run_sweep(const SweepOptions *o, char **arguments)
     if (o->shard && !mig_shard_parse(o->shard, get_environment, &shard, &error)) {
         return complain_error(error);
     }
+    const MigOutputName names[] = { { "SPEC", arguments[0], true },
+                                    { "-o", o->out, false },
+                                    { "--report", o->report, false } };
+    if (!mig_output_apart(names, G_N_ELEMENTS(names), &error)) {
+        return complain(MIG_EXIT_USAGE, error->message);
+    }
     g_autoptr(MigSweep) s = mig_sweep_load(arguments[0], &error);
     if (!s) {
         return complain_error(error);
@@ -226,9 +233,26 @@ static int run_merge(const SweepOptions *o, char **arguments)
     return report_missing(rows);
 }
 
+/* Rows that somebody would be sorry for. (merge gives them back, in order.) */
+static bool keeps_rows(const SweepOptions *o, char **files)
+{
+    g_autoptr(GError) error = NULL;
+    for (; *files; files++) {
+        const MigOutputName names[] = { { "ROWS", *files, true }, { "-o", o->out, false } };
+        if (!mig_output_apart(names, G_N_ELEMENTS(names), &error)) {
+            complain(0, error->message);
+            return false;
+        }
+    }
+    return true;
+}
+
 static int run_csv(const SweepOptions *o, char **arguments)
 {
     g_autoptr(GError) error = NULL;
+    if (!keeps_rows(o, arguments)) {
+        return MIG_EXIT_USAGE;
+    }
     g_autoptr(MigRowsSet) rows = mig_rows_set_load((const char *const *)arguments, &error);
     if (!rows || !mig_rows_set_csv(rows, o->out ? o->out : "-", &error)) {
         return complain_error(error);
@@ -238,8 +262,10 @@ static int run_csv(const SweepOptions *o, char **arguments)
 
 static int run_report(const SweepOptions *o, char **arguments)
 {
-    return o->out ? save_page(arguments, o->out)
-                  : complain(MIG_EXIT_USAGE, "report: expected -o FILE, for a page (HTML)");
+    if (!o->out) {
+        return complain(MIG_EXIT_USAGE, "report: expected -o FILE, for a page (HTML)");
+    }
+    return keeps_rows(o, arguments) ? save_page(arguments, o->out) : MIG_EXIT_USAGE;
 }
 
 /* "0.01" or "1%" to millionths; 0: neither. */

@@ -2,7 +2,10 @@
 /* Writing blocks of memory to files, see dump.h. */
 #include "sim/dump.h"
 
+#include <errno.h>
 #include <string.h>
+
+#include "sim/world/output.h"
 
 /* The block that |argument| begins with, and the file behind the '='. */
 static const char *split_block(const MigScenario *s, const char *argument, uint32_t *block)
@@ -40,6 +43,21 @@ bool mig_dump_check(const MigScenario *s, char **dumps, GError **error)
     return true;
 }
 
+static bool dump(MigMemory *m, uint32_t block, const char *path, GError **error)
+{
+    g_autoptr(MigOutput) out = mig_output_open(path, error);
+    if (!out) {
+        return false;
+    }
+    if (!mig_memory_dump(m, block, fileno(out->file))) {
+        int code = errno;
+        g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(code), "cannot write %s: %s", path,
+                    g_strerror(code));
+        return false;
+    }
+    return mig_output_commit(out, error);
+}
+
 bool mig_dump_blocks(const MigScenario *s, MigMemory *m, const MigScenarioDisks *disks,
                      char **dumps, GError **error)
 {
@@ -51,7 +69,7 @@ bool mig_dump_blocks(const MigScenario *s, MigMemory *m, const MigScenarioDisks 
     for (; dumps && *dumps; dumps++) {
         const char *path = split(s, *dumps, &is_disk, &block);
         MigMemory *from = is_disk ? mig_disks_memory(disks->disks) : m;
-        if (!mig_memory_dump(from, block, path, error)) {
+        if (!dump(from, block, path, error)) {
             return false;
         }
     }

@@ -334,5 +334,5 @@ bool mig_expect_update(const MigExpectations *x, const char *path, unsigned *mis
         append_entry(text, e);
         *missing += strcmp(e->reference, NO_REFERENCE) == 0;
     }
-    return g_file_set_contents(path, text->str, (gssize)text->len, error);
+    return mig_output_save(path, text->str, (gssize)text->len, error);
 }

@@ -362,50 +362,32 @@ bool mig_memory_equal(MigMemory *a, MigMemory *b, MigMemoryDifference *differenc
     return mig_memory_equal_but(a, b, none_left_out, NULL, difference);
 }
 
-static bool dump_pages(MigMemory *m, uint32_t block, int fd)
+static bool write_page(int fd, bool seeks, uint64_t at, const uint8_t *bytes, size_t n)
 {
-    g_autofree uint8_t *scratch = g_malloc(m->page_size);
-    uint64_t length = m->ops->block(m, block)->used_length;
-    if (ftruncate(fd, (off_t)length) < 0) {
-        return false;
-    }
-    for (uint64_t page = 0; page < length / m->page_size; page++) {
-        if (m->ops->is_zero(m, block, page)) {
-            continue; /* a hole */
+    for (size_t done = 0; done < n;) {
+        ssize_t w = seeks ? pwrite(fd, bytes + done, n - done, (off_t)(at + done))
+                          : write(fd, bytes + done, n - done);
+        if (w < 0 && errno != EINTR) {
+            return false;
         }
-        const uint8_t *bytes = m->ops->read(m, block, page, scratch);
-        for (size_t done = 0; done < m->page_size;) {
-            ssize_t n =
-                pwrite(fd, bytes + done, m->page_size - done, (off_t)(page * m->page_size + done));
-            if (n < 0 && errno != EINTR) {
-                return false;
-            }
-            done += n > 0 ? (size_t)n : 0;
-        }
+        done += w > 0 ? (size_t)w : 0;
     }
     return true;
 }
 
-bool mig_memory_dump(MigMemory *m, uint32_t block, const char *path, GError **error)
+bool mig_memory_dump(MigMemory *m, uint32_t block, int fd)
 {
-    g_autofree char *temporary = g_strconcat(path, ".XXXXXX", NULL);
-    int fd = g_mkstemp_full(temporary, O_RDWR | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        return fail_errno(error, errno, "cannot write", path);
-    }
-    bool fine = dump_pages(m, block, fd);
-    int code = errno;
-    if (close(fd) < 0 && fine) {
-        fine = false;
-        code = errno;
-    }
-    if (fine && rename(temporary, path) < 0) {
-        fine = false;
-        code = errno;
-    }
-    if (!fine) {
-        unlink(temporary);
-        return fail_errno(error, code, "cannot write", path);
+    g_autofree uint8_t *scratch = g_malloc(m->page_size);
+    uint64_t length = m->ops->block(m, block)->used_length;
+    bool seeks = ftruncate(fd, (off_t)length) == 0; /* a file; a device or FIFO has no holes */
+    for (uint64_t page = 0; page < length / m->page_size; page++) {
+        if (seeks && m->ops->is_zero(m, block, page)) {
+            continue;
+        }
+        const uint8_t *bytes = m->ops->read(m, block, page, scratch);
+        if (!write_page(fd, seeks, page * m->page_size, bytes, m->page_size)) {
+            return false;
+        }
     }
     return true;
 }

@@ -73,7 +73,7 @@ bool mig_memory_equal_but(MigMemory *a, MigMemory *b,
                           bool (*left_out)(const void *opaque, uint32_t block, uint64_t page),
                           const void *opaque, MigMemoryDifference *difference);
 
-/* Writes one block's bytes to |path| (through a temporary name). */
-bool mig_memory_dump(MigMemory *m, uint32_t block, const char *path, GError **error);
+/* Writes one block's bytes to |fd|, zero pages of a file as holes. False: errno. */
+bool mig_memory_dump(MigMemory *m, uint32_t block, int fd);
 
 #endif

@@ -10,6 +10,7 @@
 #include "sim/guest/kvm.h"
 #include "sim/live/wake.h"
 #include "sim/simulate/result.h"
+#include "sim/world/output.h"
 #include "sim/world/units.h"
 
 int mig_live_complain(const MigLiveCommand *c, int status, const char *message)
@@ -106,6 +107,15 @@ static bool check(const MigLiveCommand *c, int argc, const MigLiveArguments *a, 
     }
     if (setup->is_virtual && a->qmp) {
         return fail(error, "--qmp needs --clock real; on the virtual clock: migbench sim --qmp");
+    }
+    const MigOutputName names[] = {
+        { "--scenario", a->scenario, true },        { "--result", a->result, false },
+        { "--report", a->files.report, false },     { "--plot", a->files.plot, false },
+        { "--timeline", a->files.timeline, false },
+    };
+    g_autoptr(GError) lost = NULL;
+    if (!mig_output_apart(names, G_N_ELEMENTS(names), &lost)) {
+        return fail(error, lost->message);
     }
     if (!mig_report_files_check(&a->files, error)) {
         return false;

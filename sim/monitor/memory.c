@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pmemsave: guest memory into a file. */
 #include "sim/monitor/monitor-internal.h"
+#include "sim/world/output.h"
 
 bool mig_monitor_save_memory(MigMemory *m, uint64_t address, uint64_t size, const char *path,
                              GError **error)
@@ -21,5 +22,5 @@ bool mig_monitor_save_memory(MigMemory *m, uint64_t address, uint64_t size, cons
         g_byte_array_append(bytes, page + offset, (guint)n);
         at += n;
     }
-    return g_file_set_contents(path, (const char *)bytes->data, bytes->len, error);
+    return mig_output_save(path, (const char *)bytes->data, bytes->len, error);
 }

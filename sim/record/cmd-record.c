@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "sim/command.h"
 #include "sim/commands.h"
@@ -12,6 +11,7 @@
 #include "sim/record/relay.h"
 #include "sim/record/scrubber.h"
 #include "sim/world/capture-writer.h"
+#include "sim/world/output.h"
 #include "sim/world/units.h"
 
 typedef struct Options {
@@ -25,10 +25,9 @@ typedef struct Options {
 } Options;
 
 typedef struct Recording {
-    FILE *file; /* written to: |out|, or what a scrubber passes on to it */
-    FILE *out;
+    FILE *file; /* written to: |out|'s, or what a scrubber passes on to it */
+    MigOutput *out;
     MigScrubber *scrubber; /* NULL: --no-payload was not given */
-    char *temporary;
 } Recording;
 
 static int complain(int status, const char *message)
@@ -174,35 +173,31 @@ static bool put_chunk(void *opaque, unsigned channel, uint64_t ns, const void *d
 static int open_file(Recording *rec, const char *out, bool no_payload)
 {
     g_autoptr(GError) error = NULL;
-    rec->temporary = g_strconcat(out, ".part", NULL);
-    rec->out = rec->file = fopen(rec->temporary, "wbe");
-    if (rec->out && no_payload) {
-        rec->scrubber = mig_scrubber_begin(rec->out, &error);
-        if (!rec->scrubber) {
-            return complain(MIG_EXIT_ENVIRONMENT, error->message);
-        }
-        rec->file = mig_scrubber_file(rec->scrubber);
+    rec->out = mig_output_open(out, &error);
+    rec->scrubber = rec->out && no_payload ? mig_scrubber_begin(rec->out->file, &error) : NULL;
+    if (error) {
+        return complain(MIG_EXIT_ENVIRONMENT, error->message);
     }
-    if (!rec->file || !mig_capture_write_head(rec->file)) {
-        g_autofree char *text = g_strdup_printf("%s: %s", rec->temporary, g_strerror(errno));
+    rec->file = no_payload ? mig_scrubber_file(rec->scrubber) : rec->out->file;
+    if (!mig_capture_write_head(rec->file)) {
+        g_autofree char *text = g_strdup_printf("%s: %s", out, g_strerror(errno));
         return complain(MIG_EXIT_ENVIRONMENT, text);
     }
     return MIG_EXIT_OK;
 }
 
 /* Also after an error: what was recorded so far is a recording. */
-static int close_file(Recording *rec, const char *out)
+static int close_file(Recording *rec)
 {
-    g_autoptr(GError) error = NULL;
+    g_autoptr(GError) unscrubbed = NULL, unwritten = NULL;
     int status = MIG_EXIT_OK;
-    if (rec->scrubber && !mig_scrubber_end(rec->scrubber, &error)) {
-        status = complain(MIG_EXIT_ENVIRONMENT, error->message);
+    if (rec->scrubber && !mig_scrubber_end(rec->scrubber, &unscrubbed)) {
+        status = complain(MIG_EXIT_ENVIRONMENT, unscrubbed->message);
     }
-    if (rec->out && (fclose(rec->out) != 0 || rename(rec->temporary, out) != 0)) {
-        g_autofree char *text = g_strdup_printf("%s: %s", out, g_strerror(errno));
-        status = complain(MIG_EXIT_ENVIRONMENT, text);
+    if (rec->out && !mig_output_commit(rec->out, &unwritten)) {
+        status = complain(MIG_EXIT_ENVIRONMENT, unwritten->message);
     }
-    g_free(rec->temporary);
+    mig_output_free(rec->out);
     return status;
 }
 
@@ -229,7 +224,7 @@ static int relay(const Options *o, MigRelayConfig *config, int wake)
             status = complain(MIG_EXIT_ENVIRONMENT, error->message);
         }
     }
-    int closed = close_file(&rec, o->out);
+    int closed = close_file(&rec);
     status = MAX(status, closed);
     if (r && status == MIG_EXIT_OK) {
         summarize(r, o);
@@ -287,12 +282,10 @@ static int import(const Options *o)
         if (rec.scrubber) {
             mig_scrubber_end(rec.scrubber, NULL);
         }
-        fclose(rec.out);
-        unlink(rec.temporary);
-        g_free(rec.temporary);
+        mig_output_free(rec.out);
         return MIG_EXIT_ENVIRONMENT;
     }
-    int closed = close_file(&rec, o->out);
+    int closed = close_file(&rec);
     status = MAX(status, closed);
     if (status == MIG_EXIT_OK) {
         g_autofree char *forward = mig_format_size(c.forward), *back = mig_format_size(c.back);

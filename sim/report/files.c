@@ -3,6 +3,7 @@
 #include "sim/report/files.h"
 
 #include "sim/report/page.h"
+#include "sim/world/output.h"
 
 void mig_report_files_clear(MigReportFiles *f)
 {
@@ -21,7 +22,7 @@ static bool write_timeline(const MigReportFiles *f, const MigHistory *h, json_ob
 {
     json_object *timeline = mig_history_timeline(h, result);
     const char *text = json_object_to_json_string_ext(timeline, JSON_C_TO_STRING_PLAIN);
-    bool fine = g_file_set_contents(f->timeline, text, -1, error);
+    bool fine = mig_output_save(f->timeline, text, -1, error);
     json_object_put(timeline);
     return fine;
 }

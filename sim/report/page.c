@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "sim/report/report-resources.h"
+#include "sim/world/output.h"
 
 #define FOLDER "/migbench/report/"
 
@@ -90,7 +91,7 @@ bool mig_page_save(MigPageKind kind, const char *title, json_object *data, const
                    GError **error)
 {
     GString *text = mig_page_make(kind, title, data, error);
-    bool fine = text && g_file_set_contents(path, text->str, (gssize)text->len, error);
+    bool fine = text && mig_output_save(path, text->str, (gssize)text->len, error);
     if (text) {
         g_string_free(text, TRUE);
     }

@@ -5,9 +5,9 @@
  */
 #include "sim/report/plot.h"
 
-#include <errno.h>
 #include <gio/gio.h>
-#include <glib/gstdio.h>
+
+#include "sim/world/output.h"
 
 typedef struct Format {
     const char *ending, *terminal;
@@ -207,20 +207,16 @@ static bool draw(const char *program, const char *script, GError **error)
 bool mig_plot_save(json_object *result, const char *path, GError **error)
 {
     g_autofree char *program = find_gnuplot(error);
-    g_autofree char *temporary = g_strconcat(path, ".part", NULL);
-    GString *script = program ? mig_plot_script(result, path, temporary, error) : NULL;
-    if (!script) {
+    /* gnuplot opens it a second time, and would draw on standard output where it can't. */
+    g_autoptr(MigOutput) out = program ? mig_output_open(path, error) : NULL;
+    if (!out) {
         return false;
     }
-    bool fine = draw(program, script->str, error);
-    if (fine && g_rename(temporary, path) != 0) {
-        g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno), "cannot write %s: %s",
-                    path, g_strerror(errno));
-        fine = false;
+    GString *script =
+        mig_plot_script(result, path, out->temporary ? out->temporary : out->path, error);
+    bool fine = script && draw(program, script->str, error) && mig_output_commit(out, error);
+    if (script) {
+        g_string_free(script, TRUE);
     }
-    if (!fine) {
-        g_unlink(temporary);
-    }
-    g_string_free(script, TRUE);
     return fine;
 }

@@ -10,6 +10,7 @@
 #include <zstd.h>
 
 #include "sim/engine/dest-disks.h"
+#include "sim/world/output.h"
 #include "sim/world/units.h"
 
 const char *mig_program_version(void)
@@ -356,7 +357,7 @@ bool mig_json_save(json_object *v, const char *path, GError **error)
         json_object_to_json_string_ext(v, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
                                               JSON_C_TO_STRING_NOSLASHESCAPE),
         "\n", NULL);
-    return g_file_set_contents(path, text, -1, error); /* a temporary name, then a rename */
+    return mig_output_save(path, text, -1, error);
 }
 
 /* For people ------------------------------------------------------------------------------- */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The synthetic guest: contents, workloads, the dirty log; and memory that is memory. */
+#include <fcntl.h>
 #include <glib.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "sim/guest/buffer.h"
 #include "sim/guest/guest.h"
@@ -525,7 +527,9 @@ static void test_buffer(void)
     g_autofree char *path = g_build_filename(folder, "dump", NULL);
     g_autofree char *bytes = NULL;
     gsize n;
-    g_assert_true(mig_memory_dump(from, 0, path, &error));
+    int fd = g_open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    g_assert_true(mig_memory_dump(from, 0, fd));
+    close(fd);
     g_assert_true(g_file_get_contents(path, &bytes, &n, &error));
     g_assert_cmpuint(n, ==, 64 * PAGE);
     for (uint64_t page = 0; page < 64; page++) {
