@@ -84,12 +84,23 @@ void mig_report_begin(GString *out, MigProfile profile, unsigned subjects, const
     g_string_append(out, "}\n");
 }
 
+/* The command that finds the same. */
+static char *repeat_command(const char *subject, const MigCheck *check)
+{
+    g_autofree char *quoted = g_shell_quote(subject);
+    g_autofree char *writer = check->writer
+                                  ? g_strdup_printf("--writer %u.%u ", check->writer->binary >> 8,
+                                                    check->writer->binary & 0xff)
+                                  : g_strdup("");
+
+    return g_strdup_printf("migbench check --profile %s %s%s", mig_profile_name(check->profile),
+                           writer, quoted);
+}
+
 static void json_finding(GString *out, const char *subject, const MigCheck *check,
                          const MigFinding *f)
 {
-    g_autofree char *quoted = g_shell_quote(subject);
-    g_autofree char *again =
-        g_strdup_printf("migbench check --profile %s %s", mig_profile_name(check->profile), quoted);
+    g_autofree char *again = repeat_command(subject, check);
 
     g_string_append(out, "{\"type\":\"finding\"");
     json_text(out, "subject", subject);

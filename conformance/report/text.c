@@ -144,9 +144,9 @@ static void end(GString *out, const MigRunLog *log)
     } else if (log->subjects->len > 1) {
         g_string_append_printf(out,
                                "%u streams: %u conformant, %u nonconformant, %u inconclusive, %u "
-                               "errors",
+                               "error%s",
                                log->subjects->len, log->conformant, log->nonconformant,
-                               log->inconclusive, log->errors);
+                               log->inconclusive, log->errors, log->errors == 1 ? "" : "s");
         if (log->refused) {
             g_string_append_printf(out, ", %u refused", log->refused);
         }
