@@ -223,7 +223,8 @@ static json_object *capabilities(const MigSends *s)
 static json_object *parameters(const MigSends *s)
 {
     json_object *o = json_object_new_object();
-    put(o, "max-bandwidth", json_object_new_uint64(line_rate(s)));
+    uint64_t limit = mig_fit_max_bandwidth(s);
+    put(o, "max-bandwidth", json_object_new_uint64(limit ? limit : line_rate(s)));
     put(o, "downtime-limit", json_object_new_int64(DOWNTIME));
     if (s->channels) {
         put(o, "multifd-channels", json_object_new_int64(s->channels));

@@ -30,10 +30,18 @@ typedef enum Content { ZEROS, NORMALS, MIXED } Content;
 typedef struct Flush {
     uint32_t part;
     int64_t from, at; /* ns: of the flush before, of this */
-    uint64_t pages;
+    uint64_t pages, bytes;
     Content content;
     bool first; /* of its section */
 } Flush;
+
+/* What walk_section() found. */
+typedef struct Section {
+    Content content;          /* of all flushes */
+    int64_t at, span;         /* ns: of the first flush, and to the last */
+    uint64_t flushes, behind; /* behind: pages that are not of the first */
+    uint64_t bytes;
+} Section;
 
 typedef struct Sample {
     double each; /* ns by page */
@@ -54,14 +62,17 @@ static GArray *find_flushes(const MigSends *s, int64_t together)
         const MigSent *sent = mig_sends_at(s, i);
         Content content = content_of(sent);
         if (!last || sent->part != last->part || sent->at > last->at + together) {
-            Flush f = { sent->part, last ? last->at : 0,
-                        sent->at,   0,
-                        content,    !last || sent->part != last->part };
+            Flush f = { .part = sent->part,
+                        .from = last ? last->at : 0,
+                        .at = sent->at,
+                        .content = content,
+                        .first = !last || sent->part != last->part };
             g_array_append_val(flushes, f);
             last = &g_array_index(flushes, Flush, flushes->len - 1);
         }
         last->content = last->content == content ? content : MIXED;
         last->pages++;
+        last->bytes += sent->bytes;
     }
     return flushes;
 }
@@ -89,20 +100,19 @@ static GArray *zero_samples(const MigSends *s)
     return samples;
 }
 
-/* Behind flush |i|, which is the first of a section: where the next section begins. *content is
- * that of all; *behind counts the pages that are not of the first flush, *span their time. */
-static guint walk_section(const GArray *flushes, guint i, Content *content, uint64_t *behind,
-                          int64_t *span)
+/* The one that begins with flush |i|. Where the next begins. */
+static guint walk_section(const GArray *flushes, guint i, Section *section)
 {
     const Flush *first = &g_array_index(flushes, Flush, i), *f = first;
-    *content = first->content;
-    *behind = 0;
+    *section = (Section){ .content = f->content, .at = f->at, .flushes = 1, .bytes = f->bytes };
     for (i++; i < flushes->len && !f[1].first; i++) {
         f++;
-        *content = *content == f->content ? *content : MIXED;
-        *behind += f->pages;
+        section->content = section->content == f->content ? f->content : MIXED;
+        section->behind += f->pages;
+        section->bytes += f->bytes;
+        section->flushes++;
     }
-    *span = f->at - first->at;
+    section->span = f->at - first->at;
     return i;
 }
 
@@ -114,12 +124,10 @@ static GArray *normal_samples(const GArray *flushes)
 {
     GArray *samples = g_array_new(FALSE, FALSE, sizeof(Sample));
     for (guint i = 0; i < flushes->len;) {
-        Content content;
-        uint64_t behind;
-        int64_t span;
-        i = walk_section(flushes, i, &content, &behind, &span);
-        if (content == NORMALS && span < WINDOW / 2) {
-            take(samples, span, behind);
+        Section section;
+        i = walk_section(flushes, i, &section);
+        if (section.content == NORMALS && section.span < WINDOW / 2) {
+            take(samples, section.span, section.behind);
         }
     }
     return samples;
@@ -151,28 +159,27 @@ static void put_middle(GArray *costs, const char *name, GArray *samples)
     g_array_unref(samples);
 }
 
-/* From one section of normal pages to the next. */
+/* From one section of normal pages to the next; sums over them. */
 typedef struct Windows {
-    uint64_t count;
-    int64_t late; /* ns, all together */
+    uint64_t count, bytes, flushes;
+    int64_t late; /* ns */
 } Windows;
 
 static Windows find_windows(const GArray *flushes)
 {
     Windows w = { 0 };
-    int64_t before = 0;
-    bool comparable = false;
+    Section last = { .content = MIXED };
     for (guint i = 0; i < flushes->len;) {
-        Content content;
-        uint64_t behind;
-        int64_t span, at = g_array_index(flushes, Flush, i).at, late = at - before - WINDOW;
-        i = walk_section(flushes, i, &content, &behind, &span);
-        if (comparable && content == NORMALS && ABS(late) < LATE) {
-            w.late += late;
+        Section section;
+        i = walk_section(flushes, i, &section);
+        int64_t late = section.at - last.at - WINDOW;
+        if (last.content == NORMALS && section.content == NORMALS && ABS(late) < LATE) {
             w.count++;
+            w.late += late;
+            w.bytes += last.bytes;
+            w.flushes += last.flushes;
         }
-        comparable = content == NORMALS;
-        before = at;
+        last = section;
     }
     return w;
 }
@@ -202,6 +209,17 @@ GArray *mig_fit_host(const MigSends *s)
         }
     }
     return costs;
+}
+
+uint64_t mig_fit_max_bandwidth(const MigSends *s)
+{
+    g_autoptr(GArray) flushes = find_flushes(s, 0);
+    Windows w = find_windows(flushes);
+    if (s->channels || w.count < WINDOWS) {
+        return 0;
+    }
+    double quota = (double)w.bytes / (double)w.count - (double)w.bytes / (double)w.flushes / 2;
+    return (uint64_t)(quota * MIG_NS_PER_S / WINDOW);
 }
 
 static int64_t in_its_unit(const MigFitCost *cost)

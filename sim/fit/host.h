@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What pages and sleeps cost the recorded source, out of when its bytes came.
+ * What pages and sleeps cost the recorded source, and its limit, out of when its bytes came.
  *
  *     | section                        |       | section
  *     | flush     | flush     | flush  | sleep | flush ...
@@ -25,6 +25,12 @@ typedef struct MigFitCost {
 
 /* MigFitCost: what |s|, which has times, shows; may be empty. Owned by the caller. */
 GArray *mig_fit_host(const MigSends *s);
+
+/*
+ * max-bandwidth, B/s, of a source that used its quota up, window by window; 0: |s| doesn't show it.
+ * A source stops behind the flush that exceeds the quota, so this is sure to half a flush.
+ */
+uint64_t mig_fit_max_bandwidth(const MigSends *s);
 
 /* The "host" of a scenario. Free with json_object_put(). */
 json_object *mig_fit_host_to_json(const GArray *costs);

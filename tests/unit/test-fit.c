@@ -106,6 +106,8 @@ static void test_finds(gconstpointer data)
         const MigFitRegion *r = &g_array_index(f->regions, MigFitRegion, i);
         largest = r->pages > largest->pages ? r : largest;
     }
+    double limit = (double)mig_fit_max_bandwidth(sends);
+    g_assert_cmpfloat_with_epsilon(limit, c->bandwidth, c->bandwidth * 0.025);
     g_assert_cmpuint(f->regions->len, ==, c->regions);
     g_assert_cmpint(largest->pattern, ==, c->pattern);
     g_assert_cmpfloat_with_epsilon(largest->rate * f->scale, c->rate, c->rate * 0.1);
