@@ -1,44 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a scenario migrates, see scenario.h: link, hosts, events. */
+/* How a scenario migrates, see scenario.h: hosts, events. */
 #include <string.h>
 
 #include "sim/engine/states.h"
 #include "sim/scenario/scenario.h"
 
-/* Link and hosts --------------------------------------------------------------------------- */
-
-static bool read_framing(MigReader *r, json_object *v, void *dst)
-{
-    static const char *const names[] = { "none", "ethernet-tcp", NULL };
-    unsigned index = 0;
-    bool fine = mig_read_choice(r, v, names, &index);
-    *(MigFraming *)dst = index ? MIG_FRAMING_ETHERNET_TCP : MIG_FRAMING_NONE;
-    return fine;
-}
-
-static bool read_transport(MigReader *r, json_object *v, void *dst)
-{
-    static const char *const names[] = { "stream", "rdma", NULL };
-    unsigned index = 0;
-    bool fine = mig_read_choice(r, v, names, &index);
-    *(bool *)dst = index == 1;
-    return fine;
-}
-
-static const MigField link_fields[] = {
-    { "transport", read_transport, offsetof(MigLinkConfig, rdma) },
-    { "bandwidth", mig_read_rate, offsetof(MigLinkConfig, bandwidth) },
-    { "latency", mig_read_time, offsetof(MigLinkConfig, latency) },
-    { "framing", read_framing, offsetof(MigLinkConfig, framing) },
-    { "send-buffer", mig_read_size, offsetof(MigLinkConfig, send_buffer) },
-    { "receive-buffer", mig_read_size, offsetof(MigLinkConfig, receive_buffer) },
-    { NULL },
-};
-
-bool mig_scenario_read_link(MigReader *r, json_object *v, void *dst)
-{
-    return mig_read_object(r, v, link_fields, &((MigScenario *)dst)->link);
-}
+/* Hosts ------------------------------------------------------------------------------------ */
 
 static bool read_cost(MigReader *r, json_object *v, void *dst)
 {

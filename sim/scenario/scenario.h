@@ -5,7 +5,8 @@
  *
  *     guest.c      "guest": blocks, contents, workloads, devices
  *     switchover.c ... of it: blockers, devices that acknowledge
- *     migration.c  "events", "link", "host"
+ *     link.c       "link"
+ *     migration.c  "events", "host"
  *     settings.c   "capabilities", "parameters"
  *     set.c        --set PATH=VALUE, before anything is read
  */

@@ -329,7 +329,10 @@ static void make_world(Run *run)
         .devices_opaque = run,
     };
     config.elastic = run->run.era.quota == MIG_QUOTA_WRITTEN;
-    config.limit = run->s->limit;
+    config.limit = config.link.horizon = run->s->limit;
+    if (run->s->capabilities & MIG_CAP_BIT(MIG_CAP_MULTIFD)) {
+        config.link.flows = mig_source_parameters(run->m->source)->multifd_channels;
+    }
     if (run->s->link.rdma) {
         const MigParameters *p = mig_source_parameters(run->m->source);
         config.rdma.chunk = p->x_rdma_chunk_size;

@@ -4,6 +4,10 @@
  * the receiver works on one write after the other, each when its last byte has arrived. A writer
  * is held while more than send_buffer bytes wait for the wire, or more than both buffers and what
  * is in flight wait for the receiver.
+ *
+ * A wire whose rate varies is asked in three places: where the buffer runs empty, where its
+ * oldest byte is when the writer goes on, and where it is now. Each of them only goes forward, so
+ * a change of the rate costs a step for each, whatever is written.
  */
 #include "sim/world/link.h"
 
@@ -14,6 +18,7 @@
 
 #define PAYLOAD 1448u /* of an Ethernet frame with TCP over IPv4 and timestamps */
 #define FRAME   1538u /* with headers, preamble and gap */
+#define HORIZON (100 * 86400 * MIG_NS_PER_S)
 
 static bool is_framed(const MigLinkConfig *c)
 {
@@ -40,10 +45,35 @@ static void find_ratio(MigLink *l, const MigLinkConfig *c)
     l->down = l->down ? l->down / divisor : 1;
 }
 
+static bool varies(const MigLinkConfig *c)
+{
+    return c->trace.count > 0 || c->background.load.count > 0 || c->bucket.rate > 0;
+}
+
+static void make_wire(MigLink *l, const MigLinkConfig *c)
+{
+    const MigWireConfig config = {
+        .bandwidth = c->bandwidth,
+        .trace = c->trace,
+        .background = c->background,
+        .bucket = c->bucket,
+        .flows = c->flows ? c->flows : 1,
+        .payload = is_framed(c) ? PAYLOAD : 1,
+        .frame = is_framed(c) ? FRAME : 1,
+        .horizon = c->horizon ? c->horizon : HORIZON,
+    };
+    mig_wire_init(&l->wire, &config);
+    l->first = mig_wire_begin(&l->wire, 0, l->wire.burst);
+    l->end = l->freed = l->seen = l->first;
+}
+
 void mig_link_init(MigLink *l, const MigLinkConfig *config)
 {
-    *l = (MigLink){ .config = *config };
+    *l = (MigLink){ .config = *config, .varies = varies(config) };
     find_ratio(l, config);
+    if (l->varies) {
+        make_wire(l, config);
+    }
     if (!l->config.send_buffer) {
         l->config.send_buffer = MIG_LINK_SEND_BUFFER;
     }
@@ -56,6 +86,15 @@ void mig_link_clear(MigLink *l)
 {
     g_free(l->chunks);
     *l = (MigLink){ 0 };
+}
+
+MigLinkConfig mig_link_reverse(const MigLinkConfig *c)
+{
+    MigLinkConfig back = *c;
+    back.background = c->reverse;
+    back.reverse = c->background;
+    back.bucket = (MigTokenBucket){ 0 };
+    return back;
 }
 
 int64_t mig_link_span(const MigLinkConfig *c, uint64_t n)
@@ -78,28 +117,87 @@ static int64_t span_of(const MigLink *l, uint64_t n)
     return (int64_t)((small + l->down - 1) / l->down);
 }
 
-/* When the wire has taken the first |n| bytes of the busy period. */
-static int64_t departed(const MigLink *l, uint64_t n)
+static MigAmount amount_of(const MigLink *l, uint64_t n)
 {
-    return l->busy_since + span_of(l, n);
+    return (MigAmount)n * l->wire.per_byte;
 }
 
-uint64_t mig_link_queued(const MigLink *l, int64_t now)
+/* When the wire has taken the first |n| bytes of the busy period; |p|: where to look for it. */
+static int64_t departed(const MigLink *l, MigWirePiece *p, uint64_t n)
 {
-    /* The largest n with departed(n) <= now, found from the inverse and corrected by rounding. */
-    if (l->busy_bytes == 0 || now >= departed(l, l->busy_bytes)) {
-        return 0;
+    if (!l->varies) {
+        return l->busy_since + span_of(l, n);
     }
+    if (p->left >= amount_of(l, n)) { /* the buffer has grown, or nothing came */
+        *p = l->first;
+    }
+    return mig_wire_reaches(&l->wire, p, amount_of(l, n));
+}
+
+int64_t mig_link_span_at(const MigLink *l, int64_t at, uint64_t n)
+{
+    if (!l->varies) {
+        return mig_link_span(&l->config, n);
+    }
+    MigWirePiece p = mig_wire_begin(&l->wire, at, l->wire.burst);
+    return mig_wire_reaches(&l->wire, &p, amount_of(l, n)) - at;
+}
+
+int64_t mig_link_span_of(const MigLink *l, const MigLinkWrite *w, uint64_t n)
+{
+    return l->varies ? w->arrived - l->config.latency - w->began : mig_link_span(&l->config, n);
+}
+
+/* The buffer was empty until |at|, when something comes. */
+static void begin_period(MigLink *l, int64_t at)
+{
+    if (l->varies) {
+        MigAmount tokens = mig_wire_tokens(&l->wire, &l->end, at, amount_of(l, l->busy_bytes));
+        l->first = mig_wire_begin(&l->wire, at, tokens);
+        l->end = l->freed = l->seen = l->first;
+    }
+    l->busy_since = at;
+    l->busy_bytes = 0;
+}
+
+/* It has got |n| bytes more. */
+static void lengthen_period(MigLink *l, uint64_t n)
+{
+    l->busy_bytes += n;
+    l->empty_at = departed(l, &l->end, l->busy_bytes);
+}
+
+/* What the wire had taken by |now|. */
+static MigAmount taken(MigLink *l, int64_t now)
+{
+    if (now < l->seen.at) {
+        l->seen = l->first;
+    }
+    return mig_wire_left(&l->wire, &l->seen, now);
+}
+
+/* The largest n with departed(n) <= now. */
+static uint64_t departed_by(const MigLink *l, int64_t now)
+{
     uint64_t low = 0, high = l->busy_bytes;
     while (low < high) {
         uint64_t mid = low + (high - low + 1) / 2;
-        if (departed(l, mid) <= now) {
+        if (l->busy_since + span_of(l, mid) <= now) {
             low = mid;
         } else {
             high = mid - 1;
         }
     }
-    return l->busy_bytes - low;
+    return low;
+}
+
+uint64_t mig_link_queued(MigLink *l, int64_t now)
+{
+    if (l->busy_bytes == 0 || now >= l->empty_at) {
+        return 0;
+    }
+    return l->busy_bytes -
+           (l->varies ? (uint64_t)(taken(l, now) / l->wire.per_byte) : departed_by(l, now));
 }
 
 static void push_chunk(MigLink *l, MigLinkChunk chunk)
@@ -141,32 +239,46 @@ static int64_t receiver_has_room(MigLink *l, int64_t now, uint64_t n)
     return at;
 }
 
+/* When |n| bytes more than what has left by |now| have; |now|: while the period lasts. */
+static int64_t overtaken(MigLink *l, int64_t now, uint64_t n)
+{
+    if (!l->varies) {
+        return now + mig_link_span(&l->config, n);
+    }
+    if (now < l->busy_since) { /* the writer waits for the receiver; the wire is free */
+        MigWirePiece p = mig_wire_begin(&l->wire, now, l->first.tokens);
+        return mig_wire_reaches(&l->wire, &p, amount_of(l, n));
+    }
+    MigAmount target = taken(l, now) + amount_of(l, n);
+    MigWirePiece p = l->seen;
+    return mig_wire_reaches(&l->wire, &p, target);
+}
+
 int64_t mig_link_overtake(MigLink *l, int64_t now, uint64_t n)
 {
     uint64_t queued = mig_link_queued(l, now);
     if (queued == 0) {
-        l->busy_since = now;
-        l->busy_bytes = 0;
+        begin_period(l, now);
     }
-    l->busy_bytes += n;
-    return now + mig_link_span(&l->config, n + (queued < n ? queued : n)) + l->config.latency;
+    int64_t at = overtaken(l, now, n + (queued < n ? queued : n));
+    lengthen_period(l, n);
+    return at + l->config.latency;
 }
 
 MigLinkWrite mig_link_write(MigLink *l, int64_t now, uint64_t n, int64_t work)
 {
     int64_t start = receiver_has_room(l, now, n);
-    if (start >= departed(l, l->busy_bytes)) {
-        l->busy_since = start;
-        l->busy_bytes = 0;
+    MigLinkWrite w = { .accepted = start, .began = start > l->empty_at ? start : l->empty_at };
+    if (start >= l->empty_at) {
+        begin_period(l, start);
     }
-    l->busy_bytes += n;
+    lengthen_period(l, n);
     l->accepted += n;
-    MigLinkWrite w = { .accepted = start };
     if (l->busy_bytes > l->config.send_buffer) {
-        int64_t at = departed(l, l->busy_bytes - l->config.send_buffer);
+        int64_t at = departed(l, &l->freed, l->busy_bytes - l->config.send_buffer);
         w.accepted = at > start ? at : start;
     }
-    w.arrived = departed(l, l->busy_bytes) + l->config.latency;
+    w.arrived = l->empty_at + l->config.latency;
     w.done = (w.arrived > l->receiver ? w.arrived : l->receiver) + work;
     l->receiver = w.done;
     push_chunk(l, (MigLinkChunk){ .end = l->accepted, .done = w.done });

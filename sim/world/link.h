@@ -6,8 +6,10 @@
  *     writer --write(n)--> [ buffer, at most send_buffer bytes ] --rate--> latency --> receiver
  *
  * Exact: a byte's departure is the busy period's start plus (bytes of the period so far) / rate,
- * rounded up once; nothing is rounded per write. Framing is a ratio of payload to wire bytes, so
- * that a segment that is not full is priced in proportion (at most 90 bytes too cheap per write).
+ * rounded up once; nothing is rounded per write. Where the rate changes (a trace, background
+ * traffic, a token bucket) it is the first ns by which the wire has taken so many, see wire.h.
+ * Framing is a ratio of payload to wire bytes, so that a segment that is not full is priced in
+ * proportion (at most 90 bytes too cheap per write).
  */
 #ifndef MIG_SIM_WORLD_LINK_H
 #define MIG_SIM_WORLD_LINK_H
@@ -15,6 +17,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "sim/world/wire.h"
 
 typedef enum MigFraming {
     MIG_FRAMING_NONE,         /* unix sockets and pipes: every bit of bandwidth is payload */
@@ -25,11 +29,17 @@ typedef enum MigFraming {
 #define MIG_LINK_RECEIVE_BUFFER (6u << 20) /* Linux: tcp_rmem's maximum */
 
 typedef struct MigLinkConfig {
-    uint64_t bandwidth; /* of the wire, bit/s; 0: infinitely fast */
+    uint64_t bandwidth; /* of the wire, bit/s; 0: infinitely fast. With a trace: its most */
     int64_t latency;    /* ns, one way */
     MigFraming framing;
     uint64_t send_buffer, receive_buffer; /* bytes; 0: the defaults above */
-    bool rdma; /* pages are written into the destination's memory: not the link's matter */
+    bool rdma;      /* pages are written into the destination's memory: not the link's matter */
+    MigRates trace; /* bandwidth over time, of both directions */
+    MigBackground background; /* beside what is sent, */
+    MigBackground reverse;    /* and against it */
+    MigTokenBucket bucket;    /* of the sender */
+    uint32_t flows;           /* streams side by side, for their share of the wire; 0: one */
+    int64_t horizon;          /* ns: what happens later need not be told apart; 0: 100 days */
 } MigLinkConfig;
 
 typedef struct MigLinkChunk {
@@ -39,20 +49,32 @@ typedef struct MigLinkChunk {
 
 typedef struct MigLink {
     MigLinkConfig config;
-    uint64_t up, down;    /* |n| bytes take n * up / down ns: the ratio in lowest terms */
-    uint64_t accepted;    /* bytes, ever */
-    int64_t busy_since;   /* ns; the period in which the buffer was never empty */
-    uint64_t busy_bytes;  /* accepted in it */
+    uint64_t up, down;   /* |n| bytes take n * up / down ns: the ratio in lowest terms */
+    uint64_t accepted;   /* bytes, ever */
+    int64_t busy_since;  /* ns; the period in which the buffer was never empty */
+    uint64_t busy_bytes; /* accepted in it */
+    int64_t empty_at;    /* ns, when the wire has taken them */
+    bool varies;         /* the rate does: these count, and not the ratio */
+    MigWire wire;
+    MigWirePiece first;   /* of the period; */
+    MigWirePiece end;     /* around empty_at, */
+    MigWirePiece freed;   /* around when the last writer went on, */
+    MigWirePiece seen;    /* around the last look at what is queued */
     int64_t receiver;     /* ns, when the receiver has worked on everything accepted */
     uint64_t worked;      /* bytes in front of the first chunk in the ring */
     MigLinkChunk *chunks; /* a ring of those that the receiver has not worked on */
     size_t head, count, cap;
 } MigLink;
 
+/* A new link, with whose trace and loads the caller stays; its bucket is full. */
 void mig_link_init(MigLink *l, const MigLinkConfig *config);
 void mig_link_clear(MigLink *l);
 
+/* The other direction of a link. */
+MigLinkConfig mig_link_reverse(const MigLinkConfig *c);
+
 typedef struct MigLinkWrite {
+    int64_t began;    /* ns, when its first byte met the wire */
     int64_t accepted; /* ns, when the last byte was in the buffer: the writer goes on */
     int64_t arrived;  /* ns, when the last byte is at the other end */
     int64_t done;     /* ns, when the receiver has worked on it */
@@ -71,9 +93,15 @@ MigLinkWrite mig_link_write(MigLink *l, int64_t now, uint64_t n, int64_t work);
 int64_t mig_link_overtake(MigLink *l, int64_t now, uint64_t n);
 
 /* Bytes in the buffer at |now|. */
-uint64_t mig_link_queued(const MigLink *l, int64_t now);
+uint64_t mig_link_queued(MigLink *l, int64_t now);
 
-/* The time that |n| bytes take on the wire, rounded up. */
+/* The time that |n| bytes take on a wire whose rate is constant, rounded up. */
 int64_t mig_link_span(const MigLinkConfig *c, uint64_t n);
+
+/* The same on this one, from |at| on, if nothing else is on it. */
+int64_t mig_link_span_at(const MigLink *l, int64_t at, uint64_t n);
+
+/* The same of the |n| bytes that were written as |w| says. */
+int64_t mig_link_span_of(const MigLink *l, const MigLinkWrite *w, uint64_t n);
 
 #endif

@@ -146,6 +146,8 @@ void mig_virtual_line_breaks(MigVirtual *v);
 void mig_virtual_drop(MigVirtual *v);
 void mig_virtual_connected(MigVirtual *v); /* the main channel is, unless it can't be */
 void mig_virtual_wait_answer(MigVirtual *v);
+/* What an answer of |n| bytes, given at |at|, takes on the way back beside the latency. */
+int64_t mig_virtual_answer_span(const MigVirtual *v, int64_t at, uint64_t n);
 void mig_virtual_wait_recover(MigVirtual *v);
 
 #endif

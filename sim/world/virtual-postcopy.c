@@ -60,11 +60,22 @@ static void free_pending(Pending *p)
     g_free(p);
 }
 
+static void init_back(MigVirtual *v)
+{
+    MigLinkConfig back = mig_link_reverse(&v->config.link);
+    mig_link_init(&v->postcopy->back, &back);
+}
+
+int64_t mig_virtual_answer_span(const MigVirtual *v, int64_t at, uint64_t n)
+{
+    return mig_link_span_at(&v->postcopy->back, at, n);
+}
+
 void mig_virtual_postcopy_init(MigVirtual *v)
 {
     MigVirtualPostcopy *p = v->postcopy = g_new0(MigVirtualPostcopy, 1);
     g_queue_init(&p->pending);
-    mig_link_init(&p->back, &v->config.link);
+    init_back(v);
     p->bytes = g_byte_array_new();
     p->channel = v->config.source ? mig_source_preempt_channel(v->config.source) : 0;
 }
@@ -128,7 +139,7 @@ static void send_pieces(MigVirtual *v, uint32_t channel, const uint8_t *data, ui
 void mig_virtual_late(MigVirtual *v, const uint8_t *data, uint64_t n, const MigLinkWrite *w)
 {
     MigVirtualPostcopy *p = v->postcopy;
-    int64_t from = MAX(p->main_done, w->done - mig_link_span(&v->config.link, n));
+    int64_t from = MAX(p->main_done, w->done - mig_link_span_of(&v->link, w, n));
     send_pieces(v, 0, data, n, from, w->done);
     p->main_done = w->done;
 }
@@ -377,7 +388,7 @@ void mig_virtual_drop(MigVirtual *v)
     mig_link_clear(&v->link);
     mig_link_clear(&p->back);
     mig_link_init(&v->link, &v->config.link);
-    mig_link_init(&p->back, &v->config.link);
+    init_back(v);
     v->link.receiver = v->config.clock->now;
     p->main_done = p->preempt_done = p->preempt_sent = 0;
     v->work = p->work = v->work_given = 0;

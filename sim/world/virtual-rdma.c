@@ -103,7 +103,7 @@ static void ask(MigVirtual *v, uint64_t payload, uint64_t answer, int64_t work)
 {
     control(v, payload);
     spend(v, v->rdma->done - v->config.clock->now + work +
-                 mig_link_span(&v->config.link, HEADER + answer));
+                 mig_virtual_answer_span(v, v->rdma->done + work, HEADER + answer));
 }
 
 /* Writes. */

@@ -273,7 +273,8 @@ static void do_devices(MigVirtual *v, MigOutcome *out)
 /* The next message: pongs as they were asked for, then the verdict. */
 static void do_wait_return(MigVirtual *v, MigOutcome *out)
 {
-    int64_t at = v->link.receiver + v->config.link.latency + mig_link_span(&v->config.link, ANSWER);
+    int64_t at = v->link.receiver + v->config.link.latency;
+    at += mig_virtual_answer_span(v, v->link.receiver, ANSWER);
     MigRecord *r = &v->answer;
     if (v->config.source) {
         mig_virtual_wait_answer(v);
