@@ -370,10 +370,25 @@ json_object *mig_facts_scenario(json_object *facts, const GArray *writers, GErro
 {
     static const char *const capabilities[] = { "xbzrle",   "multifd",     "auto-converge",
                                                 "compress", "return-path", NULL };
-    static const char *const parameters[] = { "max-bandwidth",        "downtime-limit",
-                                              "multifd-channels",     "xbzrle-cache-size",
-                                              "cpu-throttle-initial", "cpu-throttle-increment",
-                                              "max-cpu-throttle",     NULL };
+    static const char *const parameters[] = { "max-bandwidth",
+                                              "downtime-limit",
+                                              "avail-switchover-bandwidth",
+                                              "multifd-channels",
+                                              "multifd-compression",
+                                              "multifd-zlib-level",
+                                              "multifd-zstd-level",
+                                              "zero-page-detection",
+                                              "xbzrle-cache-size",
+                                              "cpu-throttle-initial",
+                                              "cpu-throttle-increment",
+                                              "max-cpu-throttle",
+                                              "cpu-throttle-tailslow",
+                                              "throttle-trigger-threshold",
+                                              "compress-level",
+                                              "compress-threads",
+                                              "compress-wait-thread",
+                                              "decompress-threads",
+                                              NULL };
     uint64_t size = ram_of(facts);
     if (size < PAGE) {
         missing(error, "expected \"ram\" (bytes), or \"query-migrate\" with \"ram\"");

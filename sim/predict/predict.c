@@ -159,12 +159,23 @@ static void text_outcome(const MigPrediction *p, const char *remark, GString *ou
                            remark ? "  " : "", remark ? remark : "");
 }
 
+static bool has_changes(const GArray *rows)
+{
+    bool some = false;
+    for (guint i = 0; i < rows->len; i++) {
+        some |= g_array_index(rows, MigPrediction, i).what_if != NULL;
+    }
+    return some;
+}
+
 void mig_predict_to_text(const MigPredicted *p, GString *out)
 {
     g_string_append_printf(out, "dirties      %.0f pages in 0.1 s, %.0f in 1 s, %.0f in 10 s\n\n",
                            mig_curve_at(p->writers, 0.1), mig_curve_at(p->writers, 1),
                            mig_curve_at(p->writers, 10));
-    g_string_append(out, "  bandwidth   limit      total   downtime   passes        bytes\n");
+    g_string_append_printf(out,
+                           "  bandwidth   limit      total   downtime   passes        bytes%s\n",
+                           has_changes(p->rows) ? "  what if" : "");
     if (p->recorded) {
         g_string_append_printf(out, "%-20s", "   recorded");
         text_outcome(p->recorded, NULL, out);
