@@ -294,6 +294,38 @@ static void test_dead(void)
     mig_link_clear(&l);
 }
 
+/* While the receiver holds the writer the wire is free, for a stream beside it. */
+static void test_receiver_holds(void)
+{
+    static const MigRatePoint points[] = { { 0, 8000000000 } };
+    const MigLinkConfig c = { .trace = { points, 1, 0 }, .send_buffer = 100, .receive_buffer = 1 };
+    MigLink l;
+    mig_link_init(&l, &c);
+    mig_link_write(&l, 0, 101, 5000);
+    g_assert_cmpint(mig_link_write(&l, 200, 50, 0).began, ==, 5101);
+    g_assert_cmpint(mig_link_overtake(&l, 300, 7), ==, 300 + 14);
+    mig_link_clear(&l);
+}
+
+/* A second channel brings a buffer: who writes on it is let go before who was held. A byte a ns. */
+static void test_more_buffer(void)
+{
+    static const MigRatePoint points[] = { { 0, 8000000000 }, { 1000, 0 }, { 2000, 8000000000 } };
+    static const struct {
+        uint64_t bytes;
+        int64_t accepted;
+    } rows[] = { { 10, 910 }, { 100, 1000 }, { 101, 2001 } };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const MigLinkConfig c = { .trace = { points, 3, 0 }, .send_buffer = 100 };
+        MigLink l;
+        mig_link_init(&l, &c);
+        g_assert_cmpint(mig_link_write(&l, 0, 1200, 0).accepted, ==, 2100);
+        l.config.send_buffer += 200;
+        g_assert_cmpint(mig_link_write(&l, 50, rows[i].bytes, 0).accepted, ==, rows[i].accepted);
+        mig_link_clear(&l);
+    }
+}
+
 /* What goes back shares the wire with what is against it, and knows no bucket. */
 static void test_reverse(void)
 {
@@ -317,6 +349,8 @@ int main(int argc, char **argv)
     g_test_add_func("/wire/constant-is-the-plain-link", test_constant);
     g_test_add_func("/wire/nothing-adds-up", test_long);
     g_test_add_func("/wire/dead-line", test_dead);
+    g_test_add_func("/wire/receiver-holds", test_receiver_holds);
+    g_test_add_func("/wire/more-buffer", test_more_buffer);
     g_test_add_func("/wire/reverse", test_reverse);
     return g_test_run();
 }
