@@ -156,6 +156,9 @@ bool mig_read_u64(MigReader *r, json_object *v, void *dst)
     if (json_object_get_int64(v) < 0) {
         return mig_read_fail(r, "%s is negative", json_object_get_string(v));
     }
+    if (json_object_get_uint64(v) == UINT64_MAX) { /* what json-c makes of all that is larger */
+        return mig_read_fail(r, "the number is too large");
+    }
     *(uint64_t *)dst = json_object_get_uint64(v);
     return true;
 }

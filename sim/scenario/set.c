@@ -96,7 +96,8 @@ static bool set_at(json_object *root, const char *path, json_object *v, const ch
     for (guint i = 0; names[i]; i++) {
         if (!get(at, names[i], &next)) {
             json_object_put(v);
-            return fail(error, name, "there is no ", names[i]);
+            return *names[i] ? fail(error, name, "there is no ", names[i])
+                             : fail(error, name, "a part of the path is empty", "");
         }
         if (!names[i + 1]) {
             put(at, names[i], v);

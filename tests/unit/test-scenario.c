@@ -136,6 +136,7 @@ static const struct {
       "\"migbench-scenario-1\"?" },
     { "sede=3", "s: sede: unknown key \"sede\"; did you mean \"seed\"?" },
     { "seed=-3", "s: seed: -3 is negative" },
+    { "seed=99999999999999999999", "s: seed: the number is too large" },
     { "seed=x", "s: seed: expected a whole number, found a string" },
     { "qemu=12.0", "s: qemu: \"12.0\" is not a QEMU version; expected 1.4 to 11.1" },
     { "qemu=new", "s: qemu: \"new\" is not a QEMU version; expected 1.4 to 11.1" },
@@ -236,6 +237,7 @@ static const struct {
       "s: events[0].arguments: these pages are not inside block \"ram\" (256 pages)" },
     { "limit=0s", "s: limit: must be above 0" },
     { "guest.ram[7].size=1", "--set guest.ram[7].size=1: there is no 7" },
+    { "guest..size=1", "--set guest..size=1: a part of the path is empty" },
     { "seed", "--set seed: expected PATH=VALUE, such as link.bandwidth=1Gbit/s" },
 };
 
