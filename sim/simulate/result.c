@@ -28,10 +28,12 @@ static void put_uint(json_object *o, const char *key, uint64_t value)
     json_object_object_add(o, key, json_object_new_uint64(value));
 }
 
+/* Names of files need not be UTF-8; JSON is. */
 static void put_text(json_object *o, const char *key, const char *text)
 {
-    if (text) {
-        json_object_object_add(o, key, json_object_new_string(text));
+    g_autofree char *valid = text ? g_utf8_make_valid(text, -1) : NULL;
+    if (valid) {
+        json_object_object_add(o, key, json_object_new_string(valid));
     }
 }
 
@@ -415,10 +417,13 @@ GString *mig_result_summary(const MigSimulation *m)
         g_autofree char *bytes = mig_format_size(stats.ram.transferred);
         g_autofree char *left = mig_format_size(stats.ram.remaining);
         add_line(text, "transferred",
-                 "%s in %zu passes (%" G_GUINT64_FORMAT " normal and %" G_GUINT64_FORMAT
+                 "%s in %zu pass%s (%" G_GUINT64_FORMAT " normal and %" G_GUINT64_FORMAT
                  " zero pages), %s remaining",
-                 bytes, syncs, stats.ram.normal, stats.ram.duplicate, left);
-        add_line(text, "dirty rate", "%" G_GUINT64_FORMAT " pages/s", stats.ram.dirty_pages_rate);
+                 bytes, syncs, syncs == 1 ? "" : "es", stats.ram.normal, stats.ram.duplicate, left);
+        if (stats.ram.dirty_pages_rate) { /* QEMU forgets it when a migration has completed */
+            add_line(text, "dirty rate", "%" G_GUINT64_FORMAT " pages/s",
+                     stats.ram.dirty_pages_rate);
+        }
     }
     if (m->postcopy) {
         mig_result_postcopy_lines(m, text);

@@ -159,6 +159,19 @@ def plain_locale():
                 raise Fail("the description is another")
 
 
+def other_names():
+    """Names of files that are no UTF-8 are taken, and the JSON that names them is UTF-8."""
+    with tempfile.TemporaryDirectory() as folder:
+        name = os.path.join(os.fsencode(folder), b"n\xff.json")
+        with open(SCENARIO, "rb") as file, open(name, "wb") as copy:
+            copy.write(file.read())
+        done = run(["sim", "--accounting", name, "--result", b"r\xfe.json"], folder)
+        if done.returncode != 0:
+            raise Fail(done.stderr.decode(errors="replace"))
+        with open(os.path.join(os.fsencode(folder), b"r\xfe.json"), encoding="utf-8") as file:
+            json.load(file)
+
+
 def tests():
     for name, arguments in WRITERS.items():
         yield f"/outputs/keeps-fifo/{name}", keeps_fifo, name, arguments
@@ -171,6 +184,7 @@ def tests():
         yield f"/outputs/says-full/{arguments[0].strip('-')}", says_full, arguments
     yield "/outputs/closed-stdout", closed_stdout
     yield "/outputs/plain-locale", plain_locale
+    yield "/outputs/other-names", other_names
 
 
 if __name__ == "__main__":
