@@ -199,6 +199,9 @@ int mig_cmd_diff(int argc, char **argv)
                                 "expected",
                                 word);
     }
+    if (strcmp(files[0], "-") == 0 && strcmp(files[1], "-") == 0) {
+        return mig_command_fail(argv, MIG_EXIT_USAGE, "- and -: there is one standard input");
+    }
     bool good = mig_diff(&diff, files[0], files[1], &error);
     if (good) {
         print_end(&diff, show.json);

@@ -364,9 +364,9 @@ int mig_cmd_matrix(int argc, char **argv)
 
     if (mig_command_parse(argc, argv, entries, "",
                           "Migrates between QEMUs, and between QEMU and migbench, under all "
-                          "conditions; records, judges and compares. Exit status: 0 no red cell; 1 "
-                          "a finding; 2 usage; 3 something is inconclusive, or the run was broken "
-                          "off; 4 environment, or a sanity cell failed.",
+                          "conditions; records, judges and compares. A red cell is a finding; one "
+                          "that is inconclusive leaves the run incomplete; where a sanity cell "
+                          "fails, the environment does.",
                           0, 0, &rest, &status)) {
         status = *rest ? mig_command_fail(argv, MIG_EXIT_USAGE, "%s: unexpected argument", *rest)
                  : !o.out && !o.list

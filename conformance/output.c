@@ -58,6 +58,11 @@ int mig_command_fail(char **argv, int status, const char *format, ...)
     return status;
 }
 
+/* docs/man/migbench.rst says more. */
+static const char description[] =
+    "Exit status: 0 fine; 1 a finding; 2 a bad command line; 3 incomplete; 4 the environment\n"
+    "failed (a file, a socket).";
+
 bool mig_command_parse(int argc, char **argv, const GOptionEntry *entries, const char *parameters,
                        const char *summary, unsigned least, unsigned most, char ***arguments,
                        int *status)
@@ -68,6 +73,7 @@ bool mig_command_parse(int argc, char **argv, const GOptionEntry *entries, const
 
     g_option_context_add_main_entries(context, entries, NULL);
     g_option_context_set_summary(context, summary);
+    g_option_context_set_description(context, description);
     g_option_context_set_help_enabled(context, FALSE);
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {

@@ -21,7 +21,7 @@ OPTION = re.compile(r"^  (?:-(\w), )?--([\w-]+)(?:=(\S+(?: \S+)*?))?(?:\s{2,}(.*
 WORDS = re.compile(r"Words: ([a-z, ()\n]+)[;.]")
 # Names of arguments that stand for files and folders.
 FILES = {"FILE", "OUT", "IN", "A", "B", "LOG", "SCENARIO", "SPEC", "ROWS", "TRACE", "MANIFEST", "HOST", "BLOCK=FILE",
-         "PATH", "SOCKET", "RESULT"}
+         "PATH", "SOCKET", "RESULT", "RECORDING"}
 FOLDERS = {"DIR", "FOLDER"}
 
 
