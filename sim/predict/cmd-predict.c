@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* migbench predict: how a running guest would migrate. */
+/* migbench predict: how a running guest would migrate, or a recorded one could have. */
 #include <stdio.h>
 #include <string.h>
 
@@ -139,20 +139,31 @@ static GArray *bandwidths_around(uint64_t present)
 
 /* Questions -------------------------------------------------------------------------------- */
 
-/* All of them for each bandwidth and each downtime limit. */
+/* As asked; or all around the present one, but of a recording that one. */
+static GArray *choose_bandwidths(const Options *o, const MigPredictGuest *g, GError **error)
+{
+    uint64_t present = present_bandwidth(g);
+    return o->bandwidths ? read_bandwidths(o->bandwidths, error)
+           : g->recorded ? list_of_one(sizeof(present), &present)
+                         : bandwidths_around(present);
+}
+
+static GArray *choose_downtimes(const Options *o, const MigPredictGuest *g, GError **error)
+{
+    int64_t present = present_downtime(g);
+    return !o->downtimes && g->recorded
+               ? list_of_one(sizeof(present), &present)
+               : read_downtimes(o->downtimes ? o->downtimes : DOWNTIMES, error);
+}
+
+/* All changes for each bandwidth and each downtime limit. */
 static bool ask_asked(const Options *o, const MigPredictGuest *g, const char *limit, GArray *rows,
                       GError **error)
 {
-    uint64_t bandwidth = present_bandwidth(g);
-    int64_t downtime = present_downtime(g);
-    g_autoptr(GArray) bandwidths = o->bandwidths ? read_bandwidths(o->bandwidths, error)
-                                   : g->recorded ? list_of_one(sizeof(bandwidth), &bandwidth)
-                                                 : bandwidths_around(bandwidth);
-    g_autoptr(GArray) downtimes = o->downtimes  ? read_downtimes(o->downtimes, error)
-                                  : g->recorded ? list_of_one(sizeof(downtime), &downtime)
-                                                : read_downtimes(DOWNTIMES, error);
+    g_autoptr(GArray) bandwidths = choose_bandwidths(o, g, error);
+    g_autoptr(GArray) downtimes = bandwidths ? choose_downtimes(o, g, error) : NULL;
     MigPredictGrid grid = { bandwidths, downtimes, NULL, limit };
-    bool fine = bandwidths && downtimes && mig_predict(g->scenario, &grid, rows, error);
+    bool fine = downtimes && mig_predict(g->scenario, &grid, rows, error);
     for (char **what_if = o->what_ifs; fine && what_if && *what_if; what_if++) {
         grid.what_if = *what_if;
         fine = mig_predict(g->scenario, &grid, rows, error);

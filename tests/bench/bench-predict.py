@@ -91,9 +91,9 @@ def migbench(*arguments, statuses=(0,)):
     return done
 
 
-def predicted(monitor, bandwidths):
+def predicted(monitor, bandwidths, facts):
     out = migbench("predict", "--qmp", monitor, "--format", "json", "--downtime", str(DOWNTIME), "--limit",
-                   f"{LIMIT}s", "--bandwidth", ",".join(f"{b}M" for b in bandwidths)).stdout
+                   f"{LIMIT}s", "--bandwidth", ",".join(f"{b}M" for b in bandwidths), "--save-facts", facts).stdout
     return {row["max-bandwidth"] // MIB: row for row in json.loads(out)["rows"]}
 
 
@@ -126,6 +126,7 @@ def main():
     parser.add_argument("--set", default="long", choices=sorted(GUESTS))
     parser.add_argument("--repeats", type=int, default=1, help="real migrations at each bandwidth; the median counts")
     parser.add_argument("--bandwidths", help="MiB/s, the recorded one first")
+    parser.add_argument("--keep", help="where recording, facts and fitted scenario stay")
     parser.add_argument("--regions", help="of the guest, as in a trace's manifest")
     options = parser.parse_args()
     bandwidths, regions = GUESTS[options.set]
@@ -135,10 +136,12 @@ def main():
         measure.go_ahead()
     os.makedirs(qemu.RUNDIR, exist_ok=True)
     told, off = {}, {"predict": [], "workload-from": [], "bytes/bandwidth": []}
-    with tempfile.TemporaryDirectory(prefix="predict-", dir=qemu.RUNDIR) as folder:
+    with contextlib.ExitStack() as stack:
+        folder = options.keep or stack.enter_context(tempfile.TemporaryDirectory(prefix="predict-", dir=qemu.RUNDIR))
+        facts = os.path.join(folder, "facts.json")
         run = Run(options.version, cells.SETS[options.set], regions, folder)
         recording = os.path.join(folder, "run.pcapng")
-        first = run.migrate(bandwidths[0], recording, lambda m: told.update(predicted(m, bandwidths)))
+        first = run.migrate(bandwidths[0], recording, lambda m: told.update(predicted(m, bandwidths, facts)))
         fits = fitted(recording, options.version, bandwidths, folder)
         if first["status"] != "completed":
             raise SystemExit("the recorded migration didn't converge: a higher first bandwidth is needed")
