@@ -49,26 +49,68 @@ static uint64_t mask_in(uint64_t w, uint64_t first, uint64_t end)
     return mask;
 }
 
-typedef uint64_t (*WordFn)(MigBitmap *b, uint64_t w, uint64_t mask);
+/* Most words of a huge block have one bit, or all: counting those needs no counting. */
+static uint64_t count_bits(uint64_t word)
+{
+    bool plain = (word & (word - 1)) == 0 || word == ~0ull;
+    return plain ? (word ? (word == ~0ull ? 64 : 1) : 0) : mig_bits_count(word);
+}
 
-static uint64_t range(MigBitmap *b, uint64_t first, uint64_t n, WordFn fn)
+static void set_words(MigBitmap *b, uint64_t from, uint64_t end)
+{
+    for (uint64_t w = from; w < end; w++) {
+        b->set += 64 - count_bits(b->words[w]);
+        b->words[w] = ~0ull;
+    }
+    for (uint64_t group = from / 64; group * 64 < end; group++) {
+        b->summary[group] |= mask_in(group, from, end);
+    }
+}
+
+static void clear_words(MigBitmap *b, uint64_t from, uint64_t end)
+{
+    for (uint64_t group = from / 64; group * 64 < end; group++) {
+        uint64_t some = b->summary[group] & mask_in(group, from, end);
+        b->summary[group] &= ~some;
+        for (; some; some &= some - 1) {
+            uint64_t w = group * 64 + (unsigned)__builtin_ctzll(some);
+            b->set -= count_bits(b->words[w]);
+            b->words[w] = 0;
+        }
+    }
+}
+
+/* Whole words by |words|, the first and the last by |word| when they are not. */
+static void range(MigBitmap *b, uint64_t first, uint64_t n,
+                  uint64_t (*word)(MigBitmap *b, uint64_t w, uint64_t mask),
+                  void (*words)(MigBitmap *b, uint64_t from, uint64_t end))
 {
     assert(first <= b->bits && n <= b->bits - first);
-    uint64_t end = first + n, changed = 0;
-    for (uint64_t w = first / 64; n && w <= (end - 1) / 64; w++) {
-        changed += (unsigned)__builtin_popcountll(fn(b, w, mask_in(w, first, end)));
+    uint64_t end = first + n, from = (first + 63) / 64;
+    if (n == 0) {
+        return;
     }
-    return changed;
+    if (from > end / 64) { /* within one word */
+        word(b, first / 64, mask_in(first / 64, first, end));
+        return;
+    }
+    first % 64 ? word(b, first / 64, mask_in(first / 64, first, end)) : 0;
+    from < end / 64 ? words(b, from, end / 64) : (void)0;
+    end % 64 ? word(b, end / 64, mask_in(end / 64, first, end)) : 0;
 }
 
 uint64_t mig_bitmap_set_range(MigBitmap *b, uint64_t first, uint64_t n)
 {
-    return range(b, first, n, mig_bitmap_set_mask);
+    uint64_t before = b->set;
+    range(b, first, n, mig_bitmap_set_mask, set_words);
+    return b->set - before;
 }
 
 uint64_t mig_bitmap_clear_range(MigBitmap *b, uint64_t first, uint64_t n)
 {
-    return range(b, first, n, mig_bitmap_clear_mask);
+    uint64_t before = b->set;
+    range(b, first, n, mig_bitmap_clear_mask, clear_words);
+    return before - b->set;
 }
 
 uint64_t mig_bitmap_count_range(const MigBitmap *b, uint64_t first, uint64_t n)
@@ -76,9 +118,26 @@ uint64_t mig_bitmap_count_range(const MigBitmap *b, uint64_t first, uint64_t n)
     assert(first <= b->bits && n <= b->bits - first);
     uint64_t end = first + n, count = 0;
     for (uint64_t w = first / 64; n && w <= (end - 1) / 64; w++) {
-        count += (unsigned)__builtin_popcountll(b->words[w] & mask_in(w, first, end));
+        count += mig_bits_count(b->words[w] & mask_in(w, first, end));
     }
     return count;
+}
+
+/* No branch depends on a bit: whether one is set already is anybody's guess. */
+void mig_bitmap_set_list(MigBitmap *b, const uint64_t *list, unsigned n)
+{
+    uint64_t *words = b->words, *summary = b->summary, fresh = 0;
+    for (unsigned i = 0; i < n; i++) {
+        __builtin_prefetch(&words[list[i] / 64], 1);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t w = list[i] / 64, old = words[w];
+        assert(list[i] < b->bits);
+        words[w] = old | 1ull << list[i] % 64;
+        summary[w / 64] |= 1ull << w % 64;
+        fresh += ~old >> list[i] % 64 & 1;
+    }
+    b->set += fresh;
 }
 
 uint64_t mig_bitmap_next(const MigBitmap *b, uint64_t from)
@@ -101,12 +160,6 @@ uint64_t mig_bitmap_next(const MigBitmap *b, uint64_t from)
     }
     w = group * 64 + (unsigned)__builtin_ctzll(some);
     return w * 64 + (unsigned)__builtin_ctzll(b->words[w]);
-}
-
-/* Most words of a huge and mostly clean block have one bit; counting one needs no counting. */
-static uint64_t count_bits(uint64_t word)
-{
-    return (word & (word - 1)) == 0 ? word != 0 : (unsigned)__builtin_popcountll(word);
 }
 
 /* The words of |group| that are not clear in |from|. */

@@ -20,6 +20,21 @@ typedef struct MigBitmap {
     uint64_t *summary; /* bit w: words[w] != 0 */
 } MigBitmap;
 
+/*
+ * How many bits are set. The processor's own instruction would have to be asked for, file by file;
+ * without it the compiler calls a function, which is slower than these few steps.
+ */
+static inline unsigned mig_bits_count(uint64_t bits)
+{
+#ifdef __POPCNT__
+    return (unsigned)__builtin_popcountll(bits);
+#else
+    bits -= bits >> 1 & 0x5555555555555555ull;
+    bits = (bits & 0x3333333333333333ull) + (bits >> 2 & 0x3333333333333333ull);
+    return (unsigned)(((bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0full) * 0x0101010101010101ull >> 56);
+#endif
+}
+
 /* All clear. Aborts when memory is exhausted. */
 MigBitmap *mig_bitmap_new(uint64_t bits);
 void mig_bitmap_free(MigBitmap *b); /* NULL is fine */
@@ -48,7 +63,7 @@ static inline uint64_t mig_bitmap_set_mask(MigBitmap *b, uint64_t w, uint64_t ma
     b->words[w] |= fresh;
     if (fresh) {
         b->summary[w / 64] |= 1ull << (w % 64);
-        b->set += (unsigned)__builtin_popcountll(fresh);
+        b->set += mig_bits_count(fresh);
     }
     return fresh;
 }
@@ -58,7 +73,7 @@ static inline uint64_t mig_bitmap_clear_mask(MigBitmap *b, uint64_t w, uint64_t 
     uint64_t gone = mask & b->words[w];
     b->words[w] &= ~gone;
     if (gone) {
-        b->set -= (unsigned)__builtin_popcountll(gone);
+        b->set -= mig_bits_count(gone);
         if (b->words[w] == 0) {
             b->summary[w / 64] &= ~(1ull << (w % 64));
         }
@@ -85,6 +100,9 @@ static inline bool mig_bitmap_clear(MigBitmap *b, uint64_t i)
     assert(i < b->bits);
     return mig_bitmap_clear_mask(b, i / 64, 1ull << (i % 64)) != 0;
 }
+
+/* Sets the bits that |list| has, |n| of them, in any order and as far apart as they are. */
+void mig_bitmap_set_list(MigBitmap *b, const uint64_t *list, unsigned n);
 
 /* Sets or clears |n| bits from |first|; returns how many changed. */
 uint64_t mig_bitmap_set_range(MigBitmap *b, uint64_t first, uint64_t n);

@@ -57,6 +57,12 @@ typedef struct MigMemoryOps {
      */
     bool (*zero_word)(MigMemory *m, uint32_t block, uint64_t word, uint64_t mask, uint64_t *zero);
     bool (*may_write)(MigMemory *m, uint32_t block, uint64_t word, uint64_t mask, int64_t until);
+    /*
+     * The same of |n| words from |word| on, as far as no write can change it: how many words of
+     * |zero| were filled in.
+     */
+    unsigned (*zero_words)(MigMemory *m, uint32_t block, uint64_t word, unsigned n,
+                           const uint64_t *masks, uint64_t *zero);
     /* The page's bytes: either a pointer into memory or |scratch|, filled. */
     const uint8_t *(*read)(MigMemory *m, uint32_t block, uint64_t page, uint8_t *scratch);
 

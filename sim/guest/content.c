@@ -61,28 +61,41 @@ static void fill_file(uint8_t *out, uint32_t n, const MigContent *c, uint64_t at
 
 #define ZERO_DIGITS 16u /* binary ones, of a share of zero pages */
 
+/* Of zero pages: in 2^-16. */
+static uint64_t share_of(unsigned percent)
+{
+    return percent >= 100 ? 1u << ZERO_DIGITS : (percent << ZERO_DIGITS) / 100;
+}
+
 /*
  * From the share's lowest binary digit that is one to its highest, each halves the share so far,
  * and a one adds a half: one random word per digit, and one alone for 50 %.
  */
-uint64_t mig_content_zeros(uint64_t key, uint64_t word, unsigned percent)
+static inline uint64_t zeros_of(uint64_t key, uint64_t word, uint64_t share)
 {
-    uint64_t share = (percent << ZERO_DIGITS) / 100, zeros = 0;
-    if (share == 0 || percent >= 100) {
-        return share ? ~0ull : 0;
-    }
-    for (unsigned d = (unsigned)__builtin_ctzll(share); d < ZERO_DIGITS; d++) {
+    uint64_t zeros = share >> ZERO_DIGITS ? ~0ull : 0;
+    for (unsigned d = share ? (unsigned)__builtin_ctzll(share) : ZERO_DIGITS; d < ZERO_DIGITS;
+         d++) {
         uint64_t random = mig_prng_at(~key, word * ZERO_DIGITS + d);
         zeros = share >> d & 1 ? zeros | random : zeros & random;
     }
     return zeros;
 }
 
-bool mig_content_zero_word(const MigContent *c, uint64_t key, uint64_t word, uint64_t *zeros)
+uint64_t mig_content_zeros(uint64_t key, uint64_t word, unsigned percent)
+{
+    return zeros_of(key, word, share_of(percent));
+}
+
+bool mig_content_zero_words(const MigContent *c, uint64_t key, uint64_t word, unsigned n,
+                            const uint64_t *masks, uint64_t *zeros)
 {
     MigContentKind kind = c ? c->kind : MIG_CONTENT_ZERO;
     bool even = kind == MIG_CONTENT_ZERO || (kind == MIG_CONTENT_REPEATED && c->byte == 0);
-    *zeros = even ? ~0ull : mig_content_zeros(key, word, c->zeros);
+    uint64_t share = even ? 1u << ZERO_DIGITS : share_of(c->zeros);
+    for (unsigned i = 0; i < n; i++) {
+        zeros[i] = masks[i] ? masks[i] & zeros_of(key, word + i, share) : 0;
+    }
     return kind != MIG_CONTENT_FILE;
 }
 

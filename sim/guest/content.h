@@ -99,10 +99,12 @@ bool mig_content_is_zero(const MigPageState *s, const MigPageOrigin *origin);
 uint64_t mig_content_zeros(uint64_t key, uint64_t word, unsigned percent);
 
 /*
- * The same of pages that nobody wrote, whose content is |c| (NULL: zero) and begins there or
- * before, and ends there or behind. False: their bytes would have to be looked at.
+ * The same of those that |masks| selects in |n| words, of pages that nobody wrote, whose content is
+ * |c| (NULL: zero) and begins there or before, and ends there or behind. False: their bytes would
+ * have to be looked at.
  */
-bool mig_content_zero_word(const MigContent *c, uint64_t key, uint64_t word, uint64_t *zeros);
+bool mig_content_zero_words(const MigContent *c, uint64_t key, uint64_t word, unsigned n,
+                            const uint64_t *masks, uint64_t *zeros);
 
 void mig_content_release(MigPageState *s);
 

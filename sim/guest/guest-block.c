@@ -61,7 +61,7 @@ uint64_t mig_guest_block_touched(const GuestBlock *b)
     bool more = b->log->set || b->reported->set;
     for (uint64_t w = 0; more && w < mig_bitmap_word_count(b->log); w++) {
         uint64_t fresh = mig_guest_block_touched_word(b, w) & ~mig_bitmap_word(b->touched, w);
-        count += (unsigned)__builtin_popcountll(fresh);
+        count += mig_bits_count(fresh);
     }
     return count;
 }

@@ -54,6 +54,13 @@ static bool covers(const GuestBlock *b, uint64_t word, const MigContent **c)
     return true;
 }
 
+/* |end|, or where a range of pages begins or ends before that, but behind the first of |word|. */
+static uint64_t next_edge(uint64_t end, uint64_t word, uint64_t first, uint64_t pages)
+{
+    end = first > word * 64 ? MIN(end, first) : end;
+    return first + pages > word * 64 ? MIN(end, first + pages) : end;
+}
+
 /* Of |mask|: were zero at the beginning, and were not written. */
 static uint64_t still_zero(const GuestBlock *b, uint64_t word, uint64_t initial)
 {
@@ -69,15 +76,55 @@ bool mig_guest_memory_zero_word(MigMemory *m, uint32_t block, uint64_t word, uin
     bool writes_zeros;
     bool reached = any_reaches(g, block, word, &writes_zeros);
     if (!g->deferred || writes_zeros || !covers(b, word, &content) ||
-        !mig_content_zero_word(content, b->key, word, zero)) {
+        !mig_content_zero_words(content, b->key, word, 1, &mask, zero)) {
         return false;
     }
-    *zero = still_zero(b, word, *zero & mask);
+    *zero = still_zero(b, word, *zero);
     if (*zero && reached) {
         mig_guest_look(m);
+        mig_guest_draw(g, block);
         *zero = still_zero(b, word, *zero);
     }
     return true;
+}
+
+/* The words from |word| on, |n| at most, that the same workloads reach and the same range covers.
+ */
+static unsigned alike(const MigGuest *g, const GuestBlock *b, uint32_t block, uint64_t word,
+                      unsigned n)
+{
+    uint64_t end = (word + n) * 64;
+    for (uint32_t i = 0; i < g->run_count; i++) {
+        const MigWorkload *w = &g->runs[i].w;
+        if (w->block == block && w->access == MIG_ACCESS_WRITE) {
+            end = next_edge(end, word, w->first, w->pages);
+        }
+    }
+    for (uint32_t i = 0; i < b->content_count; i++) {
+        end = next_edge(end, word, b->content[i].first, b->content[i].pages);
+    }
+    return (unsigned)MAX(end / 64 - word, 1);
+}
+
+unsigned mig_guest_memory_zero_words(MigMemory *m, uint32_t block, uint64_t word, unsigned n,
+                                     const uint64_t *masks, uint64_t *zero)
+{
+    const MigGuest *g = mig_guest_of(m);
+    const GuestBlock *b = &g->blocks[block];
+    const MigContent *c;
+    bool writes_zeros, reached = any_reaches(g, block, word, &writes_zeros), knows = true;
+    n = !g->deferred || writes_zeros || !covers(b, word, &c) ? 0 : alike(g, b, block, word, n);
+    if (!reached) {
+        return n && mig_content_zero_words(c, b->key, word, n, masks, zero) ? n : 0;
+    }
+    for (unsigned i = 0; i < n; i++, word++) {
+        knows = mig_content_zero_words(c, b->key, word, 1, &masks[i], &zero[i]);
+        if (!knows || still_zero(b, word, zero[i])) {
+            return i; /* a write could come, or has, and nobody has drawn it */
+        }
+        zero[i] = 0;
+    }
+    return n;
 }
 
 static bool run_may_write(MigWorkloadRun r, uint64_t word, uint64_t mask, int64_t until)

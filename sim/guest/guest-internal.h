@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the synthetic guest: what guest.c, guest-group.c and guest-protect.c share. */
+/* Inside the synthetic guest: what the guest-*.c share. */
 #ifndef MIG_SIM_GUEST_GUEST_INTERNAL_H
 #define MIG_SIM_GUEST_GUEST_INTERNAL_H
 
@@ -16,8 +16,9 @@ struct MigGuest {
     uint32_t block_count;
     MigWorkloadRun *runs;
     uint32_t run_count;
-    bool shared;   /* some workloads share pages */
-    bool deferred; /* pages have no states yet */
+    bool shared;     /* some workloads share pages */
+    bool deferred;   /* pages have no states yet, see guest-deferred.c */
+    uint64_t *drawn; /* by workload: writes so far that a bit tells of, or a state */
     bool logging, running;
     int64_t now;        /* materialised up to here */
     int64_t stopped_at; /* while not running */
@@ -51,11 +52,29 @@ static inline MigGuest *mig_guest_look(MigMemory *m)
     return g;
 }
 
+/* Where initial contents of the page come from. */
+MigPageOrigin mig_guest_origin(const MigGuest *g, const GuestBlock *b, uint64_t page);
+
+/*
+ * guest-deferred.c. Begins to put off, if it can be; what somebody asks for is then made up for:
+ * where the writes to a block (or all) went so far, contents.
+ */
+void mig_guest_defer(MigGuest *g);
+void mig_guest_draw(MigGuest *g, uint32_t block);
+void mig_guest_draw_all(MigGuest *g);
+void mig_guest_make_contents(MigGuest *g);
+/* A sync of the block: how many bits are new in |dirty|. */
+uint64_t mig_guest_draw_sync(MigGuest *g, uint32_t block, MigBitmap *dirty);
+/* While contents are deferred: is the page zero? */
+bool mig_guest_deferred_zero(MigGuest *g, uint32_t block, uint64_t page);
+
 /* guest-group.c and guest-protect.c: of its MigMemoryOps. */
 bool mig_guest_memory_zero_word(MigMemory *m, uint32_t block, uint64_t word, uint64_t mask,
                                 uint64_t *zero);
 bool mig_guest_memory_may_write(MigMemory *m, uint32_t block, uint64_t word, uint64_t mask,
                                 int64_t until);
+unsigned mig_guest_memory_zero_words(MigMemory *m, uint32_t block, uint64_t word, unsigned n,
+                                     const uint64_t *masks, uint64_t *zero);
 char *mig_guest_memory_protect(MigMemory *m);
 void mig_guest_memory_unprotect(MigMemory *m, uint32_t block, uint64_t first, uint64_t count);
 bool mig_guest_memory_wanted(MigMemory *m, uint32_t *block, uint64_t *page);

@@ -7,10 +7,8 @@
  * the order of the scenario), so that how often somebody looks can't change what a page holds.
  * Memory: one log bit per page, 48 bytes per written page.
  *
- * What a write leaves in its page is a pure function of the write's number. So as long as nobody
- * asks for contents that a bit can't tell ("written", so not zero any more), only that bit is kept,
- * and batches of writes that nothing holds up are made at once; who asks has the writes made again.
- * That is what a terabyte and a million writes a second need.
+ * Where a write goes and what it leaves there are pure functions of its number. Where nobody asks,
+ * neither is found out (guest-deferred.c), and writes that nothing holds up are only counted.
  *
  * Limits. The dirty log's faults and the sync itself cost the vCPUs nothing. A full dirty ring is
  * reaped alone, and at once but for the sleep of a dirty limit, which a stop of the guest ends.
@@ -26,7 +24,7 @@
 
 #define SLICE_NS 10000000ll /* CPU_THROTTLE_TIMESLICE_NS of softmmu/cpu-throttle.c */
 
-static MigPageOrigin origin_of(const MigGuest *g, const GuestBlock *b, uint64_t page)
+MigPageOrigin mig_guest_origin(const MigGuest *g, const GuestBlock *b, uint64_t page)
 {
     MigPageOrigin o = { .page = page, .key = b->key, .page_size = g->memory.page_size };
     for (uint32_t i = b->content_count; i-- > 0 && !o.content;) {
@@ -38,94 +36,6 @@ static MigPageOrigin origin_of(const MigGuest *g, const GuestBlock *b, uint64_t 
     return o;
 }
 
-/* Contents that are deferred ---------------------------------------------------------------- */
-
-/* Each page has one writer at most, and what that leaves behind is zero, or is not, for sure. */
-static bool can_defer(const MigGuest *g)
-{
-    bool can = !g->shared && !g->rings;
-    for (uint32_t i = 0; i < g->run_count; i++) {
-        const MigWorkload *w = &g->runs[i].w;
-        can = can && (w->access == MIG_ACCESS_READ || w->write != MIG_WRITE_BYTES);
-    }
-    return can;
-}
-
-static void defer(MigGuest *g)
-{
-    g->deferred = can_defer(g);
-    for (uint32_t i = 0; g->deferred && i < g->block_count; i++) {
-        g->blocks[i].touched = mig_guest_bitmap_new(g->blocks[i].log->bits);
-    }
-}
-
-/* Somebody wants contents: all writes so far are made again. */
-static void make_contents(MigGuest *g)
-{
-    for (uint32_t i = 0; g->deferred && i < g->run_count; i++) {
-        const MigWorkloadRun *r = &g->runs[i];
-        GuestBlock *b = &g->blocks[r->w.block];
-        for (uint64_t n = 0; n < r->next && r->w.access == MIG_ACCESS_WRITE; n++) {
-            uint64_t page = mig_workload_page_of(r, n);
-            MigPageOrigin origin = origin_of(g, b, page);
-            MigWrite w = mig_workload_write_of(r, n);
-            mig_content_write(mig_page_map_get(&b->written, page), &origin, &w);
-        }
-    }
-    for (uint32_t i = 0; g->deferred && i < g->block_count; i++) {
-        mig_bitmap_free(g->blocks[i].touched);
-        g->blocks[i].touched = NULL;
-    }
-    g->deferred = false;
-}
-
-/* A page that was written, while contents are deferred: its only writer tells. */
-static bool is_zero_now(const MigGuest *g, uint32_t block, uint64_t page)
-{
-    for (uint32_t i = 0; i < g->run_count; i++) {
-        const MigWorkload *w = &g->runs[i].w;
-        if (w->access == MIG_ACCESS_WRITE && w->block == block && page >= w->first &&
-            page - w->first < w->pages) {
-            return w->write == MIG_WRITE_FILL && w->write_byte == 0;
-        }
-    }
-    return false;
-}
-
-/* The next |n| writes, of which nobody but the log has to know. */
-static void touch(MigGuest *g, const MigWorkloadRun *r, uint64_t n)
-{
-    enum { GROUP = 64 }; /* pages are far apart: memory is asked for well before it is needed */
-    GuestBlock *b = &g->blocks[r->w.block];
-    MigBitmap *bits = g->logging ? b->log : b->touched;
-    uint64_t pages[GROUP];
-    for (uint64_t done = 0; done < n;) {
-        uint64_t count = n - done < GROUP ? n - done : GROUP;
-        for (uint64_t i = 0; i < count; i++) {
-            pages[i] = mig_workload_page_of(r, r->next + done + i);
-            __builtin_prefetch(&bits->words[pages[i] / 64], 1);
-        }
-        for (uint64_t i = 0; i < count; i++) {
-            mig_bitmap_set(bits, pages[i]);
-        }
-        done += count;
-    }
-}
-
-/* Makes as many writes of |r| at once as can be; 0: none. */
-static uint64_t make_batch(MigGuest *g, MigWorkloadRun *r, int64_t until)
-{
-    if (!g->deferred || g->wrote || g->counter || g->rings) {
-        return 0;
-    }
-    uint64_t n = mig_workload_batch(r, until);
-    if (r->w.access == MIG_ACCESS_WRITE) {
-        touch(g, r, n);
-    }
-    mig_workload_skip(r, n);
-    return n;
-}
-
 /* Writes ----------------------------------------------------------------------------------- */
 
 /* By workload number |writer|, or from outside. */
@@ -133,14 +43,10 @@ static void write_page(MigGuest *g, uint32_t writer, uint32_t block, uint64_t pa
                        const MigWrite *w)
 {
     GuestBlock *b = &g->blocks[block];
-    if (g->deferred) {
-        mig_bitmap_set(b->touched, page);
-    } else {
-        MigPageOrigin origin = origin_of(g, b, page);
+    if (!g->deferred) {
+        MigPageOrigin origin = mig_guest_origin(g, b, page);
         mig_content_write(mig_page_map_get(&b->written, page), &origin, w);
-    }
-    if (g->logging) {
-        mig_bitmap_set(b->log, page);
+        g->logging ? mig_bitmap_set(b->log, page) : false;
     }
     if (g->counter) {
         mig_write_counter_note(g->counter, writer, block, page);
@@ -206,13 +112,17 @@ static MigWorkloadRun *earliest(MigGuest *g, int64_t until)
 static void run_until(MigGuest *g, int64_t until)
 {
     bool in_order = g->shared || g->protection;
+    bool unseen = g->deferred && !g->wrote && !g->counter; /* nobody wants to know where now */
     for (MigWorkloadRun *r; in_order && (r = earliest(g, until)) != NULL;) {
         make_write(g, r);
     }
     for (uint32_t i = 0; !in_order && i < g->run_count; i++) {
         MigWorkloadRun *r = &g->runs[i];
         for (int64_t at; (at = mig_workload_next(r)) <= until && at != INT64_MAX;) {
-            if (make_batch(g, r, until) == 0) {
+            uint64_t n = unseen ? mig_workload_batch(r, until) : 0;
+            if (n > 0) {
+                mig_workload_skip(r, n);
+            } else {
                 make_write(g, r);
             }
         }
@@ -286,7 +196,7 @@ void mig_guest_fill(MigGuest *g, uint32_t block, uint64_t first, uint64_t pages,
 {
     assert(block < g->block_count && first + pages <= g->blocks[block].pages);
     MigWrite w = { .kind = MIG_WRITE_FILL, .byte = byte };
-    make_contents(g);
+    mig_guest_make_contents(g);
     for (uint64_t page = first; page < first + pages; page++) {
         write_page(g, MIG_WRITER_OUTSIDE, block, page, &w);
     }
@@ -321,8 +231,9 @@ void mig_guest_ring_sleep(MigGuest *g, int64_t now, uint32_t vcpu, int64_t ns)
     g->sleeps[vcpu] = ns;
 }
 
-MigGuestStats mig_guest_stats(const MigGuest *g)
+MigGuestStats mig_guest_stats(MigGuest *g)
 {
+    mig_guest_draw_all(g);
     MigGuestStats s = {
         .stalled = g->stalled, .limited = g->limited, .held = g->held, .faults = g->faults
     };
@@ -359,6 +270,7 @@ static const MigMemoryBlock *memory_block(const MigMemory *m, uint32_t index)
 static void memory_log_start(MigMemory *m)
 {
     MigGuest *g = mig_guest_look(m);
+    mig_guest_draw_all(g);
     for (uint32_t i = 0; i < g->block_count; i++) {
         mig_guest_block_forget(&g->blocks[i]);
     }
@@ -367,7 +279,9 @@ static void memory_log_start(MigMemory *m)
 
 static void memory_log_stop(MigMemory *m)
 {
-    mig_guest_look(m)->logging = false;
+    MigGuest *g = mig_guest_look(m);
+    mig_guest_draw_all(g);
+    g->logging = false;
 }
 
 static uint64_t memory_sync(MigMemory *m, uint32_t block, MigBitmap *dirty)
@@ -376,13 +290,14 @@ static uint64_t memory_sync(MigMemory *m, uint32_t block, MigBitmap *dirty)
     if (g->rings && block == 0) {
         mig_rings_reap_all(g->rings); /* the first block of a sync */
     }
-    return mig_guest_block_sync(&g->blocks[block], dirty, g->tracking == MIG_TRACKING_KVM_MANUAL);
+    return mig_guest_draw_sync(g, block, dirty);
 }
 
 static void memory_clear(MigMemory *m, uint32_t block, uint64_t first, uint64_t count)
 {
     MigGuest *g = mig_guest_look(m);
     if (g->tracking == MIG_TRACKING_KVM_MANUAL) {
+        mig_guest_draw(g, block);
         mig_guest_block_clear(&g->blocks[block], first, first + count);
     }
 }
@@ -390,20 +305,20 @@ static void memory_clear(MigMemory *m, uint32_t block, uint64_t first, uint64_t 
 static bool memory_is_zero(MigMemory *m, uint32_t block, uint64_t page)
 {
     MigGuest *g = mig_guest_look(m);
-    const GuestBlock *b = &g->blocks[block];
-    MigPageOrigin origin = origin_of(g, b, page);
-    if (g->deferred && mig_guest_block_is_touched(b, page)) {
-        return is_zero_now(g, block, page);
+    if (g->deferred) {
+        return mig_guest_deferred_zero(g, block, page);
     }
+    const GuestBlock *b = &g->blocks[block];
+    MigPageOrigin origin = mig_guest_origin(g, b, page);
     return mig_content_is_zero(mig_page_map_find(&b->written, page), &origin);
 }
 
 static const uint8_t *memory_read(MigMemory *m, uint32_t block, uint64_t page, uint8_t *scratch)
 {
     MigGuest *g = mig_guest_look(m);
-    make_contents(g);
+    mig_guest_make_contents(g);
     const GuestBlock *b = &g->blocks[block];
-    MigPageOrigin origin = origin_of(g, b, page);
+    MigPageOrigin origin = mig_guest_origin(g, b, page);
     mig_content_read(mig_page_map_find(&b->written, page), &origin, scratch);
     return scratch;
 }
@@ -413,7 +328,7 @@ static bool memory_resize(MigMemory *m, uint32_t block, uint64_t used_length)
 {
     MigGuest *g = mig_guest_look(m);
     GuestBlock *b = &g->blocks[block];
-    make_contents(g); /* the log will say more than what was written */
+    mig_guest_make_contents(g); /* the log will say more than what was written */
     if (used_length > b->memory.max_length || used_length % m->page_size) {
         return false;
     }
@@ -440,6 +355,7 @@ static const MigMemoryOps guest_ops = {
     .is_zero = memory_is_zero,
     .zero_word = mig_guest_memory_zero_word,
     .may_write = mig_guest_memory_may_write,
+    .zero_words = mig_guest_memory_zero_words,
     .read = memory_read,
     .resize = memory_resize,
 };
@@ -528,7 +444,7 @@ MigGuest *mig_guest_new(const MigGuestConfig *config)
     /* A vCPU with two workloads has one ring: which page fills it is a matter of their order. */
     g->shared = any_overlap(config->workloads, config->workload_count) ||
                 (g->rings && config->workload_count > g->vcpus);
-    defer(g);
+    mig_guest_defer(g);
     return g;
 }
 
@@ -547,6 +463,7 @@ void mig_guest_free(MigGuest *g)
         g_free(g->sleeps);
         g_free(g->blocks);
         g_free(g->runs);
+        g_free(g->drawn);
         g_free(g);
     }
 }

@@ -107,7 +107,7 @@ typedef struct MigGuestStats {
     uint64_t touched; /* pages that any write has hit */
 } MigGuestStats;
 
-MigGuestStats mig_guest_stats(const MigGuest *g);
+MigGuestStats mig_guest_stats(MigGuest *g);
 
 /* Its workloads as they stand: for who lets them go on elsewhere. |count| of them. */
 const MigWorkloadRun *mig_guest_workloads(const MigGuest *g, uint32_t *count);

@@ -93,6 +93,8 @@ MigWrite mig_workload_write(const MigWorkloadRun *r);
 /* Both of write |number|, whenever it happens. */
 uint64_t mig_workload_page_of(const MigWorkloadRun *r, uint64_t number);
 MigWrite mig_workload_write_of(const MigWorkloadRun *r, uint64_t number);
+/* The pages of |n| writes from |number| on. */
+void mig_workload_pages_of(const MigWorkloadRun *r, uint64_t number, unsigned n, uint64_t *pages);
 
 /*
  * Many at once: how many of the next writes are made by |until|, each when it is due, and can be

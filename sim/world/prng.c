@@ -2,15 +2,6 @@
 /* Pseudo-random numbers, see prng.h. Not for secrets. */
 #include "sim/world/prng.h"
 
-#define GOLDEN 0x9e3779b97f4a7c15ull
-
-static uint64_t mix(uint64_t z)
-{
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-}
-
 static uint64_t rotl(uint64_t x, int k)
 {
     return x << k | x >> (64 - k);
@@ -27,14 +18,9 @@ static uint64_t fnv1a(const char *text)
 
 uint64_t mig_prng_key(uint64_t seed, const char *component, uint64_t index)
 {
-    uint64_t key = mix(seed + GOLDEN);
-    key = mix((key ^ fnv1a(component)) + GOLDEN);
-    return mix((key ^ index) + GOLDEN);
-}
-
-uint64_t mig_prng_at(uint64_t key, uint64_t n)
-{
-    return mix(key + (n + 1) * GOLDEN);
+    uint64_t key = mig_prng_mix(seed + MIG_PRNG_GOLDEN);
+    key = mig_prng_mix((key ^ fnv1a(component)) + MIG_PRNG_GOLDEN);
+    return mig_prng_mix((key ^ index) + MIG_PRNG_GOLDEN);
 }
 
 MigPrng mig_prng(uint64_t seed, const char *component, uint64_t index)

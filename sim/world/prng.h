@@ -32,6 +32,20 @@ bool mig_prng_chance(MigPrng *p, uint64_t numerator, uint64_t denominator);
  * the words that mig_prng_next() gives; for pure functions of a number (page contents, writes).
  */
 uint64_t mig_prng_key(uint64_t seed, const char *component, uint64_t index);
-uint64_t mig_prng_at(uint64_t key, uint64_t n);
+
+#define MIG_PRNG_GOLDEN 0x9e3779b97f4a7c15ull
+
+/* splitmix64's way to scatter bits. */
+static inline uint64_t mig_prng_mix(uint64_t z)
+{
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+}
+
+static inline uint64_t mig_prng_at(uint64_t key, uint64_t n)
+{
+    return mig_prng_mix(key + (n + 1) * MIG_PRNG_GOLDEN);
+}
 
 #endif

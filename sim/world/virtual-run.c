@@ -21,15 +21,26 @@ typedef struct LongRun {
     uint64_t look; /* pages to the next look at the clock, >= 1 */
     bool named;
     bool ends;          /* behind the last page sent */
+    int64_t event;      /* ns: nothing happens before; there is one run of events at most */
     uint64_t end, zero; /* the outcome's */
 } LongRun;
 
 /* Pages of a word that are sent together. */
 typedef struct Group {
     uint64_t pages;
-    unsigned count, zero;
+    unsigned normal, zero;
     int64_t until; /* ns: when they are in the buffer */
 } Group;
+
+/* Pages that are priced together. */
+typedef struct Batch {
+    uint64_t normal, zero, fresh; /* fresh: of the normal ones, what the receiver writes first */
+    bool last_is_zero;
+    uint64_t calm; /* so many pages are over before anything else can happen, or be asked */
+    unsigned room; /* as many normal ones flush */
+} Batch;
+
+#define CHUNK 32u /* words that memory is asked for at once */
 
 #define ONES  0x0101010101010101ull
 #define HIGHS 0x8080808080808080ull
@@ -42,32 +53,34 @@ static uint64_t sums(uint64_t bits)
     return ((bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0full) * ONES;
 }
 
-static unsigned count_bits(uint64_t bits)
+/* The first byte of |sums|, each below 128, that is |n| or more: eight times its number. */
+static unsigned first_byte(uint64_t sums, uint64_t n)
 {
-    return (unsigned)(sums(bits) >> 56);
+    return (unsigned)__builtin_ctzll(((sums | HIGHS) - n * ONES) & HIGHS) & ~7u;
 }
 
 /* Everything up to the |n|-th bit that is set in |bits|, which has as many; 1 <= n <= 64. */
-static uint64_t up_to(uint64_t bits, unsigned n)
+static uint64_t up_to(uint64_t bits, uint64_t n)
 {
-    uint64_t s = sums(bits), enough = ((s | HIGHS) - n * ONES) & HIGHS;
-    unsigned byte = (unsigned)__builtin_ctzll(enough) / 8;
-    unsigned before = byte ? (unsigned)(s >> (8 * byte - 8) & 0xff) : 0;
-    uint64_t rest = bits & ~0ull << 8 * byte;
-    for (unsigned i = before + 1; i < n; i++) {
-        rest &= rest - 1;
-    }
-    return rest ^ (rest - 1);
+    uint64_t total = sums(bits);
+    unsigned byte = first_byte(total, n);
+    uint64_t one = bits >> byte & 0xff, before = total << 8 >> byte & 0xff;
+    /* The same among the byte's bits: each becomes a byte that is 0 or 1. */
+    uint64_t spread = (one * ONES & 0x8040201008040201ull) + 0x7f7f7f7f7f7f7f7full;
+    unsigned bit = first_byte((spread >> 7 & ONES) * ONES, n - before) / 8;
+    return (2ull << (byte + bit)) - 1; /* of the last bit: all */
 }
 
 /* Behind |count| pages: does the run go on? */
-static void look_up(LongRun *r, unsigned count)
+static void look_up(LongRun *r, uint64_t count)
 {
     const MigVirtual *v = r->v;
     uint64_t counted = r->op->run.counts == MIG_QUOTA_FLUSHED ? v->outbuf.flushed - r->flushed_at
                                                               : v->outbuf.queued - r->queued_at;
-    bool late = r->look == count && v->config.clock->now > r->op->run.deadline;
-    r->look = r->look > count ? r->look - count : r->look + MIG_CLOCK_PAGES - count;
+    bool looks = count >= r->look && (count - r->look) % MIG_CLOCK_PAGES == 0;
+    bool late = looks && v->config.clock->now > r->op->run.deadline;
+    r->look =
+        count < r->look ? r->look - count : MIG_CLOCK_PAGES - (count - r->look) % MIG_CLOCK_PAGES;
     r->ends = late || counted > r->op->run.quota || mig_virtual_must_look_up(v, r->happened);
 }
 
@@ -79,58 +92,84 @@ static void send_alone(LongRun *r, uint64_t page)
     look_up(r, 1);
 }
 
+static uint64_t cost_of(const MigVirtual *v, uint64_t normal, uint64_t zero)
+{
+    const MigCosts *c = &v->config.costs;
+    return zero * (uint64_t)c->zero_page + normal * (uint64_t)c->normal_page;
+}
+
+/* The next |n| normal pages of |left|, or, when it hasn't as many, all. */
+static uint64_t next_normal(uint64_t left, uint64_t zeros, unsigned n, unsigned *normal)
+{
+    unsigned there = mig_bits_count(left & ~zeros);
+    *normal = MIN(there, n);
+    return there < n ? left : left & up_to(left & ~zeros, n);
+}
+
 /* The pages of |left| as far as they can flush once; false: that can't be told. */
 static bool gather(const MigVirtual *v, uint64_t left, uint64_t zeros, Group *g)
 {
     unsigned room = mig_outbuf_room(&v->outbuf, 9 * 64);
-    uint64_t normal = left & ~zeros;
-    bool flushes = count_bits(normal) >= room;
-    g->pages = room && flushes ? left & up_to(normal, room) : left;
-    g->count = count_bits(g->pages);
-    g->zero = count_bits(g->pages & zeros);
+    g->pages = next_normal(left, zeros, MAX(room, 1), &g->normal);
+    g->zero = mig_bits_count(g->pages & zeros);
+    uint64_t cost = v->cost + cost_of(v, g->normal, g->zero);
+    g->until = v->config.clock->now + (int64_t)(cost / 1000 - v->charged);
     return room > 0;
 }
 
-static uint64_t cost_of(const MigVirtual *v, const Group *g)
-{
-    const MigCosts *c = &v->config.costs;
-    return (uint64_t)(g->zero * c->zero_page + (g->count - g->zero) * c->normal_page);
-}
-
 /* Nothing but the pages themselves happens while they are sent. */
-static bool is_quiet(const LongRun *r, uint64_t word, uint64_t zeros, Group *g)
+static bool is_quiet(const LongRun *r, uint64_t word, uint64_t zeros, const Group *g)
 {
     const MigVirtual *v = r->v;
     MigMemory *m = v->config.memory;
-    uint64_t bytes = g->count * 8ull + g->zero + (g->count - g->zero) * (uint64_t)m->page_size;
+    unsigned count = g->normal + g->zero;
+    uint64_t bytes = count * 8ull + g->zero + g->normal * (uint64_t)m->page_size;
     bool counts = r->op->run.counts != MIG_QUOTA_FLUSHED;
-    uint64_t cost = v->cost + cost_of(v, g);
-    g->until = v->config.clock->now + (int64_t)(cost / 1000 - v->charged);
-    if (mig_events_next(&v->events) <= g->until ||
-        (counts && v->outbuf.queued - r->queued_at + bytes > r->op->run.quota) ||
-        (g->count > r->look && g->until > r->op->run.deadline) ||
-        (v->config.limit && g->until > v->config.limit)) {
+    if (g->until >= r->event || (count > r->look && g->until > r->op->run.deadline) ||
+        (counts && v->outbuf.queued - r->queued_at + bytes > r->op->run.quota)) {
         return false;
     }
     zeros &= g->pages;
     return !zeros || !m->ops->may_write(m, r->op->run.block, word, zeros, g->until);
 }
 
-static void send_group(LongRun *r, uint64_t word, uint64_t zeros, const Group *g)
+/* No event is due meanwhile. */
+static void send_batch(LongRun *r, const Batch *t)
 {
     MigVirtual *v = r->v;
     const MigCosts *rc = &v->config.receiver;
-    unsigned normal = g->count - g->zero;
-    uint64_t fresh = mig_bitmap_set_mask(v->touched[r->op->run.block], word, g->pages & ~zeros);
-    uint64_t last = 63 - (unsigned)__builtin_clzll(g->pages);
-    v->work += (uint64_t)(g->zero * rc->receive_zero + normal * rc->receive_page +
-                          count_bits(fresh) * rc->first_touch);
-    mig_virtual_spend_ps(v, (int64_t)cost_of(v, g));
-    mig_virtual_flushed(v, mig_outbuf_put_pages(&v->outbuf, g->zero, normal, zeros >> last & 1,
-                                                v->config.memory->page_size));
-    r->zero += g->zero;
+    v->work += t->zero * (uint64_t)rc->receive_zero + t->normal * (uint64_t)rc->receive_page +
+               t->fresh * (uint64_t)rc->first_touch;
+    v->cost += cost_of(v, t->normal, t->zero);
+    uint64_t due = v->cost / 1000 - v->charged;
+    v->charged += due;
+    mig_clock_advance(v->config.clock, v->config.clock->now + (int64_t)due);
+    mig_virtual_flushed(v, mig_outbuf_put_pages(&v->outbuf, (unsigned)t->zero, (unsigned)t->normal,
+                                                t->last_is_zero, v->config.memory->page_size));
+    r->zero += t->zero;
+    look_up(r, t->normal + t->zero);
+}
+
+/* |pages| of |word|, |normal| of them not zero. */
+static void add(LongRun *r, Batch *t, uint64_t word, uint64_t pages, uint64_t zeros,
+                unsigned normal)
+{
+    MigBitmap *touched = r->v->touched[r->op->run.block];
+    uint64_t before = touched->set;
+    unsigned last = 63 - (unsigned)__builtin_clzll(pages);
+    mig_bitmap_set_mask(touched, word, pages & ~zeros);
+    t->fresh += touched->set - before;
+    t->normal += normal;
+    t->zero += mig_bits_count(pages & zeros);
+    t->last_is_zero = zeros >> last & 1;
     r->end = word * 64 + last + 1;
-    look_up(r, g->count);
+}
+
+static void send_group(LongRun *r, uint64_t word, uint64_t zeros, const Group *g)
+{
+    Batch t = { 0 };
+    add(r, &t, word, g->pages, zeros, g->normal);
+    send_batch(r, &t);
 }
 
 /* What is zero of |left| is asked again behind a page that went alone: the guest has moved on. */
@@ -155,6 +194,80 @@ static void send_word(LongRun *r, uint64_t word, uint64_t left)
     }
 }
 
+/* Many words: while memory knows what will be zero, and nothing can happen before the next. */
+
+/* How many pages can go, whatever they are, until the clock, the quota or the buffer matters. */
+static uint64_t calm_pages(const LongRun *r)
+{
+    const MigVirtual *v = r->v;
+    const MigCosts *c = &v->config.costs;
+    int64_t most = MAX(MAX(c->zero_page, c->normal_page), 1);
+    int64_t until = MIN(r->event - 1, r->op->run.deadline), now = v->config.clock->now;
+    uint64_t n = (MIG_OUTBUF_BYTES - 1 - v->outbuf.copied) / 9;
+    if (until - now < most * 8) { /* in ps, that is 8000 pages: more than the buffer takes */
+        n = MIN(n, until > now ? (uint64_t)((until - now - 1) * 1000 / most) : 0);
+    }
+    if (r->op->run.counts != MIG_QUOTA_FLUSHED) {
+        uint64_t used = v->outbuf.queued - r->queued_at, quota = r->op->run.quota;
+        n = MIN(n, used < quota ? (quota - used) / (9 + v->config.memory->page_size) : 0);
+    }
+    return n;
+}
+
+static Batch begin_batch(const LongRun *r)
+{
+    return (Batch){ .calm = calm_pages(r), .room = mig_outbuf_room(&r->v->outbuf, 0) };
+}
+
+/* False: it went as far as it could, which may be nowhere. */
+static bool add_word(LongRun *r, Batch *t, uint64_t word, uint64_t left, uint64_t zeros)
+{
+    if (t->normal + t->zero + 64 > t->calm && t->normal + t->zero > 0) {
+        send_batch(r, t);
+        *t = begin_batch(r);
+    }
+    while (left && !r->ends && t->room && t->normal + t->zero + 64 <= t->calm) {
+        unsigned normal;
+        uint64_t pages = next_normal(left, zeros, t->room, &normal);
+        add(r, t, word, pages, zeros, normal);
+        left &= ~pages;
+        t->room -= normal;
+        if (t->room == 0) {
+            send_batch(r, t);
+            *t = begin_batch(r);
+        }
+    }
+    return !left && !r->ends;
+}
+
+/* From |word| on, in front of |end|. */
+static void send_words(LongRun *r, uint64_t word, uint64_t end)
+{
+    MigMemory *m = r->v->config.memory;
+    const uint64_t *dirty = r->op->run.dirty->words;
+    Batch t = begin_batch(r);
+    bool goes_on = true;
+    while (goes_on && word < end) {
+        uint64_t zeros[CHUNK];
+        unsigned n = (unsigned)MIN(CHUNK, end - word);
+        n = m->ops->zero_words(m, r->op->run.block, word, n, &dirty[word], zeros);
+        goes_on = n > 0;
+        for (unsigned i = 0; goes_on && i < n; i++, word++) {
+            goes_on = !dirty[word] || add_word(r, &t, word, dirty[word], zeros[i]);
+        }
+    }
+    if (t.normal + t.zero > 0) {
+        send_batch(r, &t);
+    }
+}
+
+/* The first time at which something else happens: an event, or the end of time. */
+static int64_t next_event(const MigVirtual *v)
+{
+    int64_t event = mig_events_next(&v->events), limit = v->config.limit;
+    return limit && limit < event ? limit + 1 : event;
+}
+
 void mig_virtual_run(MigVirtual *v, const MigOp *op, MigOutcome *out)
 {
     LongRun r = {
@@ -165,19 +278,26 @@ void mig_virtual_run(MigVirtual *v, const MigOp *op, MigOutcome *out)
         .queued_at = v->outbuf.queued,
         .flushed_at = v->outbuf.flushed,
         .happened = v->happened,
+        .event = next_event(v),
         .look = op->run.look,
         .named = op->run.named,
         .ends = v->cut != NULL,
         .end = op->run.first,
     };
+    bool knows = !v->bytes && v->config.memory->ops->zero_words;
     while (!r.ends) {
-        uint64_t page = mig_bitmap_next(op->run.dirty, r.end), word = page / 64;
+        uint64_t page = mig_bitmap_next(op->run.dirty, r.end), word = page / 64, before = r.end;
         if (page >= op->run.end) {
             break;
         }
-        uint64_t left = mig_bitmap_word(op->run.dirty, word) & ~0ull << page % 64;
-        uint64_t rest = op->run.end - word * 64;
-        send_word(&r, word, rest < 64 ? left & ((1ull << rest) - 1) : left);
+        if (knows && !r.named && r.end <= word * 64) {
+            send_words(&r, word, op->run.end / 64);
+        }
+        if (r.end == before) {
+            uint64_t left = mig_bitmap_word(op->run.dirty, word) & ~0ull << page % 64;
+            uint64_t rest = op->run.end - word * 64;
+            send_word(&r, word, rest < 64 ? left & ((1ull << rest) - 1) : left);
+        }
     }
     out->run_end = r.end;
     out->run_zero = r.zero;
