@@ -162,7 +162,8 @@ static void print_end(const MigDiff *diff, bool json)
     } else if (diff->differences) {
         g_string_append_printf(out, "%" PRIu64 " differences\n", diff->differences);
     } else {
-        g_string_append(out, "the same\n");
+        g_string_append(out, diff->inconclusive ? "the same as far as both can be read\n"
+                                                : "the same\n");
     }
     fwrite(out->str, 1, out->len, stdout);
 }

@@ -97,6 +97,19 @@ def payload_byte():
             and (found[0]["at"], found[0]["count"]) == (77, 1))
 
 
+def behind_the_break():
+    """Two streams that can't be read beyond the same place are not the same: who knows what is behind it."""
+    data = walk.read_stream(raw("none-stopped-7.2"))
+    half = len(data) // 2
+    with tempfile.TemporaryDirectory() as folder:
+        one, other = (os.path.join(folder, name) for name in ("one", "other"))
+        for name, tail in ((one, b"\xff" * 64), (other, b"\xff" * 63 + b"\xfe")):
+            with open(name, "wb") as file:
+                file.write(data[:half] + tail)
+        result = run("diff", one, other)
+    return result.returncode == 3 and b"the same as far as both can be read" in result.stdout
+
+
 def ignores():
     a, b = raw("none-idle-7.2"), raw("none-idle-10.0")
     ids = [d for d in differences(a, b)[1] if d.get("name") == "id"]
@@ -180,6 +193,7 @@ def device_fields():
 TESTS = [("/diff/the-same", same_is_same), ("/diff/one-field", one_field),
          ("/diff/one-device-value", one_device_value),
          ("/diff/one-page-left-out", one_page_left_out), ("/diff/first-byte-of-a-page", payload_byte),
+         ("/diff/behind-the-break", behind_the_break),
          ("/diff/ignore", ignores), ("/diff/channels", missing_channel), ("/diff/usage", usage),
          ("/inspect/channels", channels_of_inspect), ("/recode/channels", recode_channels),
          ("/input/offset", offsets), ("/extract/ignore-shared", ignore_shared_is_said),
