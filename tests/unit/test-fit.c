@@ -117,11 +117,12 @@ static void test_finds(gconstpointer data)
 static void test_predicts(gconstpointer data)
 {
     const Case *c = data;
+    const MigSimulateOptions options = { .accounting = true };
     g_autoptr(MigSends) sends = record(c);
     g_autoptr(MigFit) f = fit(sends);
     for (unsigned bandwidth = c->bandwidth / 2; bandwidth <= c->bandwidth * 2; bandwidth *= 4) {
         g_autofree char *text = guest_of(c, bandwidth);
-        g_auto(Simulated) s = simulated_run(NULL, "%s", text);
+        g_auto(Simulated) s = simulated_run(&options, "%s", text);
         int64_t truth = s.m->outcome ? 0 : s.stats.total_time;
         int64_t said = time_of(f->scenario, bandwidth);
         g_test_message("%u B/s: %" G_GINT64_FORMAT " ms, predicted %" G_GINT64_FORMAT, bandwidth,

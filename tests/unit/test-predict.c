@@ -189,13 +189,14 @@ static void test_what_if(void)
           "\"multifd-channels\": 4, " },
         { 96 * MIB, "guest.workload=[]", "", "" },
     };
+    const MigSimulateOptions options = { .accounting = true };
     g_autoptr(MigPredictGuest) g = recorded_guest("10.0");
     int64_t times[G_N_ELEMENTS(rows)];
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(GError) error = NULL;
         MigPrediction p;
         g_assert_true(ask(g, rows[i].bandwidth, rows[i].what_if, &p, &error));
-        g_auto(Simulated) s = simulated_run(NULL, GUEST, "10.0", rows[i].capabilities,
+        g_auto(Simulated) s = simulated_run(&options, GUEST, "10.0", rows[i].capabilities,
                                             rows[i].parameters, rows[i].bandwidth);
         times[i] = p.total_time;
         g_test_message("%s: said %d ms, is %d", rows[i].what_if, (int)p.total_time,
