@@ -96,9 +96,8 @@ static int update(Run *run, char **argv, const char *path, int status)
         return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
     }
     if (missing) {
-        return mig_command_fail(argv, MIG_EXIT_FINDING,
-                                "%s: %u entries need a reference in place of the '-'", path,
-                                missing);
+        return mig_command_fail(argv, MIG_EXIT_FINDING, "%s: %u %s a reference in place of the '-'",
+                                path, missing, missing == 1 ? "entry needs" : "entries need");
     }
     return MIG_EXIT_OK;
 }
