@@ -166,7 +166,7 @@ static bool look_at_guest(const MigLiveSetup *setup, const MigLoad *l, json_obje
 }
 
 /* It leaves again, running. */
-static int send_onward(const MigLiveSetup *setup, MigBackend *b, json_object *result)
+static int send_onward(const MigLiveSetup *setup, MigBackend *b, json_object *result, FILE *remarks)
 {
     g_autoptr(GError) error = NULL;
     MigLiveReport report = { 0 };
@@ -182,7 +182,7 @@ static int send_onward(const MigLiveSetup *setup, MigBackend *b, json_object *re
     }
     json_object_object_add(result, "x-onward", mig_result_to_json(m));
     GString *text = mig_result_summary(m);
-    fputs(text->str, stdout);
+    fputs(text->str, remarks);
     g_string_free(text, TRUE);
     mig_live_report_clear(&report);
     return fine ? MIG_EXIT_OK : MIG_EXIT_FINDING;
@@ -204,7 +204,7 @@ static int go_on(const MigLiveArguments *a, const MigLiveSetup *setup, const Mig
                                    "the guest is not well: see x-guest of the result");
     }
     if (status == MIG_EXIT_OK && setup->onward) {
-        status = send_onward(setup, l->backend, result);
+        status = send_onward(setup, l->backend, result, mig_live_remarks(a));
     }
     MigLiveArguments later = *a; /* without the dumps */
     later.dumps = NULL;
@@ -214,8 +214,9 @@ static int go_on(const MigLiveArguments *a, const MigLiveSetup *setup, const Mig
 
 static int report(const MigLiveArguments *a, const MigLiveSetup *setup, const MigLoad *l)
 {
+    FILE *remarks = mig_live_remarks(a);
     if (!l->dest) { /* quit before a source had come */
-        printf("status       none\n");
+        fprintf(remarks, "status       none\n");
         int saved = mig_live_save(&command, a, setup, result_to_json(setup, l), mig_load_memory(l),
                                   l->disks);
         return MAX(saved, MIG_EXIT_FINDING);
@@ -225,10 +226,11 @@ static int report(const MigLiveArguments *a, const MigLiveSetup *setup, const Mi
     multifd = multifd ? multifd : &none;
     g_autofree char *bytes = mig_format_size(c->bytes + multifd->bytes);
     g_autofree char *time = mig_format_time(l->time);
-    printf("status       %s\n", l->completed ? "completed" : "failed");
-    printf("received     %s in %s (%" G_GUINT64_FORMAT " normal and %" G_GUINT64_FORMAT
-           " zero pages, %" G_GUINT64_FORMAT " devices)\n",
-           bytes, time, c->normal + multifd->normal, c->zero + multifd->zero, c->devices);
+    fprintf(remarks, "status       %s\n", l->completed ? "completed" : "failed");
+    fprintf(remarks,
+            "received     %s in %s (%" G_GUINT64_FORMAT " normal and %" G_GUINT64_FORMAT
+            " zero pages, %" G_GUINT64_FORMAT " devices)\n",
+            bytes, time, c->normal + multifd->normal, c->zero + multifd->zero, c->devices);
     if (l->error) {
         mig_live_complain(&command, MIG_EXIT_FINDING, l->error);
     }

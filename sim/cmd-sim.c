@@ -184,6 +184,30 @@ static MigSimulation *simulate(const MigScenario *s, const SimOptions *o,
                   : mig_simulate(s, options, error);
 }
 
+enum { OUTPUTS = 6 };
+
+static void name_outputs(const SimOptions *o, MigOutputName names[OUTPUTS])
+{
+    const MigOutputName outputs[OUTPUTS] = {
+        { "--scenario-out", o->scenario_out, false },
+        { "--stream", o->stream, false },
+        { "--result", o->result, false },
+        { "--report", o->files.report, false },
+        { "--plot", o->files.plot, false },
+        { "--timeline", o->files.timeline, false },
+    };
+    memcpy(names, outputs, sizeof(outputs));
+}
+
+/* Takes |text| over. */
+static void say(const SimOptions *o, GString *text)
+{
+    MigOutputName names[OUTPUTS];
+    name_outputs(o, names);
+    fputs(text->str, mig_output_remarks(names, OUTPUTS));
+    g_string_free(text, TRUE);
+}
+
 /* Results ------------------------------------------------------------------------------------- */
 
 static bool save_result(const MigSimulation *m, const SimOptions *o, Output *out, GError **error)
@@ -199,7 +223,6 @@ static bool save_result(const MigSimulation *m, const SimOptions *o, Output *out
 static int report(const MigSimulation *m, const SimOptions *o, Output *out)
 {
     g_autoptr(GError) error = NULL;
-    bool to_stdout = out->file == stdout;
     if (!close_stream(out, &error) ||
         !mig_dump_blocks(m->scenario, mig_guest_memory(m->guest), m->disks, o->dumps, &error) ||
         !save_result(m, o, out, &error)) {
@@ -207,9 +230,7 @@ static int report(const MigSimulation *m, const SimOptions *o, Output *out)
                                                                     : MIG_EXIT_ENVIRONMENT,
                         error->message);
     }
-    GString *text = mig_result_summary(m);
-    fputs(text->str, to_stdout ? stderr : stdout);
-    g_string_free(text, TRUE);
+    say(o, mig_result_summary(m));
     return mig_simulation_fine(m) ? MIG_EXIT_OK : MIG_EXIT_FINDING;
 }
 
@@ -273,9 +294,7 @@ static int repeat(const MigScenario *s, const SimOptions *o)
     if (!saved) {
         return complain(MIG_EXIT_ENVIRONMENT, error->message);
     }
-    GString *text = mig_repeats_summary(r);
-    fputs(text->str, stdout);
-    g_string_free(text, TRUE);
+    say(o, mig_repeats_summary(r));
     return r->interrupted ? MIG_EXIT_INCOMPLETE : MIG_EXIT_OK;
 }
 
@@ -324,18 +343,13 @@ static MigScenario *load(const SimOptions *o, const char *path, GError **error)
 
 static bool check_names(const SimOptions *o, const char *scenario, GError **error)
 {
-    const MigOutputName names[] = {
+    MigOutputName names[4 + OUTPUTS] = {
         { "SCENARIO", scenario, true },
         { "--from-trace", o->trace, true },
         { "--workload-from", o->workload_from, true },
         { "--host", o->host, true },
-        { "--scenario-out", o->scenario_out, false },
-        { "--stream", o->stream, false },
-        { "--result", o->result, false },
-        { "--report", o->files.report, false },
-        { "--plot", o->files.plot, false },
-        { "--timeline", o->files.timeline, false },
     };
+    name_outputs(o, names + 4);
     return mig_output_apart(names, G_N_ELEMENTS(names), error);
 }
 
@@ -383,7 +397,8 @@ int mig_cmd_sim(int argc, char **argv)
         { "set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &o.sets, "change one value of the scenario",
           "PATH=VALUE" },
         { "seed", 0, 0, G_OPTION_ARG_STRING, &o.seed, "the same as --set seed=N", "N" },
-        { "result", 0, 0, G_OPTION_ARG_FILENAME, &o.result, "write the result as JSON", "FILE" },
+        { "result", 0, 0, G_OPTION_ARG_FILENAME, &o.result,
+          "write the result as JSON (- for standard output)", "FILE" },
         { "stream", 0, 0, G_OPTION_ARG_FILENAME, &o.stream,
           "write the migration stream (- for standard output); with multifd or postcopy "
           "a recording",

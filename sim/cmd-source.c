@@ -101,7 +101,7 @@ static int report(const MigLiveArguments *a, const MigLiveSetup *setup, const Mi
                                setup->backend->ops->report(setup->backend, &well));
     }
     GString *text = mig_result_summary(m);
-    fputs(text->str, stdout);
+    fputs(text->str, mig_live_remarks(a));
     g_string_free(text, TRUE);
     int status = mig_simulation_fine(m) && !r->error && well ? MIG_EXIT_OK : MIG_EXIT_FINDING;
     if (r->error) {

@@ -67,6 +67,25 @@ static bool fail(GError **error, const char *message)
     return false;
 }
 
+enum { NAMES = 5 };
+
+static void name_files(const MigLiveArguments *a, MigOutputName names[NAMES])
+{
+    const MigOutputName files[NAMES] = {
+        { "--scenario", a->scenario, true },        { "--result", a->result, false },
+        { "--report", a->files.report, false },     { "--plot", a->files.plot, false },
+        { "--timeline", a->files.timeline, false },
+    };
+    memcpy(names, files, sizeof(files));
+}
+
+FILE *mig_live_remarks(const MigLiveArguments *a)
+{
+    MigOutputName names[NAMES];
+    name_files(a, names);
+    return mig_output_remarks(names, NAMES);
+}
+
 /* What comes with --backend. */
 static bool check_backend(const MigLiveCommand *c, const MigLiveArguments *a, MigLiveSetup *setup,
                           GError **error)
@@ -108,13 +127,10 @@ static bool check(const MigLiveCommand *c, int argc, const MigLiveArguments *a, 
     if (setup->is_virtual && a->qmp) {
         return fail(error, "--qmp needs --clock real; on the virtual clock: migbench sim --qmp");
     }
-    const MigOutputName names[] = {
-        { "--scenario", a->scenario, true },        { "--result", a->result, false },
-        { "--report", a->files.report, false },     { "--plot", a->files.plot, false },
-        { "--timeline", a->files.timeline, false },
-    };
+    MigOutputName names[NAMES];
+    name_files(a, names);
     g_autoptr(GError) lost = NULL;
-    if (!mig_output_apart(names, G_N_ELEMENTS(names), &lost)) {
+    if (!mig_output_apart(names, NAMES, &lost)) {
         return fail(error, lost->message);
     }
     if (!mig_report_files_check(&a->files, error)) {

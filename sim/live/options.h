@@ -4,6 +4,7 @@
 #define MIG_SIM_LIVE_OPTIONS_H
 
 #include <json-c/json.h>
+#include <stdio.h>
 
 #include "sim/live/live.h"
 #include "sim/report/files.h"
@@ -41,6 +42,9 @@ bool mig_live_can_carry(MigCapabilitySet set, const MigUri *uri, bool is_virtual
 
 /* Prints "NAME: message" to standard error; returns |status|. */
 int mig_live_complain(const MigLiveCommand *c, int status, const char *message);
+
+/* Where to say how it went, see mig_output_remarks(). */
+FILE *mig_live_remarks(const MigLiveArguments *a);
 
 /* Saves |result| (which it frees) where --result says, and the blocks of |memory| that --dump says.
  * Returns MIG_EXIT_OK or what went wrong, after saying it. */

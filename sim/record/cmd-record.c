@@ -201,13 +201,22 @@ static int close_file(Recording *rec)
     return status;
 }
 
+/* Where to say how it went. */
+static FILE *remarks(const Options *o)
+{
+    const MigOutputName out = { "-o", o->out, false };
+    return mig_output_remarks(&out, 1);
+}
+
 static void summarize(const MigRelay *r, const Options *o)
 {
+    FILE *to = remarks(o);
     const MigRelayCounts *c = mig_relay_counts(r);
     g_autofree char *forward = mig_format_size(c->forward), *back = mig_format_size(c->back);
-    printf("recorded     %s from the source, %s back, %u connection%s, %u break%s\n", forward, back,
-           c->connections, c->connections == 1 ? "" : "s", c->breaks, c->breaks == 1 ? "" : "s");
-    printf("to           %s\n", o->out);
+    fprintf(to, "recorded     %s from the source, %s back, %u connection%s, %u break%s\n", forward,
+            back, c->connections, c->connections == 1 ? "" : "s", c->breaks,
+            c->breaks == 1 ? "" : "s");
+    fprintf(to, "to           %s\n", o->out);
 }
 
 static int relay(const Options *o, MigRelayConfig *config, int wake)
@@ -289,9 +298,10 @@ static int import(const Options *o)
     status = MAX(status, closed);
     if (status == MIG_EXIT_OK) {
         g_autofree char *forward = mig_format_size(c.forward), *back = mig_format_size(c.back);
-        printf("imported     %s from the source, %s back, %u connection%s, %u gap%s\n", forward,
-               back, c.connections, c.connections == 1 ? "" : "s", c.gaps, c.gaps == 1 ? "" : "s");
-        printf("to           %s\n", o->out);
+        fprintf(remarks(o), "imported     %s from the source, %s back, %u connection%s, %u gap%s\n",
+                forward, back, c.connections, c.connections == 1 ? "" : "s", c.gaps,
+                c.gaps == 1 ? "" : "s");
+        fprintf(remarks(o), "to           %s\n", o->out);
         if (c.open) {
             fprintf(stderr, "migbench record: the capture ends before %u of the connections do\n",
                     c.open);

@@ -120,6 +120,9 @@ bool mig_output_save(const char *path, const char *data, gssize n, GError **erro
 
 static bool same_file(const char *a, const char *b)
 {
+    if (is_stdout(a) || is_stdout(b)) {
+        return is_stdout(a) && is_stdout(b);
+    }
     struct stat x, y;
     bool has_a = stat(a, &x) == 0, has_b = stat(b, &y) == 0;
     if (has_a && has_b) {
@@ -130,13 +133,21 @@ static bool same_file(const char *a, const char *b)
     return !has_a && !has_b && strcmp(whole_a, whole_b) == 0;
 }
 
+/* "-" as an input is another one than "-" as an output. */
+static bool is_lost(const MigOutputName *a, const MigOutputName *b)
+{
+    if (!a->path || !b->path || (a->read && b->read)) {
+        return false;
+    }
+    return !((a->read || b->read) && is_stdout(a->path)) && same_file(a->path, b->path);
+}
+
 bool mig_output_apart(const MigOutputName *names, unsigned n, GError **error)
 {
     for (unsigned i = 0; i < n; i++) {
         for (unsigned k = 0; k < i; k++) {
             const MigOutputName *a = &names[k], *b = &names[i];
-            if (!a->path || !b->path || (a->read && b->read) || is_stdout(a->path) ||
-                !same_file(a->path, b->path)) {
+            if (!is_lost(a, b)) {
                 continue;
             }
             g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
@@ -146,4 +157,14 @@ bool mig_output_apart(const MigOutputName *names, unsigned n, GError **error)
         }
     }
     return true;
+}
+
+FILE *mig_output_remarks(const MigOutputName *names, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        if (names[i].path && !names[i].read && is_stdout(names[i].path)) {
+            return stderr;
+        }
+    }
+    return stdout;
 }

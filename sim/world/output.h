@@ -42,9 +42,12 @@ typedef struct MigOutputName {
 } MigOutputName;
 
 /*
- * False and *error (G_FILE_ERROR_INVAL) if an output would replace an input, or another output.
- * "-" and devices are nobody's.
+ * False and *error (G_FILE_ERROR_INVAL) if an output would replace an input or another output, or
+ * two go to standard output. Devices are nobody's.
  */
 bool mig_output_apart(const MigOutputName *names, unsigned n, GError **error);
+
+/* Where to say how it went: standard output, or standard error if an output goes there. */
+FILE *mig_output_remarks(const MigOutputName *names, unsigned n);
 
 #endif

@@ -159,6 +159,20 @@ def plain_locale():
                 raise Fail("the description is another")
 
 
+def results_to_stdout():
+    """A result on standard output is alone there."""
+    for arguments in (["sim", "--accounting", SCENARIO], ["sim", SCENARIO, "--runs", "2"],
+                      ["source", "--scenario", SCENARIO, "--uri", "exec:cat >/dev/null"]):
+        for name in ("-", "/dev/stdout"):
+            done = run([*arguments, "--result", name], ROOT)
+            json.loads(done.stdout)
+            if done.returncode != 0 or not done.stderr:
+                raise Fail(f"{arguments[0]}: exit status {done.returncode}: {done.stderr.decode()}")
+    both = run(["sim", SCENARIO, "--result", "-", "--stream", "-"], ROOT)
+    if both.returncode != 2 or both.stdout:
+        raise Fail("two outputs went to standard output")
+
+
 def other_names():
     """Names of files that are no UTF-8 are taken, and the JSON that names them is UTF-8."""
     with tempfile.TemporaryDirectory() as folder:
@@ -185,6 +199,7 @@ def tests():
     yield "/outputs/closed-stdout", closed_stdout
     yield "/outputs/plain-locale", plain_locale
     yield "/outputs/other-names", other_names
+    yield "/outputs/results-to-stdout", results_to_stdout
 
 
 if __name__ == "__main__":
