@@ -73,6 +73,31 @@ static void test_modes(void)
     }
 }
 
+/* With more channels more of a wire is ours that somebody else would take for himself. */
+static void test_flows(void)
+{
+    int64_t times[2];
+    for (unsigned i = 0; i < 2; i++) {
+        g_auto(Simulated) s = simulated_run(
+            NULL,
+            "{ \"schema\": \"migbench-scenario-1\", \"qemu\": \"10.0\", \"guest\": { \"ram\": [ { "
+            "\"name\": \"ram\", \"size\": \"32M\", \"content\": [ { \"kind\": \"random\" } ] } ] "
+            "}, "
+            "\"link\": { \"bandwidth\": \"400Mbit/s\", \"send-buffer\": \"64k\", \"background\": { "
+            "\"forward\": { \"rate\": "
+            "\"1Gbit/s\" } } }, \"capabilities\": { \"multifd\": true }, \"parameters\": { "
+            "\"multifd-channels\": %u, \"max-bandwidth\": 0 } }",
+            i ? 3 : 1);
+        simulated_expect_fine(&s);
+        times[i] = s.stats.total_time;
+    }
+    /* 32 MiB over 200 and over 300 Mbit/s: 1342 and 895 ms, and what else there is. */
+    g_assert_cmpint(times[0], >, 1342);
+    g_assert_cmpint(times[0], <, 1342 + 60);
+    g_assert_cmpint(times[1], >, 895);
+    g_assert_cmpint(times[1], <, 895 + 60);
+}
+
 /* What may be sent in ten seconds of outage is nothing, and the run ends at its limit. */
 static void test_outage(void)
 {
@@ -273,6 +298,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/link/with-and-without-bytes", test_modes);
+    g_test_add_func("/link/shares-by-flows", test_flows);
     g_test_add_func("/link/outage-ends-at-the-limit", test_outage);
     g_test_add_func("/link/read/bandwidth-trace", test_read_trace);
     g_test_add_func("/link/read/background", test_read_background);
