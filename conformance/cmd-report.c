@@ -112,6 +112,13 @@ static GString *page_of_rows(char **paths, GError **error)
     return page;
 }
 
+/* What is wrong: a file's text, or the world. */
+static int status_of(const GError *error)
+{
+    bool text = error->domain == MIG_READER_ERROR || error->domain == MIG_ROWS_ERROR;
+    return text ? MIG_EXIT_USAGE : MIG_EXIT_ENVIRONMENT;
+}
+
 /* Files that become a page, not logs: true, and *status of writing it. */
 static bool write_page(char **argv, const char *format, char **paths, const char *to, int *status)
 {
@@ -139,7 +146,7 @@ static bool write_page(char **argv, const char *format, char **paths, const char
         g_string_free(page, TRUE);
     }
     *status =
-        written ? MIG_EXIT_OK : mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
+        written ? MIG_EXIT_OK : mig_command_fail(argv, status_of(error), "%s", error->message);
     return true;
 }
 

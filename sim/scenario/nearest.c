@@ -3,6 +3,7 @@
 #include "sim/scenario/nearest.h"
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -29,11 +30,21 @@ static unsigned distance(const char *a, const char *b)
     return rows[n % 3][m];
 }
 
+/* "downtime" of "query-migrate.downtime". */
+static bool is_end_of(const char *text, const char *path)
+{
+    size_t n = strlen(text), m = strlen(path);
+    return n > 0 && m > n && path[m - n - 1] == '.' && strcmp(path + m - n, text) == 0;
+}
+
 const char *mig_nearest(const char *text, const char *const *names)
 {
     const char *best = NULL;
     unsigned least = 0;
     for (; *names; names++) {
+        if (is_end_of(text, *names)) {
+            return *names;
+        }
         unsigned edits = distance(text, *names), bound = (unsigned)strlen(*names) / 2;
         if (edits <= MAX(bound, 2u) && (!best || edits < least)) {
             best = *names;

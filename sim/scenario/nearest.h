@@ -5,7 +5,8 @@
 
 /*
  * The name in |names| (ended by NULL) with the smallest number of edits to |text|, the first of
- * several; NULL when none is near (more edits than half of its letters, and at least three).
+ * several; NULL when none is near (more edits than half of its letters, and at least three). The
+ * first path that ends in |text| behind a dot comes before them all.
  */
 const char *mig_nearest(const char *text, const char *const *names);
 

@@ -171,7 +171,8 @@ def aborted_runs_say_so():
                 expect(result.returncode == 3 and word in result.stdout, f"{form}, {n} lines")
                 expect(form != "tap" or b"\n1.." not in result.stdout, "no plan")
         expect(run("report", folder.file("log", b"")).returncode == 3, "nothing at all")
-        for bad in (b"hello\n", b"[]\n", b'{"type":"end"}\n', b"".join(lines) + lines[0]):
+        for bad in (b"hello\n", b"[]\n", b'{"type":"end"}\n', b"".join(lines) + lines[0],
+                    b'{"schema":"migbench-result-1",'):
             expect(run("report", folder.file("log", bad)).returncode == 2, bad[:20])
 
 

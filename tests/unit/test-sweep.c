@@ -158,6 +158,9 @@ static void test_errors(void)
         { TOP ",\"axes\":[],\"metrics\":[\"query-migrate.downtim\"]}",
           "metrics[0]: unknown metric \"query-migrate.downtim\"; did you mean "
           "\"query-migrate.downtime\"?" },
+        { TOP ",\"axes\":[],\"metrics\":[\"downtime\"]}",
+          "metrics[0]: unknown metric \"downtime\"; did you mean "
+          "\"query-migrate.downtime\"?" },
         { AXES("5"), "axes[0]: expected an object with a \"kind\"" },
         { AXES("{}"), "axes[0]: the key \"kind\" is missing; expected grid, list, latin-hypercube "
                       "or random" },
