@@ -192,7 +192,8 @@ static void random_link(MigPrng *p, RandomLink *l)
 static void test_against_naive(void)
 {
     unsigned long held = 0, overtaken = 0, idle = 0;
-    for (unsigned seed = 1; seed <= mig_test_count("MIGBENCH_SEEDS", LINKS); seed++) {
+    unsigned links = (unsigned)MAX(mig_test_count("MIGBENCH_SEEDS", 10 * LINKS) / 10, 20);
+    for (unsigned seed = 1; seed <= links; seed++) {
         MigPrng p = mig_prng(seed, "wire", 0);
         RandomLink r;
         random_link(&p, &r);
@@ -224,9 +225,9 @@ static void test_against_naive(void)
     }
     g_test_message("%lu writes held, %lu overtaken, %lu found nothing in front", held, overtaken,
                    idle);
-    g_assert_cmpuint(held, >, 100);
-    g_assert_cmpuint(overtaken, >, 100);
-    g_assert_cmpuint(idle, >, 100);
+    g_assert_cmpuint(held, >, links);
+    g_assert_cmpuint(overtaken, >, links);
+    g_assert_cmpuint(idle, >, links);
 }
 
 /* A trace that doesn't change, no load, a bucket that is never empty: the plain link. */
