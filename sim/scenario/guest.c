@@ -186,7 +186,14 @@ bool mig_scenario_check_block(MigReader *r, const MigScenario *s, MigScenarioBlo
         return mig_read_fail(r, "the size %" G_GUINT64_FORMAT " is not a multiple of %u up to 16T",
                              b->size, MIG_SCENARIO_PAGE);
     }
-    b->max_size = MAX(b->max_size, b->size);
+    b->max_size = b->max_size ? b->max_size : b->size;
+    if (b->max_size < b->size || b->max_size % MIG_SCENARIO_PAGE != 0 ||
+        b->max_size > (16ull << 40)) {
+        return mig_read_fail(r,
+                             "the max-size %" G_GUINT64_FORMAT " is not a multiple of %u from the "
+                             "size to 16T",
+                             b->max_size, MIG_SCENARIO_PAGE);
+    }
     return true;
 }
 
@@ -348,7 +355,8 @@ static bool read_ring(MigReader *r, json_object *v, void *dst)
 static bool read_vcpus(MigReader *r, json_object *v, void *dst)
 {
     uint32_t *n = dst;
-    return mig_read_u32(r, v, n) && (*n <= 4096 || mig_read_fail(r, "at most 4096 vCPUs"));
+    return mig_read_u32(r, v, n) &&
+           ((*n >= 1 && *n <= 4096) || mig_read_fail(r, "expected 1 to 4096 vCPUs"));
 }
 
 /* 32 hexadecimal digits, and dashes where -uuid has them. */

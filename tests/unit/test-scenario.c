@@ -143,6 +143,9 @@ static const struct {
     { "guest.machine=pc-i440fx-11.0", "s: guest.machine: \"pc-i440fx-11.0\" is not a machine that "
                                       "QEMU 10.0 has" },
     { "guest.ram=[]", "s: guest.ram: there is no block" },
+    { "guest.vcpus=0", "s: guest.vcpus: expected 1 to 4096 vCPUs" },
+    { "guest.ram[0].max-size=4k",
+      "s: guest.ram[0]: the max-size 4096 is not a multiple of 4096 from the size to 16T" },
     { "guest.ram[0].size=1000",
       "s: guest.ram[0]: the size 1000 is not a multiple of 4096 up to 16T" },
     { "guest.ram[0].sise=1M",
