@@ -94,6 +94,7 @@ MigLinkConfig mig_link_reverse(const MigLinkConfig *c)
     back.background = c->reverse;
     back.reverse = c->background;
     back.bucket = (MigTokenBucket){ 0 };
+    back.flows = 1; /* answers have one way */
     return back;
 }
 
@@ -107,7 +108,7 @@ int64_t mig_link_span(const MigLinkConfig *c, uint64_t n)
     return (int64_t)((up + down - 1) / down);
 }
 
-/* The same by the ratio, with as short a division as will do: it is asked thrice per write. */
+/* The same by the ratio, with as short a division as will do: it is asked twice per write. */
 static int64_t span_of(const MigLink *l, uint64_t n)
 {
     uint64_t small;
