@@ -69,7 +69,8 @@ FEATURES = {
 }
 POSTCOPY_MS = 4500  # migrate-start-postcopy, in or behind the first pass of the set `long`
 BRIEF_FEATURES = ("plain", "limit-20", "auto-converge", "xbzrle", "multifd")
-SINCE = {"dirty-limit": ("10.0", "11.1")}
+VERSIONS = {"dirty-limit": ("10.0", "11.1"),  # since 8.1
+            "multifd-zstd": ("7.2", "10.0", "11.1")}  # Debian's 5.2 is built without
 
 
 def product(families, links):
@@ -120,4 +121,4 @@ def parts(name):
     return Cell(SETS[of], FAMILIES[family], LINKS[link], capabilities,
                 {**parameters, "max-bandwidth": bandwidth,
                  **({"max-postcopy-bandwidth": bandwidth} if postcopy else {})},
-                postcopy, SINCE.get(feature, ALL))
+                postcopy, VERSIONS.get(feature, ALL))

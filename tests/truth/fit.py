@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fits the costs of the measured host on the tune half, and writes them into its profile.
 
-    fit.py [--runs FILE] [--host FILE] [--rounds N] [COST...]
+    fit.py [--set long|brief] [--runs FILE] [--host FILE] [--rounds N] [COST...]
 
 One cost after the other is moved by a factor of STEPS and stays where the score is best; a round goes
 through all of them. The score is the mean error of the total times plus that of the bytes, in
@@ -10,10 +10,11 @@ percent, of the cells of the tune half alone: a cell of the report half is never
 """
 import argparse
 import json
-import os
 import statistics
 import tempfile
 
+import cells
+import pack
 import score
 
 COSTS = ("zero_page", "wake", "normal_page", "setup", "devices")
@@ -47,16 +48,18 @@ def fit(runs, profile, names, rounds):
 
 def main():
     parser = argparse.ArgumentParser(description="fit the host's costs to the tune half")
-    parser.add_argument("--runs", default=os.path.join(score.FOLDER, "runs.ndjson.xz"))
-    parser.add_argument("--host", default=os.path.join(score.FOLDER, "host.json"))
+    parser.add_argument("--set", default="long", choices=sorted(cells.SETS))
+    parser.add_argument("--runs", help="default: the set's")
+    parser.add_argument("--host", help="default: the set's")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("costs", nargs="*", default=COSTS)
     options = parser.parse_args()
-    runs, _ = score.truth(options.runs, "tune", [], score.BUSY)
-    with open(options.host, encoding="utf-8") as file:
+    host = options.host or score.profile_of(options.set)
+    runs, _ = score.truth(options.runs or f"{pack.plain(options.set)}.xz", "tune", [], score.BUSY)
+    with open(host, encoding="utf-8") as file:
         profile = json.load(file)
     fit(runs, profile, options.costs or COSTS, options.rounds)
-    with open(options.host, "w", encoding="utf-8") as file:
+    with open(host, "w", encoding="utf-8") as file:
         json.dump(profile, file, indent=2)
         file.write("\n")
 

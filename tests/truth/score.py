@@ -2,14 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scores the simulator, and the published models beside it, against measured runs.
 
-    score.py [--runs FILE] [--half tune|report] [--cells PART-OF-NAME]... [--host FILE] [--worst N]
-             [--page docs/model.md]
+    score.py [--set long|brief] [--runs FILE] [--half tune|report] [--cells PART-OF-NAME]...
+             [--host FILE] [--worst N] [--page docs/model.md]
 
 For each cell and version the median of the repeats is the truth. Errors: total time and bytes in percent,
 passes as right when the repeats showed that number (or one more or less where they differ), downtime as
 right within 5 ms or 10 %. "QEMU again" is what a simulator could reach at best: each repeat scored
-against the median of the others. Rows that were made on a busy machine, and not --ahead of what
-kept it busy, are left out, and counted. --page writes the tables between the marks of that file.
+against the median of the others. Rows beside which others kept the processors busy are left out, and counted, if they
+were not measured --ahead of them. --page writes the tables of all sets between the marks of that file.
 """
 import argparse
 import collections
@@ -28,12 +28,12 @@ sys.path.insert(0, HERE)
 
 import cells  # noqa: E402
 import curve  # noqa: E402
+import pack  # noqa: E402
 
 BUILD = os.path.join(ROOT, "build")
 MIGBENCH = os.environ.get("MIGBENCH") or os.path.join(BUILD, "migbench")
 FORECAST = os.environ.get("FORECAST") or os.path.join(BUILD, "tests", "truth", "forecast")
-FOLDER = os.path.join(ROOT, "traces", "truth")
-BUSY = 1.0  # load average from which a row doesn't count
+BUSY = 0.2  # processors that worked for others, from which a row doesn't count
 PAGE = 4096
 PAGE_TABLES = 0x20000  # of the guest, 7 pages
 PROGRAM_PAGES = 11  # that are not zero: counters, page tables, the ROM's
@@ -44,6 +44,11 @@ UNIX_BUFFER = 212992  # of a unix socket: the writer's alone, net.core.wmem_defa
 COUNTERS_RATE = 20000  # of the guest's own page, which every look at its clock writes
 OURS, AGAIN = "migbench sim", "QEMU again"
 MARKS = ("<!-- scoreboard -->", "<!-- end of the scoreboard -->")
+
+
+def profile_of(of):
+    """The costs of the host on which the set was measured, fitted on its tune half."""
+    return os.path.join(pack.FOLDER, f"{of}-host.json")
 
 
 def random(offset, pages):
@@ -59,26 +64,30 @@ def workload(region):
 
 
 def scenario(name, version, host):
-    regions, link, capabilities, parameters = cells.parts(name)
-    fill = cells.RANDOM_FILL
+    cell = cells.parts(name)
+    fill, link = cell.set.fill, cell.link
+    ring = "dirty-limit" in cell.capabilities
     counters = {"block": "mem", "offset": PAGE, "length": PAGE, "pattern": "sequential",
                 "rate": COUNTERS_RATE, "pace": "cpu", "write": "counter"}
     return {
         "schema": "migbench-scenario-1", "qemu": version, "seed": 1,
-        "guest": {"machine": "none", "dirty-tracking": "kvm-manual-clear",
+        "guest": {"machine": "none", "dirty-tracking": "kvm-ring" if ring else "kvm-manual-clear",
                   "ran": f"{SETTLED_MS}ms", "device-state": DEVICES,
-                  "ram": [{"name": "mem", "size": cells.RAM,
+                  "ram": [{"name": "mem", "size": cell.set.ram,
                            "content": [random(PAGE, 1), random(PAGE_TABLES, 7),
                                        random(fill["offset"], fill["length"] // PAGE)]},
                           {"name": "pc.rom", "size": 131072},
                           {"name": "pc.bios", "size": 65536,  # the program, and its first jump
                            "content": [random(0, 2), random(61440, 1)]}],
-                  "workload": [counters, *map(workload, regions)] if regions else []},
+                  "workload": [counters, *map(workload, cell.regions)] if cell.regions else []},
         "link": ({"bandwidth": f"{link['rate']}bit/s", "latency": "20us", "framing": "ethernet-tcp"}
                  if "rate" in link else {"bandwidth": "40Gbit/s", "latency": "5us", "framing": "none",
                        "send-buffer": UNIX_BUFFER, "receive-buffer": PAGE}),
         **({"host": os.path.abspath(host)} if host else {}),
-        "capabilities": capabilities, "parameters": parameters, "limit": f"{cells.LIMIT_S}s"}
+        "capabilities": cell.capabilities, "parameters": cell.parameters,
+        "events": ([{"at": f"{cells.POSTCOPY_MS}ms", "do": "migrate-start-postcopy"}]
+                   if cell.postcopy else []),
+        "limit": f"{cell.set.limit}s"}
 
 
 def simulate(name, version, host):
@@ -96,14 +105,18 @@ def simulate(name, version, host):
 
 def forecasts(name):
     """What each published model says of the cell: {name: summary}. None knows versions."""
-    regions, link, _, parameters = cells.parts(name)
-    pages = (cells.RAM + OTHER_BLOCKS) // PAGE
-    written = curve.pages_ever(regions, SETTLED_MS)
-    zero = pages - cells.RANDOM_FILL["length"] // PAGE - PROGRAM_PAGES - written
-    bandwidth = min(parameters["max-bandwidth"], link.get("rate", 1 << 60) / 8)
-    points = [f"{ms}:{dirty:.1f}" for ms, dirty in curve.points(regions)]
-    done = subprocess.run([FORECAST, *map(str, (pages, zero, bandwidth, parameters["downtime-limit"],
-                                                cells.LIMIT_S * 1000)), *points],
+    cell = cells.parts(name)
+    if cell.postcopy:
+        return {}
+    pages = (cell.set.ram + OTHER_BLOCKS) // PAGE
+    fill = cell.set.fill
+    outside = [r for r in cell.regions if r["offset"] >= fill["offset"] + fill["length"]]
+    zero = pages - fill["length"] // PAGE - PROGRAM_PAGES - curve.pages_ever(outside, SETTLED_MS)
+    bandwidth = min(cell.parameters["max-bandwidth"], cell.link.get("rate", 1 << 60) / 8)
+    points = [f"{ms}:{dirty:.1f}" for ms, dirty in curve.points(cell.regions)]
+    done = subprocess.run([FORECAST, *map(str, (pages, zero, bandwidth,
+                                                cell.parameters["downtime-limit"],
+                                                cell.set.limit * 1000)), *points],
                           stdout=subprocess.PIPE, check=True, text=True)
     out = {}
     for line in done.stdout.splitlines():
@@ -129,9 +142,9 @@ def truth(path, half, wanted, limit):
     """{(cell, version): [summary of each repeat]}, and how many rows were left out."""
     runs, busy = collections.defaultdict(list), 0
     for row in read_rows(path):
-        if not row["cell"].startswith(half) or wanted and not any(w in row["cell"] for w in wanted):
+        if row["cell"].split("/")[1] != half or wanted and not any(w in row["cell"] for w in wanted):
             continue
-        if row["load"] > limit and not row["ahead"]:
+        if row.get("others", 0) > limit and not row["ahead"]:
             busy += 1
             continue
         runs[row["cell"], row["qemu"]].append(summary(row["query-migrate"]))
@@ -207,7 +220,7 @@ def score(runs, host, models=True):
         others = dict(zip(names, pool.map(forecasts, names if models else [])))
     for (name, version), repeats in sorted(runs.items()):
         row = compare(repeats, ours[name, version])
-        for group in (OURS, f"QEMU {version}", name.split("/")[3], name.split("/")[2]):
+        for group in (OURS, f"QEMU {version}", *name.split("/")[:2:-1]):
             groups[group].append(row)
         groups[AGAIN].extend(compare_again(repeats))
         for model, said in others.get(name, {}).items():
@@ -216,10 +229,10 @@ def score(runs, host, models=True):
     return groups, sorted(lines, reverse=True)
 
 
-def page_of(groups, lines, worst, half):
+def page_of(groups, lines, worst, title):
     first = [OURS, AGAIN, *(g for g in ("gudkov", "constant-rate", "simgrid", "bytes") if g in groups)]
     rest = [g for g in groups if g not in first]
-    yield f"The {half} half, {len(groups[OURS])} pairs of cell and version:"
+    yield f"{title}, {len(groups[OURS])} pairs of cell and version:"
     yield ""
     yield from table([line_of(g, groups[g]) for g in first if groups[g]])
     yield ""
@@ -242,23 +255,32 @@ def write_page(path, text):
         file.write(f"{head}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{tail}")
 
 
-def main():
-    parser = argparse.ArgumentParser(description="score the simulator against measured runs")
-    parser.add_argument("--runs", default=os.path.join(FOLDER, "runs.ndjson.xz"))
-    parser.add_argument("--half", default="report", choices=("tune", "report"))
-    parser.add_argument("--cells", action="append", default=[])
-    parser.add_argument("--host", default=os.path.join(FOLDER, "host.json"))
-    parser.add_argument("--busy", type=float, default=BUSY, help="count rows up to this load average")
-    parser.add_argument("--worst", type=int, default=10)
-    parser.add_argument("--page", help="write it into this file, too")
-    options = parser.parse_args()
-    runs, busy = truth(options.runs, options.half, options.cells, options.busy)
+def text_of(of, options):
+    """The tables of a set."""
+    runs, busy = truth(options.runs or f"{pack.plain(of)}.xz", options.half, options.cells, options.busy)
     if busy:
         print(f"left out {busy} rows of a busy machine")
     if not runs:
         raise SystemExit("score.py: no measured rows are left to be scored")
-    groups, lines = score(runs, options.host)
-    text = "\n".join(page_of(groups, lines, options.worst, options.half))
+    groups, lines = score(runs, options.host or profile_of(of))
+    title = f"The {options.half} half of the set {of}"
+    return "\n".join(page_of(groups, lines, options.worst, title))
+
+
+def main():
+    parser = argparse.ArgumentParser(description="score the simulator against measured runs")
+    parser.add_argument("--set", choices=sorted(cells.SETS), help="default: all, the long one first")
+    parser.add_argument("--runs", help="default: the set's")
+    parser.add_argument("--half", default="report", choices=("tune", "report"))
+    parser.add_argument("--cells", action="append", default=[])
+    parser.add_argument("--host", help="default: the set's")
+    parser.add_argument("--busy", type=float, default=BUSY,
+                        help="count rows beside which so many processors worked for others")
+    parser.add_argument("--worst", type=int, default=10)
+    parser.add_argument("--page", help="write it into this file, too")
+    options = parser.parse_args()
+    sets = [options.set] if options.set else sorted(cells.SETS, reverse=True)
+    text = "\n\n".join(text_of(of, options) for of in sets)
     print(text)
     if options.page:
         write_page(options.page, text)
