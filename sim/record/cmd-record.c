@@ -285,6 +285,10 @@ static int import(const Options *o)
     if (o->listen || o->connect || !o->out || !read_ports(o->ports, &config, &error)) {
         return complain(MIG_EXIT_USAGE, error ? error->message : "expected --import FILE -o FILE");
     }
+    const MigOutputName names[] = { { "--import", o->import, true }, { "-o", o->out, false } };
+    if (!mig_output_apart(names, G_N_ELEMENTS(names), &error)) {
+        return complain(MIG_EXIT_USAGE, error->message);
+    }
     int status = open_file(&rec, o->out, o->no_payload);
     if (status == MIG_EXIT_OK && !mig_import(&config, &c, &error)) {
         complain(MIG_EXIT_ENVIRONMENT, error->message);

@@ -277,7 +277,9 @@ static gboolean add_interface(MigCapture *c, GError **error)
     g_ptr_array_add(c->channels, ch);
     return u16_at(c, 8) == LINKTYPE_USER0
                ? TRUE
-               : fail(c, error, "an interface that is no channel of a migration (link type)");
+               : fail(c, error,
+                      "an interface that is no channel of a migration (link type); of captured "
+                      "packets migbench record --import makes a recording");
 }
 
 static uint64_t to_ns(uint64_t ticks, guint ticks_per_s_log10)

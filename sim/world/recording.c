@@ -233,6 +233,19 @@ bool mig_recording_trailing(MigRecording *m, uint64_t *n, GError **error)
 
 /* ---- hints ---- */
 
+/* How tcpdump -w begins a file: microseconds or nanoseconds, in either byte order. */
+static bool is_pcap(const uint8_t *data, size_t n)
+{
+    static const char *const magics[] = { "\xd4\xc3\xb2\xa1", "\xa1\xb2\xc3\xd4",
+                                          "\x4d\x3c\xb2\xa1", "\xa1\xb2\x3c\x4d" };
+    for (size_t i = 0; n >= 4 && i < G_N_ELEMENTS(magics); i++) {
+        if (memcmp(data, magics[i], 4) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 char *mig_recording_hint(MigRecording *m, unsigned channel)
 {
     const MigDecoder *d = mig_recording_decoder(m, channel);
@@ -243,6 +256,10 @@ char *mig_recording_hint(MigRecording *m, unsigned channel)
     const MigInput *input = mig_stream_reader_input(m->reader);
     g_autofree uint8_t *data = g_malloc(MIG_RECORDING_SEARCH);
     size_t n = mig_stream_reader_peek(m->reader, input->start, data, MIG_RECORDING_SEARCH);
+    if (is_pcap(data, n)) {
+        return g_strdup("these are captured packets: migbench record --import makes a recording "
+                        "of them");
+    }
     for (size_t at = 4096; at + 8 <= n; at += 4096) {
         if (memcmp(data + at, "QEVM\0\0\0\3", 8) == 0) {
             return g_strdup_printf("a stream begins at offset %" G_GUINT64_FORMAT

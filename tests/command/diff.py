@@ -190,13 +190,23 @@ def device_fields():
             and any("[3]" in s["path"] for s in scopes) and all("version" in s for s in scopes))
 
 
+def captured_packets():
+    """What tcpdump wrote is no stream, and the report says what to do with it."""
+    with tempfile.NamedTemporaryFile(suffix=".pcap") as file:
+        file.write(b"\xd4\xc3\xb2\xa1\x02\0\x04\0" + bytes(8) + b"\xff\xff\0\0\x01\0\0\0")
+        file.flush()
+        results = [run(command, file.name) for command in ("check", "inspect")]
+    return all(r.returncode == 1 and b"record --import" in r.stdout for r in results)
+
+
 TESTS = [("/diff/the-same", same_is_same), ("/diff/one-field", one_field),
          ("/diff/one-device-value", one_device_value),
          ("/diff/one-page-left-out", one_page_left_out), ("/diff/first-byte-of-a-page", payload_byte),
          ("/diff/behind-the-break", behind_the_break),
          ("/diff/ignore", ignores), ("/diff/channels", missing_channel), ("/diff/usage", usage),
          ("/inspect/channels", channels_of_inspect), ("/recode/channels", recode_channels),
-         ("/input/offset", offsets), ("/extract/ignore-shared", ignore_shared_is_said),
+         ("/input/offset", offsets),
+         ("/input/captured-packets", captured_packets), ("/extract/ignore-shared", ignore_shared_is_said),
          ("/inspect/every-device-field", device_fields)]
 
 tap.main(TESTS)

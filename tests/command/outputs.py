@@ -42,6 +42,7 @@ LOSERS = {
     "sweep-report": (SWEEP, ["sweep", "IN", "-o", "new", "--report", "new"]),
     "sweep-spec": (SWEEP, ["sweep", "IN", "--resume", "-o", "IN"]),
     "csv": (SWEEP, ["sweep", "csv", "IN", "-o", "IN"]),
+    "import": (STREAM, ["record", "--import", "IN", "-o", "IN"]),
     "source": (SCENARIO, ["source", "--scenario", "IN", "--uri", "unix:nobody", "--result", "IN"]),
 }
 
