@@ -21,14 +21,35 @@
 #define FILL_AT     (16u * MIB)
 #define WRITE_AT    (96u * MIB)
 #define MULTIFD     2
+#define TURNS       5 /* how often a guest is stopped and started */
 
 const MigPair mig_pairs[] = {
-    { "idle-unlimited", "idle, 48 MiB, no limit", 48, 0, 0, 0, false, false },
-    { "idle-limited", "idle, 48 MiB, 32 MiB/s", 48, 0, 0, 32 * MIB, false, false },
-    { "writing", "2000 pages/s in 16 MiB, 32 MiB/s", 32, 4096, 2000, 32 * MIB, false, false },
-    { "xbzrle", "the same with xbzrle", 32, 4096, 2000, 32 * MIB, true, false },
-    { "multifd", "the same with multifd", 32, 4096, 2000, 32 * MIB, false, true },
-    { NULL, NULL, 0, 0, 0, 0, false, false },
+    { .name = "idle-unlimited", .title = "idle, 48 MiB, no limit", .fill = 48 },
+    { .name = "idle-limited",
+      .title = "idle, 48 MiB, 32 MiB/s",
+      .fill = 48,
+      .bandwidth = 32 * MIB },
+    { .name = "writing",
+      .title = "2000 pages/s in 16 MiB, 32 MiB/s",
+      .fill = 32,
+      .pages = 4096,
+      .rate = 2000,
+      .bandwidth = 32 * MIB },
+    { .name = "xbzrle",
+      .title = "the same with xbzrle",
+      .fill = 32,
+      .pages = 4096,
+      .rate = 2000,
+      .bandwidth = 32 * MIB,
+      .xbzrle = true },
+    { .name = "multifd",
+      .title = "the same with multifd",
+      .fill = 32,
+      .pages = 4096,
+      .rate = 2000,
+      .bandwidth = 32 * MIB,
+      .multifd = true },
+    { NULL },
 };
 
 /* The pair ------------------------------------------------------------------------------------ */
@@ -42,7 +63,7 @@ typedef struct Ends {
     const MigPeer *peer;
     const MigPair *pair;
     char *folder;
-    bool shared;
+    bool shared, closely;
     End source, dest;
 } Ends;
 
@@ -97,7 +118,8 @@ static char **arguments(const Ends *e, bool source, const char *qmp)
 {
     GPtrArray *argv = g_ptr_array_new();
     bool kvm = mig_peer_has(e->peer->accelerators, "kvm") && access("/dev/kvm", R_OK | W_OK) == 0;
-    g_autofree char *size = g_strdup_printf("%uM", MIG_PAIR_RAM / MIB);
+    g_autofree char *size =
+        g_strdup_printf("%uM", e->pair->ram ? e->pair->ram : MIG_PAIR_RAM / MIB);
     g_autofree char *serial = g_strdup_printf("file:%s/serial", e->folder);
     g_autofree char *rom = g_strdup_printf("%s/rom", e->folder);
     g_autofree char *monitor = g_strdup_printf("unix:%s,server=on,wait=off", qmp);
@@ -122,6 +144,11 @@ static char **arguments(const Ends *e, bool source, const char *qmp)
     add(argv, "-no-user-config", NULL);
     if (!source) {
         add(argv, "-incoming", "defer");
+    }
+    if (e->closely) { /* patterns: who knows fewer events is silent about the others */
+        add(argv, "-msg", "timestamp=on");
+        add(argv, "-trace", "migration_bitmap_sync_*");
+        add(argv, "-trace", "vmstate_downtime_*");
     }
     g_ptr_array_add(argv, NULL);
     return (char **)g_ptr_array_free(argv, FALSE);
@@ -206,6 +233,9 @@ static bool take_result(json_object *answer, MigPairResult *r)
         .setup_time = mig_answer_number(answer, "setup-time"),
         .transferred = (guint64)mig_answer_number(ram, "transferred"),
         .passes = (guint64)mig_answer_number(ram, "dirty-sync-count"),
+        .stop = r->stop,
+        .start = r->start,
+        .traced = mig_qemu_trace_nothing(),
     };
     return r->total_time > 0;
 }
@@ -234,23 +264,70 @@ static bool wait_end(const Ends *e, MigPairResult *result, GError **error)
     return false;
 }
 
+/* How long a command takes to be answered, ns: the middle one of some. |between| undoes it. */
+static gint64 time_command(const End *end, const char *command, const char *between, GError **error)
+{
+    gint64 values[TURNS];
+    for (guint i = 0; i < TURNS; i++) {
+        gint64 began = g_get_monotonic_time();
+        if (!mig_peer_qmp_do(end->qmp, command, NULL, error)) {
+            return -1;
+        }
+        values[i] = (g_get_monotonic_time() - began) * 1000;
+        if (between && !mig_peer_qmp_do(end->qmp, between, NULL, error)) {
+            return -1;
+        }
+    }
+    return mig_calibration_median(values, TURNS);
+}
+
+/* Stops and starts the guest, beside commands that do nothing. It runs in the end. */
+static bool time_turns(const Ends *e, MigPairResult *r, GError **error)
+{
+    gint64 nothing = time_command(&e->source, "query-status", NULL, error);
+    gint64 stop = nothing < 0 ? -1 : time_command(&e->source, "stop", "cont", error);
+    if (stop < 0 || !mig_peer_qmp_do(e->source.qmp, "stop", NULL, error)) {
+        return false;
+    }
+    gint64 start = time_command(&e->source, "cont", "stop", error);
+    r->stop = MAX(stop - nothing, 0);
+    r->start = MAX(start - nothing, 0);
+    return start >= 0 && mig_peer_qmp_do(e->source.qmp, "cont", NULL, error);
+}
+
+/* What both have said meanwhile. */
+static void read_traces(const Ends *e, MigPairResult *r)
+{
+    g_autofree char *source = mig_child_words(e->source.child, 0);
+    g_autofree char *dest = mig_child_words(e->dest.child, 0);
+    mig_qemu_trace_read(&r->traced, source);
+    mig_qemu_trace_read(&r->traced, dest);
+}
+
 static bool migrate(Ends *e, MigPairResult *result, GError **error)
 {
     g_autofree char *rom = g_strdup_printf("%s/rom", e->folder);
     return write_rom(e, rom, error) && start(e, false, error) && start(e, true, error) &&
-           wait_ready(e, error) && set_capabilities(e, &e->dest, error) &&
-           set_capabilities(e, &e->source, error) && set_parameters(e, &e->dest, error) &&
-           set_parameters(e, &e->source, error) &&
+           wait_ready(e, error) && (!e->closely || time_turns(e, result, error)) &&
+           set_capabilities(e, &e->dest, error) && set_capabilities(e, &e->source, error) &&
+           set_parameters(e, &e->dest, error) && set_parameters(e, &e->source, error) &&
            run_command(&e->dest, "migrate-incoming", e->folder, error) &&
            (g_usleep(SETTLE_MS * 1000), run_command(&e->source, "migrate", e->folder, error)) &&
            wait_end(e, result, error);
 }
 
-bool mig_pair_run(const MigPeer *peer, const MigPair *pair, bool shared, MigPairResult *result,
-                  GError **error)
+bool mig_pair_run(const MigPeer *peer, const MigPair *pair, const MigPairOptions *o,
+                  MigPairResult *result, GError **error)
 {
-    Ends e = { .peer = peer, .pair = pair, .shared = shared, .folder = mig_peer_folder(error) };
+    Ends e = { .peer = peer,
+               .pair = pair,
+               .shared = o->shared,
+               .closely = o->closely,
+               .folder = mig_peer_folder(error) };
     bool fine = e.folder && migrate(&e, result, error);
+    if (fine && o->closely) {
+        read_traces(&e, result);
+    }
     clear_end(&e.source);
     clear_end(&e.dest);
     if (e.folder) {
@@ -310,103 +387,10 @@ bool mig_pair_simulate(const MigPeer *peer, const MigPair *pair, const MigCalibr
     }
     MigStats stats;
     mig_source_query(m->source, m->now, &stats);
-    *result = (MigPairResult){ stats.total_time, stats.downtime, stats.setup_time,
-                               stats.ram.transferred, stats.ram.dirty_sync_count };
-    return true;
-}
-
-/* Calibrating --------------------------------------------------------------------------------- */
-
-/* Migrates |rounds| times; how many went well. */
-static guint rounds_of(const MigPeer *peer, const MigPair *pair, const MigCalibrateOptions *o,
-                       MigPairResult *results, GError **error)
-{
-    for (guint i = 0; i < o->rounds; i++) {
-        bool stop = o->interrupted && *o->interrupted;
-        if (stop || !mig_pair_run(peer, pair, o->shared, &results[i], error)) {
-            return i;
-        }
-    }
-    return o->rounds;
-}
-
-static void put_all(MigCalibration *c, const char *name, const MigPairResult *results, guint count,
-                    gint64 (*value)(const MigPairResult *, const MigCalibration *))
-{
-    g_autofree gint64 *values = g_new(gint64, count);
-    for (guint i = 0; i < count; i++) {
-        values[i] = MAX(value(&results[i], c), 0);
-    }
-    mig_calibration_put(c, name, values, count);
-}
-
-static gint64 setup_of(const MigPairResult *r, const MigCalibration *c)
-{
-    (void)c;
-    return r->setup_time * 1000000;
-}
-
-/* What stands between stopping the guest and the end; half a millisecond is lost by rounding down.
- */
-static gint64 devices_of(const MigPairResult *r, const MigCalibration *c)
-{
-    return r->downtime * 1000000 + 500000 - c->costs.stop - c->costs.sync_base;
-}
-
-/* Of a guest that has nothing but zeros. */
-static gint64 zero_of(const MigPairResult *r, const MigCalibration *c)
-{
-    (void)c;
-    gint64 ms = r->total_time - r->setup_time - r->downtime;
-    return ms * 1000000000 / (MIG_PAIR_RAM / MIG_GUEST_PAGE_BYTES);
-}
-
-static int by_total(const void *a, const void *b)
-{
-    gint64 left = ((const MigPairResult *)a)->total_time;
-    gint64 right = ((const MigPairResult *)b)->total_time;
-    return (left > right) - (left < right);
-}
-
-static gint64 median_total(MigPairResult *results, guint count)
-{
-    qsort(results, count, sizeof(*results), by_total);
-    return results[count / 2].total_time;
-}
-
-/*
- * What a page costs from end to end, beside one that is zero: the receiver's, as nothing else holds
- * the sender back without a limit. Never less than what our own reader needs for it.
- */
-static void put_received(MigCalibration *c, const MigPair *pair, MigPairResult *results,
-                         guint count, gint64 zeros)
-{
-    gint64 pages = (gint64)pair->fill * (MIB / MIG_GUEST_PAGE_BYTES);
-    gint64 extra = (median_total(results, count) - zeros) * 1000000000 / pages;
-    gint64 least = c->costs.receive_page;
-    gint64 value = MAX(extra - c->costs.first_touch, least);
-    mig_calibration_put(c, "receive_page", &value, 1);
-}
-
-bool mig_calibrate_with(MigCalibration *c, const MigPeer *peer, const MigCalibrateOptions *options,
-                        GError **error)
-{
-    static const MigPair zeros = {
-        "zeros", "nothing but zeros, no limit", 0, 0, 0, 0, false, false
-    };
-    g_autofree MigPairResult *results = g_new0(MigPairResult, options->rounds);
-    guint count = rounds_of(peer, &zeros, options, results, error);
-    if (count < options->rounds) {
-        return false;
-    }
-    put_all(c, "setup", results, count, setup_of);
-    put_all(c, "devices", results, count, devices_of);
-    put_all(c, "zero_page", results, count, zero_of);
-    gint64 total = median_total(results, count);
-    count = rounds_of(peer, &mig_pairs[0], options, results, error); /* without limit */
-    if (count < options->rounds) {
-        return false;
-    }
-    put_received(c, &mig_pairs[0], results, count, total);
+    *result = (MigPairResult){ .total_time = stats.total_time,
+                               .downtime = stats.downtime,
+                               .setup_time = stats.setup_time,
+                               .transferred = stats.ram.transferred,
+                               .passes = stats.ram.dirty_sync_count };
     return true;
 }

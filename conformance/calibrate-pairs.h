@@ -9,6 +9,7 @@
 #define MIG_CONFORMANCE_CALIBRATE_PAIRS_H
 
 #include "conformance/peers/peers.h"
+#include "conformance/qemu-trace.h"
 #include "sim/calibrate/calibrate.h"
 #include "sim/scenario/scenario.h"
 
@@ -16,6 +17,7 @@
 
 typedef struct MigPair {
     const char *name, *title; /* name NULL ends the table */
+    guint ram;                /* MiB; 0: MIG_PAIR_RAM */
     guint fill;               /* MiB of random bytes */
     guint pages, rate;        /* what is written, one after the other; 0: nothing */
     guint64 bandwidth;        /* bytes/s; 0: unlimited */
@@ -29,15 +31,23 @@ extern const MigPair mig_pairs[];
 typedef struct MigPairResult {
     gint64 total_time, downtime, setup_time;
     guint64 transferred, passes;
+    gint64 stop, start;  /* ns, what `stop` and `cont` took; when looked at closely */
+    MigQemuTrace traced; /* likewise */
 } MigPairResult;
 
-/* False and *error. |shared|: memory of a memfd. |peer| must have been probed. */
-bool mig_pair_run(const MigPeer *peer, const MigPair *pair, bool shared, MigPairResult *result,
-                  GError **error);
+typedef struct MigPairOptions {
+    bool shared;  /* memory of a memfd */
+    bool closely; /* stop and start the guest first, and have both ends trace */
+} MigPairOptions;
+
+/* False and *error. |peer| must have been probed. */
+bool mig_pair_run(const MigPeer *peer, const MigPair *pair, const MigPairOptions *o,
+                  MigPairResult *result, GError **error);
 bool mig_pair_simulate(const MigPeer *peer, const MigPair *pair, const MigCalibration *host,
                        MigPairResult *result, GError **error);
 
-/* Measures with |peer| what an engine alone can't: setup, devices, pages end to end. */
+/* Measures with |peer| what an engine alone can't: setup, stop and start, syncs, devices, pages end
+ * to end. What was measured by then is there when it fails. */
 bool mig_calibrate_with(MigCalibration *c, const MigPeer *peer, const MigCalibrateOptions *options,
                         GError **error);
 

@@ -97,8 +97,10 @@ static int calibrate(char **argv, const Options *o, const GPtrArray *peers, MigC
     GString *text = mig_calibration_text(c);
     fputs(text->str, stdout);
     g_string_free(text, TRUE);
-    if (!peer) {
-        puts("no QEMU: setup and devices keep their defaults");
+    if (peer) {
+        printf("with QEMU %s\n", peer->version);
+    } else {
+        puts("no QEMU: setup, start, sync_base, devices and load_devices keep their defaults");
     }
     if (o->to && !write_profile(o, c, peer, &error)) {
         return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
@@ -130,9 +132,10 @@ static bool validate_pair(const Options *o, const MigPeer *peer, const MigPair *
                           const MigCalibration *c, GArray *errors, GError **error)
 {
     g_autofree MigPairResult *real = g_new0(MigPairResult, (gsize)o->rounds);
+    const MigPairOptions options = { .shared = o->shared };
     MigPairResult ours;
     for (int i = 0; i < o->rounds; i++) {
-        if (interrupted || !mig_pair_run(peer, pair, o->shared, &real[i], error)) {
+        if (interrupted || !mig_pair_run(peer, pair, &options, &real[i], error)) {
             return false;
         }
     }

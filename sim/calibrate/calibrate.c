@@ -26,7 +26,7 @@ static int rising(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-static gint64 median(gint64 *values, guint count)
+gint64 mig_calibration_median(gint64 *values, guint count)
 {
     qsort(values, count, sizeof(*values), rising);
     return (values[(count - 1) / 2] + values[count / 2]) / 2;
@@ -42,19 +42,25 @@ static guint index_of(const char *name)
     return i;
 }
 
-void mig_calibration_put(MigCalibration *c, const char *name, gint64 *values, guint count)
+void mig_calibration_put(MigCalibration *c, const char *name, const char *how, gint64 *values,
+                         guint count)
 {
-    gint64 middle = median(values, count);
+    guint index = index_of(name);
+    gint64 middle = mig_calibration_median(values, count);
     g_autofree gint64 *far = g_new(gint64, count);
     for (guint i = 0; i < count; i++) {
         far[i] = ABS(values[i] - middle);
     }
+    MigCosts unknown = mig_costs_noise();
     *mig_costs_field(&c->costs, name) = middle;
-    if (*mig_costs_unit(index_of(name)) && count > 1 && middle > 0) {
-        gint64 noise = median(far, count) * 1483 / middle;
+    *mig_costs_field(&c->noise, name) = *mig_costs_field(&unknown, name);
+    if (*mig_costs_unit(index) && count > 1 && middle > 0) {
+        gint64 noise = mig_calibration_median(far, count) * 1483 / middle;
         *mig_costs_field(&c->noise, name) = MIN(noise, MOST_NOISE);
     }
-    c->known |= 1ull << index_of(name);
+    c->known |= 1ull << index;
+    c->how[index] = how;
+    c->rounds[index] = count;
 }
 
 bool mig_calibrate_host(MigCalibration *c, const MigCalibrateOptions *options)
@@ -72,7 +78,7 @@ bool mig_calibrate_host(MigCalibration *c, const MigCalibrateOptions *options)
             }
         }
         if (count > 0) {
-            mig_calibration_put(c, m->name, values, count);
+            mig_calibration_put(c, m->name, m->how, values, count);
         }
     }
     return true;
@@ -93,11 +99,26 @@ static json_object *known_to_json(const MigCalibration *c, const MigCosts *of)
     return o;
 }
 
+/* {"zero_page": "the engine's own code, 5 times"} */
+static json_object *measured_to_json(const MigCalibration *c)
+{
+    json_object *o = json_object_new_object();
+    for (guint i = 0; mig_costs_name(i); i++) {
+        if (c->known >> i & 1) {
+            g_autofree char *text = g_strdup_printf("%s, %u time%s", c->how[i], c->rounds[i],
+                                                    c->rounds[i] == 1 ? "" : "s");
+            json_object_object_add(o, mig_costs_name(i), json_object_new_string(text));
+        }
+    }
+    return o;
+}
+
 json_object *mig_calibration_to_json(const MigCalibration *c, json_object *host)
 {
     json_object *o = json_object_new_object();
     json_object_object_add(o, "schema", json_object_new_string(MIG_HOST_SCHEMA));
     if (host) {
+        json_object_object_add(host, "measured", measured_to_json(c));
         json_object_object_add(o, "host", host);
     }
     json_object_object_add(o, "costs", known_to_json(c, &c->costs));
@@ -118,10 +139,11 @@ GString *mig_calibration_text(const MigCalibration *c)
         g_string_append_printf(text, "%-18s", name);
         if (*unit) {
             double us = (double)value / (strcmp(unit, "ps") == 0 ? 1e6 : 1e3);
-            g_string_append_printf(text, "%12.3f us  +- %.1f %%\n", us,
-                                   (double)*mig_costs_field(&noise, name) / 10);
+            g_string_append_printf(text, "%12.3f us  +- %5.1f %%  %s\n", us,
+                                   (double)*mig_costs_field(&noise, name) / 10, c->how[i]);
         } else {
-            g_string_append_printf(text, "%12" G_GINT64_FORMAT "\n", value);
+            g_string_append_printf(text, "%12" G_GINT64_FORMAT "                 %s\n", value,
+                                   c->how[i]);
         }
     }
     return text;

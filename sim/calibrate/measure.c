@@ -5,7 +5,7 @@
  * MiB, more than caches of level 2 hold, as a migration does.
  *
  * Limits. A socket pair of this process stands for the link's socket. Memory is not shared with a
- * guest: what a KVM guest's second page tables cost is in none of these.
+ * guest: what a KVM guest's second page tables cost is in none of those here.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -13,12 +13,11 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
-#include "sim/calibrate/calibrate.h"
+#include "sim/calibrate/measures.h"
 #include "sim/engine/bitmap.h"
 #include "sim/world/prng.h"
 #include "stream/xbzrle.h"
@@ -32,18 +31,6 @@
 #define SLEEPS    3
 #define PS_PER_NS 1000
 #define GIB_PAGES (1u << 18)
-
-static gint64 clock_ns(clockid_t clock)
-{
-    struct timespec t;
-    clock_gettime(clock, &t);
-    return (gint64)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static gint64 cpu_ns(void)
-{
-    return clock_ns(CLOCK_THREAD_CPUTIME_ID);
-}
 
 /* Memory that nobody has touched; NULL where there is none. */
 static guint8 *fresh(bool shared)
@@ -78,11 +65,11 @@ static gint64 zero_page(bool shared)
     if (!at) {
         return -1;
     }
-    gint64 began = cpu_ns();
+    gint64 began = mig_measure_cpu();
     for (guint i = 0; i < PAGES; i++) {
         zeros += mig_is_zero(at + (size_t)i * PAGE, PAGE);
     }
-    gint64 spent = cpu_ns() - began;
+    gint64 spent = mig_measure_cpu() - began;
     drop(at);
     return zeros == PAGES ? spent * PS_PER_NS / PAGES : -1;
 }
@@ -99,7 +86,7 @@ static void *receive(void *opaque)
 {
     Transfer *t = opaque;
     size_t done = 0, all = (size_t)PAGES * PAGE;
-    gint64 began = cpu_ns();
+    gint64 began = mig_measure_cpu();
     while (done < all) {
         ssize_t n = read(t->ends[1], t->to + done, MIN(all - done, (size_t)RUN * PAGE));
         if (n <= 0 && errno != EINTR) {
@@ -107,7 +94,7 @@ static void *receive(void *opaque)
         }
         done += n > 0 ? (size_t)n : 0;
     }
-    t->received_ns = cpu_ns() - began;
+    t->received_ns = mig_measure_cpu() - began;
     return NULL;
 }
 
@@ -141,11 +128,11 @@ static bool transfer(Transfer *t)
     if (pthread_create(&reader, NULL, receive, t) != 0) {
         return false;
     }
-    gint64 began = cpu_ns();
+    gint64 began = mig_measure_cpu();
     for (guint i = 0; i < PAGES && fine; i += RUN) {
         fine = write_run(t, i);
     }
-    t->sent_ns = cpu_ns() - began;
+    t->sent_ns = mig_measure_cpu() - began;
     shutdown(t->ends[0], SHUT_WR); /* a reader that waits for more goes home */
     pthread_join(reader, NULL);
     return fine && t->received_ns >= 0;
@@ -223,19 +210,19 @@ static gint64 delta_cost(bool shared, bool decoding)
     g_autofree Deltas *d = g_new0(Deltas, 1);
     gint64 spent = -1, began = 0;
     if (make_deltas(d, shared)) {
-        began = cpu_ns();
+        began = mig_measure_cpu();
         bool fine = encode(d);
         for (guint i = 0; i < PAGES && !decoding; i++) { /* the cache takes the page over */
             memcpy(d->old + (size_t)i * PAGE, d->new + (size_t)i *PAGE, PAGE);
         }
         if (decoding) {
-            began = cpu_ns();
+            began = mig_measure_cpu();
             for (guint i = 0; i < PAGES && fine; i++) {
                 fine = mig_xbzrle_decode(d->delta[i], (size_t)d->sizes[i],
                                          d->old + (size_t)i * PAGE, PAGE, NULL) == MIG_XBZRLE_OK;
             }
         }
-        spent = fine ? (cpu_ns() - began) * PS_PER_NS / PAGES : -1;
+        spent = fine ? (mig_measure_cpu() - began) * PS_PER_NS / PAGES : -1;
     }
     drop(d->old);
     drop(d->new);
@@ -271,11 +258,11 @@ static gint64 zlib_page(bool shared)
     for (guint i = 0; i < PACKED; i++) {
         uLongf n = sizeof(out);
         half_random(page, i);
-        gint64 began = cpu_ns();
+        gint64 began = mig_measure_cpu();
         if (compress2(out, &n, page, PAGE, 1) != Z_OK) {
             return -1;
         }
-        spent += cpu_ns() - began;
+        spent += mig_measure_cpu() - began;
     }
     return spent * PS_PER_NS / PACKED;
 }
@@ -291,11 +278,11 @@ static gint64 inflate_page(bool shared)
         if (compress2(out, &n, page, PAGE, 1) != Z_OK) {
             return -1;
         }
-        gint64 began = cpu_ns();
+        gint64 began = mig_measure_cpu();
         if (uncompress(page, &back, out, n) != Z_OK) {
             return -1;
         }
-        spent += cpu_ns() - began;
+        spent += mig_measure_cpu() - began;
     }
     return spent * PS_PER_NS / PACKED;
 }
@@ -308,9 +295,9 @@ static gint64 zstd_page(bool shared)
     (void)shared;
     for (guint i = 0; i < PACKED && spent >= 0; i++) {
         half_random(page, i);
-        gint64 began = cpu_ns();
+        gint64 began = mig_measure_cpu();
         size_t n = ZSTD_compressCCtx(context, out, sizeof(out), page, PAGE, 1);
-        spent = ZSTD_isError(n) ? -1 : spent + cpu_ns() - began;
+        spent = ZSTD_isError(n) ? -1 : spent + mig_measure_cpu() - began;
     }
     ZSTD_freeCCtx(context);
     return spent < 0 ? -1 : spent * PS_PER_NS / PACKED;
@@ -318,17 +305,17 @@ static gint64 zstd_page(bool shared)
 
 /* Others -------------------------------------------------------------------------------------- */
 
-/* A GiB, of which every eighth word has news. */
-static gint64 sync_gib(bool shared)
+/* A GiB, of which every eighth word has news: the merging alone. */
+static gint64 merge_gib(bool shared)
 {
     MigBitmap *log = mig_bitmap_new(GIB_PAGES), *dirty = mig_bitmap_new(GIB_PAGES);
     (void)shared;
     for (guint64 word = 0; word < GIB_PAGES / 64; word += 8) {
         mig_bitmap_set_mask(log, word, 0x00ff00ff00ff00ff);
     }
-    gint64 began = cpu_ns();
+    gint64 began = mig_measure_cpu();
     guint64 found = mig_bitmap_move(dirty, log);
-    gint64 spent = cpu_ns() - began;
+    gint64 spent = mig_measure_cpu() - began;
     mig_bitmap_free(log);
     mig_bitmap_free(dirty);
     return found == GIB_PAGES / 64 / 8 * 32 ? spent : -1;
@@ -340,9 +327,9 @@ static gint64 wake(bool shared)
     (void)shared;
     for (int i = 0; i < SLEEPS; i++) {
         struct timespec t = { 0, SLEEP_NS };
-        gint64 began = clock_ns(CLOCK_MONOTONIC);
+        gint64 began = mig_measure_wall();
         clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
-        late += clock_ns(CLOCK_MONOTONIC) - began - SLEEP_NS;
+        late += mig_measure_wall() - began - SLEEP_NS;
     }
     return MAX(late / SLEEPS, 0);
 }
@@ -353,19 +340,31 @@ static gint64 processors(bool shared)
     return sysconf(_SC_NPROCESSORS_ONLN);
 }
 
+#define ENGINE "the engine's own code"
+#define KERNEL "the kernel"
+#define KVM    "a guest of ours in KVM"
+
+/* Of two measures of one cost the later counts, where this host can take it. */
 const MigMeasure mig_measures[] = {
-    { "zero_page", zero_page },
-    { "normal_page", normal_page },
-    { "receive_page", receive_page },
-    { "first_touch", first_touch },
-    { "xbzrle_page", xbzrle_page },
-    { "receive_delta", receive_delta },
-    { "zlib_page", zlib_page },
-    { "zstd_page", zstd_page },
-    { "inflate_page", inflate_page },
-    { "sync_gib", sync_gib },
-    { "wake", wake },
-    { "multifd_threads", processors },
-    { "compress_threads", processors },
-    { NULL, NULL },
+    { "zero_page", ENGINE, zero_page },
+    { "normal_page", ENGINE, normal_page },
+    { "receive_page", ENGINE, receive_page },
+    { "first_touch", ENGINE, first_touch },
+    { "xbzrle_page", ENGINE, xbzrle_page },
+    { "receive_delta", ENGINE, receive_delta },
+    { "zlib_page", ENGINE, zlib_page },
+    { "zstd_page", ENGINE, zstd_page },
+    { "inflate_page", ENGINE, inflate_page },
+    { "sync_gib", ENGINE, merge_gib },
+    { "wake", KERNEL, wake },
+    { "connect", KERNEL, mig_measure_connect },
+    { "fault", KERNEL, mig_measure_fault },
+    { "place_page", KERNEL, mig_measure_place_page },
+    { "protect_gib", KERNEL, mig_measure_protect_gib },
+    { "sync_gib", KVM, mig_measure_sync_gib },
+    { "clear_chunk", KVM, mig_measure_clear_chunk },
+    { "stop", KVM, mig_measure_stop },
+    { "multifd_threads", KERNEL, processors },
+    { "compress_threads", KERNEL, processors },
+    { NULL, NULL, NULL },
 };

@@ -28,7 +28,7 @@
     X(sync_base, 30000, "ns, a dirty bitmap sync")                                               \
     X(sync_gib, 30000, "ns, the same per GiB of guest memory")                                   \
     X(clear_chunk, 20000, "ns, re-arming a chunk of the dirty log")                              \
-    X(protect_gib, 500000, "ns, protecting a GiB of guest memory from writes: assumed")          \
+    X(protect_gib, 40000000, "ns, write-protecting a GiB of guest memory, in small pages")       \
     X(connect, 200000, "ns, opening a channel, beside the link's round trip")                    \
     X(wake, 60000, "ns, by which the end of a sleep is late, a throttled vCPU's, too")           \
     X(setup, 3000000, "ns, until the first section is written: threads, log start")              \
