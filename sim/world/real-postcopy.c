@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "sim/world/real-internal.h"
+#include "stream/encoder.h"
 #include "stream/limits.h"
 
 struct MigRealPostcopy {
@@ -25,6 +26,7 @@ struct MigRealPostcopy {
     uint64_t count;
     bool heard, urgent, shut;
     bool serving;
+    uint8_t *encoded; /* records of the second machine */
 };
 
 static MigDecoder *new_decoder(void)
@@ -38,6 +40,7 @@ MigRealPostcopy *mig_real_postcopy_new(MigSource *source)
     MigRealPostcopy *p = g_new0(MigRealPostcopy, 1);
     p->source = source;
     p->decoder = new_decoder();
+    p->encoded = g_malloc(MIG_ENCODED_MAX);
     return p;
 }
 
@@ -45,6 +48,7 @@ void mig_real_postcopy_free(MigRealPostcopy *p)
 {
     if (p) {
         mig_decoder_free(p->decoder);
+        g_free(p->encoded);
         g_free(p->payload);
         g_free(p);
     }
@@ -151,12 +155,15 @@ void mig_real_postcopy_eof(MigReal *r)
 
 /* Requested pages ---------------------------------------------------------------------------- */
 
+/* In the middle of an operation, which may be between two pieces of a record. */
 void mig_real_postcopy_serve(MigReal *r)
 {
     MigRealPostcopy *p = r->postcopy;
     if (p->serving || !p->urgent || r->error) {
         return;
     }
+    uint8_t *encoded = r->encoded;
+    r->encoded = p->encoded;
     p->serving = true;
     const MigOp *op = mig_source_urgent_next(p->source, NULL);
     while (op) {
@@ -164,6 +171,7 @@ void mig_real_postcopy_serve(MigReal *r)
         op = mig_source_urgent_next(p->source, &outcome);
     }
     p->serving = false;
+    r->encoded = encoded;
 }
 
 /* Broken lines ------------------------------------------------------------------------------- */
