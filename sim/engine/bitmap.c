@@ -123,21 +123,30 @@ uint64_t mig_bitmap_count_range(const MigBitmap *b, uint64_t first, uint64_t n)
     return count;
 }
 
-/* No branch depends on a bit: whether one is set already is anybody's guess. */
-void mig_bitmap_set_list(MigBitmap *b, const uint64_t *list, unsigned n)
+/*
+ * No branch depends on a bit: whether one is set already is anybody's guess. A word is asked for
+ * AHEAD bits before it is needed, which is what memory takes.
+ */
+unsigned mig_bitmap_set_list(MigBitmap *b, uint64_t *list, unsigned n, const bool *sure)
 {
-    uint64_t *words = b->words, *summary = b->summary, fresh = 0;
+    enum { AHEAD = 32 };
+    static const bool never = false;
+    uint64_t *words = b->words, *summary = b->summary, fresh = 0, bits = b->bits;
+    const bool *drops = sure ? sure : &never;
+    unsigned left = 0, stride = sure ? 1 : 0;
     for (unsigned i = 0; i < n; i++) {
-        __builtin_prefetch(&words[list[i] / 64], 1);
-    }
-    for (unsigned i = 0; i < n; i++) {
-        uint64_t w = list[i] / 64, old = words[w];
-        assert(list[i] < b->bits);
-        words[w] = old | 1ull << list[i] % 64;
+        uint64_t at = list[i], w = at / 64, old = words[w];
+        bool clear = ~old >> at % 64 & 1;
+        assert(at < bits);
+        __builtin_prefetch(&words[list[i + AHEAD < n ? i + AHEAD : i] / 64], 1);
+        words[w] = old | 1ull << at % 64;
         summary[w / 64] |= 1ull << w % 64;
-        fresh += ~old >> list[i] % 64 & 1;
+        fresh += clear;
+        list[left] = at;
+        left += clear | !drops[at / MIG_BITMAP_GROUP * stride];
     }
     b->set += fresh;
+    return left;
 }
 
 uint64_t mig_bitmap_next(const MigBitmap *b, uint64_t from)

@@ -43,7 +43,9 @@ typedef struct MigMemoryOps {
     void (*log_stop)(MigMemory *m);
     /*
      * Moves what was logged for the block since the last sync into |dirty|
-     * (ramblock_sync_dirty_bitmap) and returns how many bits turned from 0 to 1.
+     * (ramblock_sync_dirty_bitmap) and returns how many bits turned from 0 to 1. It is the same
+     * bitmap from log_start() on, in which nobody else sets bits behind the first sync, but while
+     * the guest is stopped.
      */
     uint64_t (*sync)(MigMemory *m, uint32_t block, MigBitmap *dirty);
     /* Re-arms the log of |count| pages from |first| (the lazy chunk clear under KVM). */

@@ -2,6 +2,7 @@
 /* A block's dirty log, see guest-block.h. Costs follow the pages that were written. */
 #include "sim/guest/guest-block.h"
 
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -45,6 +46,7 @@ void mig_guest_block_forget(GuestBlock *b)
     keep_touched(b);
     if (b->touched) {
         mig_bitmap_merge(b->touched, b->reported);
+        memset(b->sure, 0, b->log->bits / MIG_BITMAP_GROUP + 1);
     }
     mig_bitmap_clear_range(b->log, 0, b->pages);
     mig_bitmap_clear_range(b->reported, 0, b->pages);

@@ -453,6 +453,7 @@ void mig_guest_free(MigGuest *g)
     for (uint32_t i = 0; g && i < g->block_count; i++) {
         mig_page_map_clear(&g->blocks[i].written);
         mig_bitmap_free(g->blocks[i].touched);
+        g_free(g->blocks[i].sure);
         mig_bitmap_free(g->blocks[i].log);
         mig_bitmap_free(g->blocks[i].reported);
         g_free(g->blocks[i].content);

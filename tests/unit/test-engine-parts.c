@@ -89,6 +89,41 @@ static void test_bitmap_move_range(void)
     }
 }
 
+/* Lists of bits: what is new stays in them, and what lies where nobody is sure. */
+static void test_bitmap_set_list(void)
+{
+    enum { BITS = 5 * MIG_BITMAP_GROUP + 77, MOST = 200 };
+    MigPrng p = mig_prng(1, "set-list", 0);
+    g_autofree bool *flags = g_new0(bool, BITS);
+    MigBitmap *b = mig_bitmap_new(BITS);
+    for (unsigned round = 0; round < 300; round++) {
+        bool sure[6];
+        uint64_t list[MOST], expected[MOST];
+        unsigned n = (unsigned)mig_prng_below(&p, MOST + 1), left = 0;
+        for (unsigned i = 0; i < G_N_ELEMENTS(sure); i++) {
+            sure[i] = mig_prng_chance(&p, 1, 2);
+        }
+        for (unsigned i = 0; i < n; i++) {
+            list[i] = mig_prng_below(&p, BITS);
+            bool stays = round % 3 == 0 || !flags[list[i]] || !sure[list[i] / MIG_BITMAP_GROUP];
+            expected[left] = list[i];
+            left += stays;
+            flags[list[i]] = true;
+        }
+        g_assert_cmpuint(mig_bitmap_set_list(b, list, n, round % 3 ? sure : NULL), ==, left);
+        g_assert_cmpmem(list, left * sizeof *list, expected, left * sizeof *list);
+    }
+    uint64_t set = 0;
+    for (uint64_t i = 0; i < BITS; i++) {
+        g_assert_cmpint(mig_bitmap_test(b, i), ==, flags[i]);
+        set += flags[i];
+    }
+    g_assert_cmpuint(b->set, ==, set);
+    g_assert_cmpuint(mig_bitmap_clear_range(b, 0, BITS), ==, set);
+    g_assert_cmpuint(mig_bitmap_next(b, 0), ==, BITS);
+    mig_bitmap_free(b);
+}
+
 static void test_bitmap_sparse(void)
 {
     uint64_t n = 1ull << 28; /* 1 TiB of 4 KiB pages */
@@ -216,6 +251,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/engine/bitmap/model", test_bitmap_model);
     g_test_add_func("/engine/bitmap/move-range", test_bitmap_move_range);
+    g_test_add_func("/engine/bitmap/set-list", test_bitmap_set_list);
     g_test_add_func("/engine/bitmap/sparse", test_bitmap_sparse);
     g_test_add_func("/engine/outbuf/pages-leave-by-32", test_outbuf_pages);
     g_test_add_func("/engine/outbuf/small-records-leave-by-32-KiB", test_outbuf_small);
