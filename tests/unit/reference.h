@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A second simulator, for tests: the same rules once more, as plainly as can be. A page at a time,
- * a byte at a time, a write at a time; arrays, no bitmaps, no batches; nothing of sim/engine and
- * sim/world. Slow, and meant to be read beside the descriptions of QEMU's loops.
+ * One more simulator, for tests: the same rules again, as plainly as can be. A page at a time, a
+ * byte at a time, a write at a time; arrays, no bitmaps, no batches; nothing of sim/engine, and of
+ * sim/world random numbers alone. Slow, and meant to be read beside the descriptions of QEMU's
+ * loops. Its guest and its XBZRLE are files of their own.
  *
- * It knows: every binary from 1.4 to 11.1 with machine type "none", precopy without codecs over one
- * channel; auto-converge, return-path, postcopy-ram (that nobody starts); zero pages, scattered or
- * not; workloads sequential, random, hot-cold and once; manual clearing of the log; one event
- * that sets max-bandwidth. It does not know: any page codec, multifd, mapped-ram, snapshots, disks,
- * RDMA, dirty limits, failures.
+ * It knows: every binary from 1.4 to 11.1 with machine type "none", precopy over one channel;
+ * xbzrle with caches of any size, auto-converge with all its parameters, return-path, events,
+ * late-block-activate, and postcopy-ram and release-ram (where nobody starts postcopy); zero pages,
+ * scattered or not; workloads of every pattern but traces; manual clearing of the log. It does not
+ * know: compress, multifd, mapped-ram, postcopy itself, snapshots, disks, RDMA, dirty limits and
+ * rings, links that vary, failures.
  */
 #ifndef MIG_TESTS_REFERENCE_H
 #define MIG_TESTS_REFERENCE_H

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The plain simulator's guest, see reference-guest.h. */
+#include "tests/unit/reference-guest.h"
+
+#include "sim/world/prng.h"
+
+#define PAGE  REFERENCE_PAGE
+#define SLICE 10000000 /* ns that a throttled guest runs */
+
+static MigPageOrigin origin_of(const ReferenceGuest *g, const ReferencePage *p)
+{
+    const MigScenarioBlock *b = &g_array_index(g->s->blocks, MigScenarioBlock, p->block);
+    const MigContent *c = &g_array_index(b->content, MigContent, 0);
+    bool inside = p->number >= c->first && p->number < c->first + c->pages;
+    uint64_t key = mig_prng_key(g->s->seed, "content", p->block);
+    return (MigPageOrigin){ inside ? c : NULL, p->number, key, PAGE };
+}
+
+/* A block with one range of random content, zero beside it, and who writes to it. */
+static void add_block(ReferenceGuest *g, guint block)
+{
+    const MigScenarioBlock *b = &g_array_index(g->s->blocks, MigScenarioBlock, block);
+    const MigContent *c = &g_array_index(b->content, MigContent, 0);
+    uint64_t key = mig_prng_key(g->s->seed, "content", block), pages = b->size / PAGE;
+    for (guint i = 0; i < g->s->workloads->len; i++) {
+        MigWorkload w = g_array_index(g->s->workloads, MigWorkload, i);
+        if (w.block == block) {
+            w.first += g->count; /* of all pages */
+            g->runs[i] = mig_workload_begin(&w, g->s->seed, i);
+        }
+    }
+    g->pages = g_renew(ReferencePage, g->pages, g->count + pages);
+    for (uint64_t i = 0; i < pages; i++) {
+        bool left = mig_content_zeros(key, i / 64, c->zeros) >> i % 64 & 1;
+        bool zero = left || i < c->first || i >= c->first + c->pages;
+        g->pages[g->count++] = (ReferencePage){ .block = block, .number = i, .zero = zero };
+    }
+}
+
+void reference_guest_init(ReferenceGuest *g, const MigScenario *s)
+{
+    *g = (ReferenceGuest){ .s = s, .runs = g_new0(MigWorkloadRun, s->workloads->len) };
+    for (guint b = 0; b < s->blocks->len; b++) {
+        add_block(g, b);
+    }
+}
+
+void reference_guest_clear(ReferenceGuest *g)
+{
+    for (ReferencePage *p = g->pages; p < g->pages + g->count; p++) {
+        mig_content_release(&p->state);
+    }
+    g_free(g->pages);
+    g_free(g->runs);
+}
+
+/* Of all workloads, the one whose next write comes first; of equal ones the scenario's first. */
+static MigWorkloadRun *first_of(const ReferenceGuest *g)
+{
+    MigWorkloadRun *first = g->runs;
+    for (MigWorkloadRun *r = g->runs; r < g->runs + g->s->workloads->len; r++) {
+        first = mig_workload_next(r) < mig_workload_next(first) ? r : first;
+    }
+    return g->s->workloads->len ? first : NULL;
+}
+
+static void run(const ReferenceGuest *g, int64_t until)
+{
+    MigWorkloadRun *r;
+    while ((r = first_of(g)) && mig_workload_next(r) <= until) {
+        ReferencePage *p = &g->pages[mig_workload_page(r)];
+        if (r->w.access == MIG_ACCESS_WRITE) {
+            MigPageOrigin origin = origin_of(g, p);
+            MigWrite w = mig_workload_write(r);
+            mig_content_write(&p->state, &origin, &w);
+            p->logged = true;
+            p->zero = w.kind == MIG_WRITE_FILL;
+        }
+        mig_workload_step(r);
+    }
+}
+
+void reference_guest_at(ReferenceGuest *g, int64_t now)
+{
+    int64_t length = (int64_t)SLICE * g->throttle / (100 - g->throttle);
+    int64_t late = MIN(g->s->host.wake, SLICE);
+    for (; !g->stopped && g->throttle && g->nap <= now; g->nap += length + SLICE) {
+        run(g, g->nap);
+        for (guint i = 0; i < g->s->workloads->len; i++) {
+            mig_workload_stall(&g->runs[i], g->nap, g->nap + length + late);
+        }
+    }
+    if (!g->stopped) {
+        run(g, now);
+    }
+}
+
+void reference_guest_start_log(ReferenceGuest *g)
+{
+    for (ReferencePage *p = g->pages; p < g->pages + g->count; p++) {
+        p->dirty = true;
+        p->logged = false;
+    }
+}
+
+uint64_t reference_guest_sync(ReferenceGuest *g, bool manual)
+{
+    uint64_t fresh = 0;
+    for (ReferencePage *p = g->pages; p < g->pages + g->count; p++) {
+        fresh += p->logged && !p->dirty;
+        p->dirty |= p->logged;
+        p->reported = manual && (p->reported || p->logged);
+        p->logged = manual && p->logged;
+    }
+    return fresh;
+}
+
+void reference_guest_clear_log(ReferenceGuest *g, uint64_t block)
+{
+    for (ReferencePage *p = g->pages; p < g->pages + g->count; p++) {
+        if (p->block == block) {
+            p->logged &= !p->reported;
+            p->reported = false;
+        }
+    }
+}
+
+void reference_guest_read(const ReferenceGuest *g, uint64_t page, uint8_t *bytes)
+{
+    MigPageOrigin origin = origin_of(g, &g->pages[page]);
+    mig_content_read(&g->pages[page].state, &origin, bytes);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest of the plain simulator (reference.h): a flag of each kind for every page, writes one by
+ * one in their order. What it shares with the tree is what a scenario means: what pages hold at
+ * first and behind a write, and where and when the n-th write of a workload goes.
+ */
+#ifndef MIG_TESTS_REFERENCE_GUEST_H
+#define MIG_TESTS_REFERENCE_GUEST_H
+
+#include "sim/scenario/scenario.h"
+
+#define REFERENCE_PAGE 4096u
+
+typedef struct ReferencePage {
+    uint64_t block, number; /* of the page, in the block */
+    MigPageState state;     /* its bytes */
+    bool dirty;             /* to be sent */
+    bool logged;            /* written since the log was taken, or cleared */
+    bool reported;          /* taken, and not cleared */
+    bool zero;
+    bool touched; /* the destination has it */
+} ReferencePage;
+
+typedef struct ReferenceGuest {
+    const MigScenario *s;
+    ReferencePage *pages; /* of all blocks, one behind the other */
+    uint64_t count;
+    MigWorkloadRun *runs;
+    unsigned throttle; /* percent */
+    int64_t nap;       /* ns: while throttled, its next sleep begins */
+    bool stopped;
+} ReferenceGuest;
+
+void reference_guest_init(ReferenceGuest *g, const MigScenario *s);
+void reference_guest_clear(ReferenceGuest *g);
+
+/* Everything is written that is by |now|, ns. */
+void reference_guest_at(ReferenceGuest *g, int64_t now);
+
+/* Every page is dirty, and nothing logged. */
+void reference_guest_start_log(ReferenceGuest *g);
+
+/* Takes the log: how many pages became dirty. |manual|: it is to be cleared, block by block. */
+uint64_t reference_guest_sync(ReferenceGuest *g, bool manual);
+void reference_guest_clear_log(ReferenceGuest *g, uint64_t block);
+
+/* The bytes of a page, by its number of all. */
+void reference_guest_read(const ReferenceGuest *g, uint64_t page, uint8_t *bytes);
+
+#endif
