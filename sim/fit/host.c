@@ -2,8 +2,8 @@
 /*
  * Costs, see host.h. Model: sends of one section that came at the same time are a flush. One that
  * holds zero pages alone, or normal ones alone, and isn't the first of its section, is a sample:
- * its time by its pages. What is taken is the sample in the middle of all pages, so that a stall
- * counts as the one flush that it hit.
+ * its time by its pages. What is taken is their mean, as that is what they cost together; without
+ * those far above the middle, which are stalls.
  *
  * Limits. The cost of a normal page has in it what held the source up: relay, link, receiver; of a
  * source that never sleeps it isn't known whether those or its own limit did. Pages of multifd are
@@ -23,16 +23,18 @@
 #define PAGES     64u                   /* of a flush: fewer say little */
 #define SEEN      2048u                 /* pages in all samples */
 #define WINDOWS   8u
+#define STALL     8 /* times the middle */
 #define PS_PER_NS 1000
 
 typedef enum Content { ZEROS, NORMALS, MIXED } Content;
 
 typedef struct Flush {
-    uint32_t part;
+    uint32_t part, round;
     int64_t from, at; /* ns: of the flush before, of this */
     uint64_t pages, bytes;
     Content content;
     bool first; /* of its section */
+    bool slept; /* the source may have slept in front of it */
 } Flush;
 
 /* What walk_section() found. */
@@ -53,26 +55,37 @@ static Content content_of(const MigSent *sent)
     return sent->kind == MIG_SENT_ZERO ? ZEROS : sent->kind == MIG_SENT_NORMAL ? NORMALS : MIXED;
 }
 
+/* Nobody sleeps inside a section; nor behind one of zeros alone, which don't use a quota up. */
+static bool may_sleep(const Flush *last, bool zeros, const MigSent *sent)
+{
+    return !last || (sent->part != last->part && !(zeros && sent->round == last->round));
+}
+
 /* Of the running guest; those of a section that came within |together| ns are one. */
 static GArray *find_flushes(const MigSends *s, int64_t together)
 {
     GArray *flushes = g_array_new(FALSE, TRUE, sizeof(Flush));
     Flush *last = NULL;
+    bool zeros = false; /* all of this section */
     for (guint i = 0; i < s->sends->len && !mig_sends_at(s, i)->final; i++) {
         const MigSent *sent = mig_sends_at(s, i);
         Content content = content_of(sent);
         if (!last || sent->part != last->part || sent->at > last->at + together) {
             Flush f = { .part = sent->part,
+                        .round = sent->round,
                         .from = last ? last->at : 0,
                         .at = sent->at,
                         .content = content,
-                        .first = !last || sent->part != last->part };
+                        .first = !last || sent->part != last->part,
+                        .slept = may_sleep(last, zeros, sent) };
             g_array_append_val(flushes, f);
+            zeros |= f.first;
             last = &g_array_index(flushes, Flush, flushes->len - 1);
         }
         last->content = last->content == content ? content : MIXED;
         last->pages++;
         last->bytes += sent->bytes;
+        zeros &= content == ZEROS;
     }
     return flushes;
 }
@@ -93,7 +106,7 @@ static GArray *zero_samples(const MigSends *s)
     GArray *samples = g_array_new(FALSE, FALSE, sizeof(Sample));
     for (guint i = 0; i < flushes->len; i++) {
         const Flush *f = &g_array_index(flushes, Flush, i);
-        if (f->content == ZEROS && !f->first) {
+        if (f->content == ZEROS && !f->slept) {
             take(samples, f->at - f->from, f->pages);
         }
     }
@@ -139,22 +152,38 @@ static int by_cost(gconstpointer a, gconstpointer b)
     return x < y ? -1 : x > y;
 }
 
-/* Of the page in the middle. Takes |samples| over. */
-static void put_middle(GArray *costs, const char *name, GArray *samples)
+/* Of the page in the middle; |samples| are in order. */
+static double middle(const GArray *samples, uint64_t pages)
 {
-    uint64_t all = 0, below = 0;
+    guint i = 0;
+    for (uint64_t below = 0; i < samples->len; i++) {
+        below += g_array_index(samples, Sample, i).pages;
+        if (2 * below >= pages) {
+            break;
+        }
+    }
+    return g_array_index(samples, Sample, i).each;
+}
+
+/* Takes |samples| over. */
+static void put_mean(GArray *costs, const char *name, GArray *samples)
+{
+    uint64_t all = 0, pages = 0;
+    double sum = 0;
     g_array_sort(samples, by_cost);
     for (guint i = 0; i < samples->len; i++) {
         all += g_array_index(samples, Sample, i).pages;
     }
     for (guint i = 0; i < samples->len && all >= SEEN; i++) {
         const Sample *sample = &g_array_index(samples, Sample, i);
-        below += sample->pages;
-        if (2 * below >= all) {
-            MigFitCost cost = { name, sample->each, all };
-            g_array_append_val(costs, cost);
-            break;
+        if (sample->each <= STALL * middle(samples, all)) {
+            pages += sample->pages;
+            sum += sample->each * (double)sample->pages;
         }
+    }
+    if (pages) {
+        MigFitCost cost = { name, sum / (double)pages, pages };
+        g_array_append_val(costs, cost);
     }
     g_array_unref(samples);
 }
@@ -201,10 +230,10 @@ GArray *mig_fit_host(const MigSends *s)
     GArray *costs = g_array_new(FALSE, FALSE, sizeof(MigFitCost));
     if (s->channels == 0) {
         g_autoptr(GArray) flushes = find_flushes(s, 0);
-        put_middle(costs, "zero_page", zero_samples(s));
+        put_mean(costs, "zero_page", zero_samples(s));
         Windows windows = find_windows(flushes);
         if (windows.count >= WINDOWS) {
-            put_middle(costs, "normal_page", normal_samples(flushes));
+            put_mean(costs, "normal_page", normal_samples(flushes));
             put_wake(costs, &windows);
         }
     }
