@@ -89,6 +89,11 @@ static bool place(MigDest *d, const MigDestLane *lane)
     return true;
 }
 
+static int64_t now_of(const MigDest *d)
+{
+    return d->hooks.now ? d->hooks.now(d->hooks.opaque) : d->now;
+}
+
 static bool finish_page(MigDest *d, MigDestLane *lane)
 {
     HostPage key = { lane->block, lane->first };
@@ -100,7 +105,7 @@ static bool finish_page(MigDest *d, MigDestLane *lane)
     *(lane->zero ? &d->placed.zero : &d->placed.copied) += 1;
     d->placed.preempt += lane == &d->preempt ? lane->count : 0;
     g_tree_remove(d->outstanding, &key);
-    mig_blocktimes_end(d->blocktimes, lane->block, lane->first, lane->count, d->now);
+    mig_blocktimes_end(d->blocktimes, lane->block, lane->first, lane->count, now_of(d));
     if (d->hooks.placed) {
         d->hooks.placed(d->hooks.opaque, lane->block, lane->first, lane->count);
     }
@@ -211,7 +216,7 @@ bool mig_dest_fault(MigDest *d, uint32_t block, uint64_t page, uint32_t vcpu)
         return false;
     }
     HostPage key = { block, first };
-    mig_blocktimes_begin(d->blocktimes, block, page, vcpu, d->now);
+    mig_blocktimes_begin(d->blocktimes, block, page, vcpu, now_of(d));
     if (g_tree_lookup(d->outstanding, &key)) {
         mig_blocktimes(d->blocktimes)->repeats++;
     } else {

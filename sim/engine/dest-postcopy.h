@@ -44,6 +44,8 @@ typedef struct MigDestHooks {
     void (*placed)(void *opaque, uint32_t block, uint64_t first, uint64_t count);
     /* A status that a monitor would be told, "postcopy-active". */
     void (*status)(void *opaque, const char *status);
+    /* The time, ns, where it goes on while a page is being placed; instead of mig_dest_at(). */
+    int64_t (*now)(void *opaque);
 } MigDestHooks;
 
 void mig_dest_set_hooks(MigDest *d, const MigDestHooks *hooks, uint32_t vcpus);

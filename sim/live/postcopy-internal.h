@@ -43,8 +43,6 @@ struct MigLivePostcopy {
 /* In a turn, all of these. Errors: false always; the first one is kept. */
 bool mig_live_postcopy_fail(MigLivePostcopy *p, const char *error);
 bool mig_live_postcopy_fail_diagnosis(MigLivePostcopy *p);
-/* The engine's clock. */
-void mig_live_postcopy_tell_time(MigLivePostcopy *p);
 /*
  * As much as goes without waiting: a source that doesn't read is no reason to stop reading. False
  * and *error: the line is broken.

@@ -26,6 +26,7 @@ static json_object *latencies_to_json(const MigBlocktime *b)
         qsort(sorted, n, sizeof(*sorted), compare);
     }
     put(o, "count", n);
+    put(o, "mean", n ? b->latency_sum / n : 0);
     for (size_t i = 0; n > 0 && i < G_N_ELEMENTS(marks); i++) {
         put(o, marks[i].name, (uint64_t)sorted[(n - 1) * marks[i].percent / 100]);
     }

@@ -2,13 +2,14 @@
 /*
  * The urgent thread of a live destination in postcopy: faults, so that their requests leave at
  * once, and the preempt channel, so that what was asked for is placed at once. It sleeps most of
- * the time, so the kernel lets it run when there is something to do. What it can't do (a return
- * path that is full or broken, errors, the end) it leaves to the main thread, which it wakes.
+ * the time, and is in a hurry when it doesn't (hurry.h). What it can't do (a return path that is
+ * full or broken, errors, the end) it leaves to the main thread, which it wakes.
  */
 #include <errno.h>
 #include <poll.h>
 #include <unistd.h>
 
+#include "sim/live/hurry.h"
 #include "sim/live/postcopy-internal.h"
 
 void mig_live_ring(int fd)
@@ -28,7 +29,6 @@ void mig_live_heard(int fd)
 static bool serve_faults(MigLivePostcopy *p)
 {
     g_autoptr(GError) error = NULL;
-    mig_live_postcopy_tell_time(p);
     return mig_live_guest_serve(p->guest, p->load->dest, &error) ||
            mig_live_postcopy_fail(p, error->message);
 }
@@ -37,7 +37,6 @@ static bool take_preempt(MigLivePostcopy *p, size_t direct, size_t n)
 {
     MigDest *d = p->load->dest;
     size_t placed = MIN(direct, n);
-    mig_live_postcopy_tell_time(p);
     p->preempt_bytes += n;
     bool fine = (placed == 0 || mig_dest_filled_preempt(d, placed)) &&
                 (n == placed || mig_dest_feed_preempt(d, p->urgent_buffer, n - placed));
@@ -74,6 +73,7 @@ static bool be_urgent(MigLivePostcopy *p)
 static gpointer urgent_thread(gpointer opaque)
 {
     MigLivePostcopy *p = opaque;
+    mig_hurry(true);
     for (;;) {
         mig_turns_take(&p->turns, true);
         bool looks = be_urgent(p), over = p->ending || p->load->error;

@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sim/live/postcopy-internal.h"
@@ -48,11 +49,6 @@ bool mig_live_postcopy_fail_diagnosis(MigLivePostcopy *p)
         "byte %" G_GUINT64_FORMAT ", %s: expected %s, found %s%s%s%s", d->offset, d->path,
         d->expected, d->found, memory ? " (" : "", memory ? memory : "", memory ? ")" : "");
     return mig_live_postcopy_fail(p, text);
-}
-
-void mig_live_postcopy_tell_time(MigLivePostcopy *p)
-{
-    mig_dest_at(p->load->dest, g_get_monotonic_time() * MIG_NS_PER_US);
 }
 
 /* Hooks of the engine ---------------------------------------------------------------------- */
@@ -91,6 +87,15 @@ static void tell_status(void *opaque, const char *status)
     if (steering && steering->status && mig_dest_state(p->load->dest) == MIG_DEST_LOADING) {
         steering->status(steering->opaque, status);
     }
+}
+
+/* What a guest waits for is over when its page is there, not when its bytes have come. */
+static int64_t monotonic(void *opaque)
+{
+    struct timespec t;
+    (void)opaque;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * MIG_NS_PER_S + t.tv_nsec;
 }
 
 static const char *load_device(void *opaque, const char *idstr, uint32_t instance, uint32_t version,
@@ -149,7 +154,7 @@ static void make_engine(MigLivePostcopy *p, const MigScenario *s, uint32_t multi
         .reply = reply,
         .opaque = p,
     };
-    MigDestHooks hooks = { .opaque = p, .run = run_guest, .status = tell_status };
+    MigDestHooks hooks = { .opaque = p, .run = run_guest, .status = tell_status, .now = monotonic };
     p->load->dest = mig_dest_new(&config);
     mig_dest_set_hooks(p->load->dest, &hooks, mig_live_guest_vcpus(p->guest));
 }
@@ -315,7 +320,6 @@ static bool take(MigLivePostcopy *p, size_t direct, size_t n)
         mig_turns_take(&p->turns, false);
         MigIncoming before = mig_dest_incoming(d);
         size_t piece = before < MIG_INCOMING_LISTENING ? left : MIN(left, PIECE_BYTES);
-        mig_live_postcopy_tell_time(p);
         fine = ((placed == 0 || mig_dest_filled(d, placed)) &&
                 (piece == 0 || mig_dest_feed(d, at, piece))) ||
                mig_live_postcopy_fail_diagnosis(p);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "sim/engine/source-postcopy.h"
+#include "sim/live/hurry.h"
 #include "sim/live/live.h"
 #include "sim/simulate/guest-clock.h"
 #include "sim/simulate/snapshot.h"
@@ -28,6 +29,7 @@ struct MigLive {
     const MigOp *op; /* the engine's next; NULL: it has not begun */
     int64_t looked;  /* ns: at the steerer, last */
     int64_t resumed; /* ns: the last attempt */
+    bool hurries;    /* a guest at the other end waits for what it asked for */
 };
 
 typedef MigLive Live;
@@ -248,6 +250,15 @@ static void resume(Live *live)
     }
 }
 
+/* The one thread here is also the one that answers requests. */
+static void hurry(Live *live, bool on)
+{
+    if (on != live->hurries) {
+        live->hurries = on;
+        mig_hurry(on);
+    }
+}
+
 static void run_engine(Live *live)
 {
     const MigLiveOptions *o = live->options;
@@ -260,6 +271,7 @@ static void run_engine(Live *live)
         if (o->did) {
             o->did(o->opaque, live->m->source, live->op, began, &outcome);
         }
+        hurry(live, mig_source_in_postcopy(live->m->source));
         if (live->op->kind == MIG_OP_WAIT_RECOVER) {
             resume(live);
         }
@@ -273,6 +285,7 @@ static void run_engine(Live *live)
             o->progress(o->opaque, live->m->source, live->clock.now);
         }
     }
+    hurry(live, false);
 }
 
 /* Steering --------------------------------------------------------------------------------- */

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """How long a vCPU waits for a missing page in postcopy over a unix socket: migbench source to
-migbench dest beside QEMU to QEMU, one after the other on this machine, with one vCPU that writes to
-random pages. From the moment at which the destination hears of the fault until the page is there.
-Prints; judges nothing.
+migbench dest beside QEMU to QEMU, in turns on this machine, with one vCPU that writes to random
+pages. From the moment at which the destination hears of the fault until the page is there. Prints;
+judges nothing.
 
-QEMU tells it as a distribution over powers of two (10.2 on: query-migrate, postcopy-latency-dist), so
-the middle of a bucket stands for what is in it, for us as well; what we know exactly stands behind.
+QEMU tells it as a mean and a distribution over powers of two (10.2 on: query-migrate, postcopy-latency and
+postcopy-latency-dist). So ours is put into the same buckets, and what falls into one counts, for both, as
+spread over it evenly on a scale of ratios. What we know exactly, round by round, stands behind.
 
 MIGBENCH_BENCH_ROUNDS: how often (default 3); the figures are of all rounds together.
 """
@@ -35,7 +36,7 @@ def parameters(limit):
 
 
 def qemu_pair(space, capabilities, size, limit):
-    """(buckets, None) of one migration."""
+    """(buckets, sum in ns, None) of one migration."""
     guest = running.guest_parameters(size, rate=ACCESSES, pace="cpu")
     wire = os.path.join(space.files, "wire")
     with running.Machine(space, "source", size, guest) as here, \
@@ -52,7 +53,9 @@ def qemu_pair(space, capabilities, size, limit):
             time.sleep(0.01)
         source.qmp("migrate-start-postcopy")
         dest.wait_migration("completed")
-        return dest.status()["postcopy-latency-dist"], None
+        status = dest.status()
+        buckets = status["postcopy-latency-dist"]
+        return buckets, status["postcopy-latency"] * sum(buckets), None
 
 
 def migbench_pair(space, capabilities, size, limit):
@@ -76,46 +79,63 @@ def migbench_pair(space, capabilities, size, limit):
             source.finish()
         dest.finish()
     latency = ends.load(result)["destination"]["postcopy"]["latency-ns"]
-    return latency["buckets"], latency
+    return latency["buckets"], latency.get("mean", 0) * latency["count"], latency
+
+
+class Side:
+    """What all rounds of one of the two have shown together."""
+
+    def __init__(self, name, function):
+        self.name, self.function = name, function
+        self.buckets, self.sum, self.rounds = [0] * 24, 0, []
+
+    def measure(self, space, *case):
+        buckets, total, exact = self.function(space, *case)
+        self.buckets = [a + b for a, b in zip(self.buckets, buckets)]
+        self.sum += total
+        if exact and exact["count"]:
+            self.rounds.append(f"p50 {exact['p50'] / 1000:.0f}, p99 {exact['p99'] / 1000:.0f}")
+        else:
+            self.rounds.append(f"p99 {percentile(buckets, 99):.0f}")
+
+    def figures(self):
+        """Of all rounds, in microseconds."""
+        return {"mean": self.sum / max(sum(self.buckets), 1) / 1000,
+                "p50": percentile(self.buckets, 50), "p99": percentile(self.buckets, 99)}
+
+    def show(self):
+        text = ", ".join(f"{key} {value:.0f} us" for key, value in self.figures().items())
+        print(f"  {self.name:12} {sum(self.buckets):6} faults, {text}; rounds: {'; '.join(self.rounds)}")
 
 
 def percentile(buckets, percent):
-    """Microseconds: the middle, on a scale of ratios, of the bucket that it falls in."""
+    """Microseconds: how far into its bucket, from 2^n to 2^(n + 1), the share of the bucket says."""
     left = sum(buckets) * percent / 100
     for number, count in enumerate(buckets):
+        if count and left <= count:
+            return 2 ** (number + left / count)
         left -= count
-        if left <= 0 and count:
-            return 2 ** (number + 0.5)
     return float("nan")
 
 
-def measure(space, function, capabilities, size, limit):
-    total, exact = [0] * 24, []
+def compare(space, title, *case):
+    print(title)
+    theirs, ours = Side(f"QEMU {VERSION}", qemu_pair), Side("migbench", migbench_pair)
     for _ in range(ROUNDS):
-        buckets, latency = function(space, capabilities, size, limit)
-        total = [a + b for a, b in zip(total, buckets)]
-        if latency and latency["count"]:
-            exact.append(latency)
-    return total, exact
-
-
-def show(name, total, exact):
-    text = ", ".join(f"p{p} {percentile(total, p):.0f} us" for p in (50, 99))
-    note = "".join(f"; exactly p50 {e['p50'] / 1000:.0f}, p99 {e['p99'] / 1000:.0f}" for e in exact)
-    print(f"  {name:18} {sum(total):6} faults, {text}{note}")
+        theirs.measure(space, *case)
+        ours.measure(space, *case)
+    theirs.show()
+    ours.show()
+    figures = theirs.figures()
+    print("  migbench / QEMU: " + ", ".join(f"{key} {value / figures[key]:.2f}"
+                                            for key, value in ours.figures().items()), flush=True)
 
 
 def main():
     peer.path_of(VERSION)
     with peer.Workspace() as space:
-        for title, capabilities, size, limit in CASES:
-            print(title)
-            theirs, _ = measure(space, qemu_pair, capabilities, size, limit)
-            show(f"QEMU {VERSION}", theirs, [])
-            ours, exact = measure(space, migbench_pair, capabilities, size, limit)
-            show("migbench", ours, exact)
-            for p in (50, 99):
-                print(f"  p{p}: migbench / QEMU = {percentile(ours, p) / percentile(theirs, p):.2f}")
+        for case in CASES:
+            compare(space, *case)
     return 0
 
 

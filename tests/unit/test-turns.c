@@ -2,6 +2,7 @@
 /* The lock with a preference: one at a time, and who is in a hurry is next. */
 #include <glib.h>
 
+#include "sim/live/hurry.h"
 #include "sim/live/turns.h"
 
 #define ROUNDS 20000
@@ -74,10 +75,24 @@ static void test_preference(void)
     mig_turns_clear(&s.turns);
 }
 
+/* A wish that is taken back leaves nothing behind. */
+static void test_hurry(void)
+{
+    if (!mig_hurry(true)) {
+        g_test_skip(
+            "this kernel has no slices to choose (Linux 6.12), or the thread is no ordinary one");
+        return;
+    }
+    g_assert_true(mig_hurry(false));
+    g_assert_true(mig_hurry(true));
+    g_assert_true(mig_hurry(false));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/turns/exclusive", test_exclusive);
     g_test_add_func("/turns/preference", test_preference);
+    g_test_add_func("/turns/hurry", test_hurry);
     return g_test_run();
 }
