@@ -54,6 +54,7 @@ typedef struct MigLink {
     int64_t busy_since;  /* ns; the period in which the buffer was never empty */
     uint64_t busy_bytes; /* accepted in it */
     int64_t empty_at;    /* ns, when the wire has taken them */
+    int64_t overtaken;   /* ns, when it has taken the last byte of the other stream */
     bool varies;         /* the rate does: these count, and not the ratio */
     MigWire wire;
     MigWirePiece first;   /* of the period; */
@@ -88,7 +89,8 @@ MigLinkWrite mig_link_write(MigLink *l, int64_t now, uint64_t n, int64_t work);
 
 /*
  * |n| bytes of another stream, whose buffer is its own: when they have arrived. They share the wire
- * with what is in this one's buffer, half and half; what is written later comes later by them.
+ * with what is in this one's buffer, half and half; what is written later comes later by them. In
+ * front of a token bucket (Linux: tbf) all stand in one line, and nothing is overtaken.
  */
 int64_t mig_link_overtake(MigLink *l, int64_t now, uint64_t n);
 
