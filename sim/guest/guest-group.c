@@ -118,7 +118,8 @@ unsigned mig_guest_memory_zero_words(MigMemory *m, uint32_t block, uint64_t word
         return n && mig_content_zero_words(c, b->key, word, n, masks, zero) ? n : 0;
     }
     for (unsigned i = 0; i < n; i++, word++) {
-        knows = mig_content_zero_words(c, b->key, word, 1, &masks[i], &zero[i]);
+        zero[i] = 0;
+        knows = !masks[i] || mig_content_zero_words(c, b->key, word, 1, &masks[i], &zero[i]);
         if (!knows || still_zero(b, word, zero[i])) {
             return i; /* a write could come, or has, and nobody has drawn it */
         }
