@@ -258,14 +258,13 @@ static int64_t overtaken(MigLink *l, int64_t now, uint64_t n)
 int64_t mig_link_overtake(MigLink *l, int64_t now, uint64_t n)
 {
     bool in_line = l->config.bucket.rate > 0;
-    int64_t from = in_line || now > l->overtaken ? now : l->overtaken;
-    uint64_t queued = mig_link_queued(l, from);
+    uint64_t queued = mig_link_queued(l, now);
     if (queued == 0) {
-        begin_period(l, from);
+        begin_period(l, now);
     }
-    l->overtaken = overtaken(l, from, n + (in_line || queued < n ? queued : n));
+    int64_t at = overtaken(l, now, n + (in_line || queued < n ? queued : n));
     lengthen_period(l, n);
-    return l->overtaken + l->config.latency;
+    return at + l->config.latency;
 }
 
 MigLinkWrite mig_link_write(MigLink *l, int64_t now, uint64_t n, int64_t work)

@@ -54,7 +54,6 @@ typedef struct MigLink {
     int64_t busy_since;  /* ns; the period in which the buffer was never empty */
     uint64_t busy_bytes; /* accepted in it */
     int64_t empty_at;    /* ns, when the wire has taken them */
-    int64_t overtaken;   /* ns, when it has taken the last byte of the other stream */
     bool varies;         /* the rate does: these count, and not the ratio */
     MigWire wire;
     MigWirePiece first;   /* of the period; */

@@ -40,6 +40,7 @@ struct MigVirtualPostcopy {
     bool down;                       /* no connection can be made */
     bool broken;                     /* the destination knows that the line is gone */
     int64_t main_done, preempt_done; /* ns, when the last byte of each was worked on */
+    int64_t preempt_sent;            /* ns, when the wire has taken the last byte of it */
     MigLink back;
     uint32_t channel; /* preempt */
     MigOutbuf outbuf; /* its */
@@ -217,7 +218,9 @@ static void write_preempt(MigVirtual *v, uint64_t n)
 {
     MigVirtualPostcopy *p = v->postcopy;
     if (n > 0 && !v->cut) {
-        int64_t arrived = mig_link_overtake(&v->link, v->config.clock->now, n);
+        int64_t at = MAX(v->config.clock->now, p->preempt_sent); /* not past its own bytes */
+        int64_t arrived = mig_link_overtake(&v->link, at, n);
+        p->preempt_sent = arrived - v->config.link.latency;
         int64_t done = MAX(arrived, p->preempt_done) + (int64_t)(p->work / 1000);
         p->work %= 1000;
         send_pieces(v, p->channel, p->bytes->data, n, MAX(arrived, p->preempt_done), done);
@@ -387,7 +390,7 @@ void mig_virtual_drop(MigVirtual *v)
     mig_link_init(&v->link, &v->config.link);
     init_back(v);
     v->link.receiver = v->config.clock->now;
-    p->main_done = p->preempt_done = 0;
+    p->main_done = p->preempt_done = p->preempt_sent = 0;
     v->work = p->work = v->work_given = 0;
     v->cut = NULL;
     v->sink_failed = false;

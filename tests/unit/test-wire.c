@@ -124,13 +124,14 @@ static MigLinkWrite naive_write(Naive *n, int64_t now, uint64_t bytes)
     return w;
 }
 
-/* As many bytes of the queue as of the other stream go with it. */
+/* As many bytes of the queue as of the other stream go with it; in front of a bucket all of them.
+ */
 static int64_t naive_overtake(Naive *n, int64_t now, uint64_t bytes)
 {
     naive_until(n, now);
     uint64_t queued = naive_queued(n);
     Naive ahead = *n;
-    ahead.waiting = amount_of(n->c, bytes + MIN(queued, bytes));
+    ahead.waiting = amount_of(n->c, bytes + (n->c->bucket.rate ? queued : MIN(queued, bytes)));
     n->waiting += amount_of(n->c, bytes);
     while (ahead.waiting > 0) {
         naive_step(&ahead);
