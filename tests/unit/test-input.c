@@ -3,10 +3,12 @@
  * Every kind of input gives the bytes that are in it, in whatever pieces its own bytes come, and
  * says what is wrong where something is.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
 #include <glib/gstdio.h>
 #include <json-c/json.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -150,6 +152,9 @@ static gpointer writer_run(gpointer data)
 
     while (at < n) { /* the first pieces are small */
         ssize_t done = write(w->fd, p + at, MIN(n - at, at + 1));
+        if (done < 0 && errno == EPIPE) {
+            break; /* the reader has refused what came */
+        }
         g_assert_cmpint(done, >, 0);
         at += (gsize)done;
     }
@@ -522,6 +527,7 @@ static void add_rows(const char *folder, gconstpointer rows, gsize size, gsize n
 
 int main(int argc, char **argv)
 {
+    signal(SIGPIPE, SIG_IGN);
     g_test_init(&argc, &argv, NULL);
     ADD_ROWS("file", kinds, test_file);
     ADD_ROWS("skip", kinds, test_skip);
