@@ -11,11 +11,11 @@
 #define BLOCK(i) g_array_index(m->s->blocks, MigScenarioBlock, i)
 
 /* What is shown as transferred; what counts against the quota; and when that is used up. */
-#define SHOWN          (m->v >= V(8, 1) ? m->accepted : m->ram_bytes)
-#define USED           (((m->v >= V(1, 6) && m->v < V(8, 1)) ? m->r->queued : m->accepted) - m->window_bytes)
-#define QUOTA          (m->guest.stopped ? 0 : m->p->max_bandwidth / 10)
-#define SEND(n, flush) (over(m) ? (void)0 : put(m, n, 0, flush))
-#define EXCEEDED       (QUOTA && USED + (m->v < V(1, 6)) > QUOTA)
+#define SHOWN        (m->v >= V(8, 1) ? m->accepted : m->ram_bytes)
+#define USED         ((m->v < V(1, 6) || m->v >= V(8, 1) ? m->accepted : m->r->queued) - m->counted)
+#define QUOTA        (m->guest.stopped ? 0 : m->p->max_bandwidth / 10)
+#define SEND(n, all) (over(m) ? (void)0 : put(m, n, 0, all))
+#define EXCEEDED     (QUOTA && USED + (m->v < V(1, 6)) > QUOTA)
 
 typedef struct Sim {
     const MigScenario *s;
@@ -29,7 +29,7 @@ typedef struct Sim {
     uint64_t position, block, dirty, new_dirty, rate, uncleared; /* bits */
     bool open, round_done;
     uint64_t copied, vectors, pending, waiting, busy_bytes, accepted; /* the channel */
-    uint64_t ram_bytes, period_bytes, window_bytes, threshold, idle, strikes;
+    uint64_t ram_bytes, period_bytes, counted, threshold, idle, strikes;
 } Sim;
 
 /* An operation can't begin any more. */
@@ -203,7 +203,7 @@ static void close_window(Sim *m, int64_t at)
     double rate = m->v < V(2, 5) ? (double)(bytes / span) : (double)bytes / (double)span;
     m->threshold = (uint64_t)(rate * (double)m->p->downtime_limit);
     m->window = at;
-    m->window_bytes += bytes;
+    m->counted += bytes;
 }
 
 /* The rate limit, and the timer of auto-converge. */
