@@ -218,9 +218,11 @@ static void write_preempt(MigVirtual *v, uint64_t n)
 {
     MigVirtualPostcopy *p = v->postcopy;
     if (n > 0 && !v->cut) {
-        int64_t at = MAX(v->config.clock->now, p->preempt_sent); /* not past its own bytes */
-        int64_t arrived = mig_link_overtake(&v->link, at, n);
-        p->preempt_sent = arrived - v->config.link.latency;
+        int64_t now = v->config.clock->now, arrived = mig_link_overtake(&v->link, now, n);
+        if (v->config.link.bucket.rate == 0) { /* there it stands behind its own bytes anyway */
+            arrived += MAX(p->preempt_sent - now, 0);
+            p->preempt_sent = arrived - v->config.link.latency;
+        }
         int64_t done = MAX(arrived, p->preempt_done) + (int64_t)(p->work / 1000);
         p->work %= 1000;
         send_pieces(v, p->channel, p->bytes->data, n, MAX(arrived, p->preempt_done), done);
