@@ -47,8 +47,8 @@ static Simulated simulate(size_t run, const char *wire, bool accounting)
         &options,
         "{ \"schema\": \"migbench-scenario-1\", \"qemu\": \"%s\", \"seed\": 5, \"guest\": { "
         "\"machine\": \"none\", \"device-state\": \"20k\", \"ram\": [ { \"name\": \"ram\", "
-        "\"size\": \"16M\", \"content\": [ { \"length\": \"12M\", \"kind\": \"random\", \"zeros\": "
-        "30 } ] } ], \"workload\": [ { \"block\": \"ram\", \"length\": \"8M\", \"rate\": 4000 } ] "
+        "\"size\": \"8M\", \"content\": [ { \"length\": \"6M\", \"kind\": \"random\", \"zeros\": "
+        "30 } ] } ], \"workload\": [ { \"block\": \"ram\", \"length\": \"4M\", \"rate\": 4000 } ] "
         "}, \"link\": { \"bandwidth\": \"1Gbit/s\", \"latency\": \"50us\", \"send-buffer\": "
         "\"64k\", \"receive-buffer\": \"64k\"%s%s }, \"capabilities\": { %s }, \"parameters\": { "
         "\"max-bandwidth\": 90000000, \"downtime-limit\": 20 }, \"events\": [ %s ], \"limit\": "

@@ -10,7 +10,7 @@
 #include "sim/world/prng.h"
 #include "tests/unit/counts.h"
 
-#define LINKS 100
+#define LINKS 60
 
 /* Rates over time
  * ----------------------------------------------------------------------------------- */
