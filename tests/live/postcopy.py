@@ -108,26 +108,56 @@ def expect_worth_it(ours, theirs, least):
             f"{ours['preempt-pages']} pages by the preempt channel"]
 
 
-def source_scenario(version, machine, blocks, stream, capabilities, page_size):
+def content_of(name, used, stream, low):
+    """What the recorded machine had in a block; in that of |low|, a file, bytes of ours behind it, so that
+    the first pass takes long enough for all of it to be written to."""
+    if low and name == running.RAM:
+        return [{"offset": 0, "length": HUGE, "kind": "file", "file": low},
+                {"offset": HUGE, "length": used - HUGE, "kind": "repeated", "byte": 0x55}]
+    return [{"offset": 0, "length": used, "kind": "trace", "file": stream}]
+
+
+def source_scenario(version, machine, blocks, stream, capabilities, page_size, low=None):
     """The recorded machine: its memory, which we write to as well, and its devices. With release-ram
     nobody writes: what is gone in the end must be known otherwise."""
-    ram = [{"name": name, "size": used, "content": [{"offset": 0, "length": used, "kind": "trace",
-                                                     "file": stream}]}
+    ram = [{"name": name, "size": used, "content": content_of(name, used, stream, low)}
            | ({"max-size": longest} if longest > used else {})
            | ({"page-size": page_size} if name == running.RAM else {})
            for name, used, longest in blocks]
     size = dict((name, used) for name, used, _ in blocks)[running.RAM]
-    workload = [{"block": running.RAM, "offset": size // 4, "length": size * 3 // 4,
+    first = HUGE if low else size // 4
+    workload = [{"block": running.RAM, "offset": first, "length": size - first,
                  "pattern": "sequential", "rate": 400000, "pace": "cpu", "write": "counter"}]
     release = "release-ram" in capabilities
     when = {"when": f"remaining-below {size // 2}"} if release else {"after-pass": 1}
+    rates = {"max-bandwidth": 512 << 20, "max-postcopy-bandwidth": HUGE_RATE} if low else \
+        {"max-bandwidth": 64 << 20}
     return {"schema": "migbench-scenario-1", "qemu": version, "seed": 5,
             "guest": {"machine": machine, "ram": ram, "devices": stream,
                       "workload": [] if release else workload},
-            "link": {"send-buffer": "8k"},
+            "link": {} if low else {"send-buffer": "8k"},
             "capabilities": {name: True for name in capabilities},
-            "parameters": {"max-bandwidth": 64 << 20, "downtime-limit": 1},
-            "events": [when | {"do": "migrate-start-postcopy"}], "limit": "120s"}
+            "parameters": rates | {"downtime-limit": 1},
+            "events": [when | {"do": "migrate-start-postcopy"}], "limit": f"{peer.PATIENCE}s"}
+
+
+def guest_of(size):
+    """A large one leaves its memory empty until it runs at the destination; then it writes to all of it."""
+    guest = running.guest_parameters(size, rate=100000, pace="cpu")
+    if size == LARGE:
+        guest["fills"] = []
+        guest["regions"][0] |= {"offset": HUGE, "length": size - HUGE}
+    return guest
+
+
+def lowest(stream, space):
+    """The first huge page of the recorded machine's memory, in a file: all that it has used for itself."""
+    whole, low = (os.path.join(space.files, name) for name in ("whole", "low"))
+    peer.migbench("extract", stream, "--block", running.RAM, "-o", whole)
+    with open(whole, "rb") as source, open(low, "wb") as file:
+        file.write(source.read(HUGE))
+    os.unlink(whole)
+    return low
 
 
 def expect_released(outcome, blocks, left):
@@ -140,23 +170,25 @@ def expect_released(outcome, blocks, left):
         raise peer.Fail("released pages are still there")
 
 
-def to_qemu(version, capabilities, page_size, space):
+def to_qemu(version, capabilities, page_size, space, size=0):
     """A recorded machine of theirs migrates from us to them, where its vCPU goes on."""
     huge = page_size > 4096
-    size = SIZE if huge or "release-ram" in capabilities else TO_SIZE
+    size = size or (SIZE if huge or "release-ram" in capabilities else TO_SIZE)
     file, result, dump, wire, far = (os.path.join(space.files, f)
                                      for f in ("s.json", "result.json", "dump", "wire", "far"))
-    guest = running.guest_parameters(size, rate=100000, pace="cpu")
+    guest = guest_of(size)
     with running.Machine(space, "recorded", size, guest) as machine:
         stream, blocks, name = machine.record(version, space)
-    ends.save(file, source_scenario(version, name, blocks, stream, capabilities, page_size))
+    low = lowest(stream, space) if size == LARGE else None
+    ends.save(file, source_scenario(version, name, blocks, stream, capabilities, page_size, low))
     with running.HugePages(size // HUGE if huge else 0), \
             running.Machine(space, "dest", size, guest, hugetlb=huge) as machine, \
             peer.Peer(version, machine.argv + ["-incoming", "defer"]) as qemu, \
             line.Line(wire, far, RATE):
         qemu.set_capabilities(["events", *capabilities])
         qemu.qmp("migrate-incoming", uri=f"unix:{far}")
-        with ends.Program("source", "--scenario", file, "--uri", f"unix:{wire}", "--result", result,
+        uri = f"unix:{wire if size < LARGE else far}"
+        with ends.Program("source", "--scenario", file, "--uri", uri, "--result", result,
                           "--dump", f"{running.RAM}={dump}") as ours:
             qemu.wait_migration("completed")
             qemu.qmp("stop")
@@ -206,6 +238,7 @@ def main():
             peer.PATIENCE = 1200
             for on in (PLAIN, FAST) if version != "5.2" else (PLAIN,):
                 name = f"{version}/huge-{'preempt' if on is FAST else 'plain'}/2304M"
+                tap.run(f"/live/postcopy/to/{name}", to_qemu, version, on, HUGE, space, LARGE)
                 tap.run(f"/live/postcopy/from/{name}", from_qemu, version, on, HUGE_RATE, HUGE, space,
                         LARGE)
     return tap.done()
