@@ -48,6 +48,8 @@ typedef struct MigMemoryOps {
      * the guest is stopped.
      */
     uint64_t (*sync)(MigMemory *m, uint32_t block, MigBitmap *dirty);
+    /* ns: when the last vCPU that sleeps can be asked for its dirty pages; NULL: at any time. */
+    int64_t (*answers_at)(MigMemory *m);
     /* Re-arms the log of |count| pages from |first| (the lazy chunk clear under KVM). */
     void (*clear)(MigMemory *m, uint32_t block, uint64_t first, uint64_t count);
     /* True when the page holds zeros only. */

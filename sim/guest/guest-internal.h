@@ -32,6 +32,7 @@ struct MigGuest {
     MigRings *rings;          /* NULL: none */
     bool rings_watched;       /* by a dirty limit */
     int64_t *sleeps;          /* ns, of each vCPU whose ring is full */
+    int64_t asleep_until;     /* ns: when the last of them that did has woken */
     MigWriteCounter *counter; /* or NULL */
     void (*wrote)(void *opaque, uint32_t block, uint64_t page); /* or NULL */
     void *wrote_opaque;

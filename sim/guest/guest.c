@@ -64,6 +64,7 @@ static void ring_is_full(MigGuest *g, uint32_t vcpu, int64_t at)
         mig_workload_stall(&g->runs[i], at, at + g->sleeps[vcpu]);
     }
     g->limited += g->sleeps[vcpu];
+    g->asleep_until = MAX(g->asleep_until, at + g->sleeps[vcpu]);
 }
 
 static void make_write(MigGuest *g, MigWorkloadRun *r)
@@ -231,6 +232,12 @@ void mig_guest_ring_sleep(MigGuest *g, int64_t now, uint32_t vcpu, int64_t ns)
     g->sleeps[vcpu] = ns;
 }
 
+int64_t mig_guest_asleep_until(MigGuest *g, int64_t now)
+{
+    mig_guest_advance(g, now);
+    return g->asleep_until;
+}
+
 MigGuestStats mig_guest_stats(MigGuest *g)
 {
     mig_guest_draw_all(g);
@@ -282,6 +289,11 @@ static void memory_log_stop(MigMemory *m)
     MigGuest *g = mig_guest_look(m);
     mig_guest_draw_all(g);
     g->logging = false;
+}
+
+static int64_t memory_answers_at(MigMemory *m)
+{
+    return mig_guest_look(m)->asleep_until;
 }
 
 static uint64_t memory_sync(MigMemory *m, uint32_t block, MigBitmap *dirty)
@@ -348,6 +360,7 @@ static const MigMemoryOps guest_ops = {
     .log_start = memory_log_start,
     .log_stop = memory_log_stop,
     .sync = memory_sync,
+    .answers_at = memory_answers_at,
     .clear = memory_clear,
     .protect = mig_guest_memory_protect,
     .unprotect = mig_guest_memory_unprotect,

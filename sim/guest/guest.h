@@ -92,6 +92,8 @@ void mig_guest_fill(MigGuest *g, uint32_t block, uint64_t first, uint64_t pages,
 bool mig_guest_has_rings(const MigGuest *g);
 uint64_t mig_guest_ring_noted(MigGuest *g, int64_t now, uint32_t vcpu);
 void mig_guest_ring_reap(MigGuest *g, int64_t now);
+/* When the last vCPU that slept for its ring has woken: until then no sync has its answer. */
+int64_t mig_guest_asleep_until(MigGuest *g, int64_t now);
 /* They fill up while the log is off, too. */
 void mig_guest_ring_watch(MigGuest *g, int64_t now, bool on);
 void mig_guest_ring_sleep(MigGuest *g, int64_t now, uint32_t vcpu, int64_t ns);

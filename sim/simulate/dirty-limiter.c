@@ -80,9 +80,22 @@ static void begin_period(MigScenarioRun *run, int64_t at)
     mig_events_add(run->events, at + (int64_t)ms * MIG_NS_PER_MS, period_is_over, run);
 }
 
+/* Its look at the rings is a sync, which waits for vCPUs that sleep: put off until they wake. */
+static bool must_wait(MigScenarioRun *run, int64_t at)
+{
+    int64_t until = run->guest && !run->backend ? mig_guest_asleep_until(run->guest, at) : 0;
+    if (until > at) {
+        mig_events_add(run->events, until, period_is_over, run);
+    }
+    return until > at;
+}
+
 static void period_is_over(void *opaque, int64_t at)
 {
     MigScenarioRun *run = opaque;
+    if (must_wait(run, at)) {
+        return;
+    }
     run->limit_timer = false;
     if (run->limit != in_force(run)) { /* a source is gone, and its limit with it */
         mig_scenario_run_dirty_limit(run, at);

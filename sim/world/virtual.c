@@ -236,8 +236,19 @@ static void do_send(MigVirtual *v, const MigOp *op, MigOutcome *out)
     mig_virtual_flushed(v, mig_outbuf_put_piece(&v->outbuf, r->payload));
 }
 
+/* A vCPU that a dirty limit has put to sleep hears of a sync, or a stop, when it wakes. */
+static void wait_for_vcpus(MigVirtual *v)
+{
+    MigMemory *m = v->config.memory;
+    int64_t at = m->ops->answers_at ? m->ops->answers_at(m) : 0;
+    if (at > v->config.clock->now) {
+        spend(v, at - v->config.clock->now);
+    }
+}
+
 static void do_sync(MigVirtual *v)
 {
+    wait_for_vcpus(v);
     const MigCosts *c = &v->config.costs;
     __uint128_t part = (__uint128_t)(uint64_t)c->sync_gib * v->ram_bytes;
     spend(v, c->sync_base + (int64_t)(part >> 30));
@@ -255,6 +266,9 @@ static void do_protect(MigVirtual *v)
 
 static void do_guest(MigVirtual *v, bool run)
 {
+    if (!run) {
+        wait_for_vcpus(v);
+    }
     spend(v, run ? v->config.costs.start : v->config.costs.stop);
     if (v->config.guest.run) {
         v->config.guest.run(v->config.guest.opaque, run);

@@ -163,14 +163,15 @@ static void test_ring_sleep(void)
 /* Migrations ----------------------------------------------------------------------------------- */
 
 /* vCPU 0 dirties 78 MiB/s, vCPU 1 8 MiB/s; 50 MB/s can go. */
-#define SCENARIO                                                                            \
-    "{\"schema\": \"migbench-scenario-1\", \"qemu\": \"%s\", \"guest\": {\"vcpus\": 2, "    \
-    "\"dirty-tracking\": \"kvm-ring\", \"ram\": [{\"name\": \"ram\", \"size\": \"96M\", "   \
-    "\"content\": "                                                                         \
-    "[{\"kind\": \"random\"}]}], "                                                          \
-    "\"workload\": [{\"length\": \"72M\", \"pattern\": \"sequential\", \"rate\": 20000}, "  \
-    "{\"offset\": \"72M\", \"length\": \"16M\", \"rate\": 2000}]}, "                        \
-    "\"capabilities\": {\"dirty-limit\": %s}, \"parameters\": {\"max-bandwidth\": 50000000" \
+#define SCENARIO                                                                                \
+    "{\"schema\": \"migbench-scenario-1\", \"qemu\": \"%s\", \"guest\": {\"vcpus\": 2, "        \
+    "\"dirty-tracking\": \"kvm-ring\", \"dirty-ring-size\": %u, \"ram\": [{\"name\": \"ram\", " \
+    "\"size\": \"96M\", "                                                                       \
+    "\"content\": "                                                                             \
+    "[{\"kind\": \"random\"}]}], "                                                              \
+    "\"workload\": [{\"length\": \"72M\", \"pattern\": \"sequential\", \"rate\": 20000}, "      \
+    "{\"offset\": \"72M\", \"length\": \"16M\", \"rate\": 2000}]}, "                            \
+    "\"capabilities\": {\"dirty-limit\": %s}, \"parameters\": {\"max-bandwidth\": 50000000"     \
     "%s}, \"limit\": \"%us\"}"
 
 typedef struct Seen {
@@ -205,9 +206,10 @@ static void test_converges(void)
                                        .max_run = 64, /* it is to look often */
                                        .progress = look,
                                        .opaque = &seen };
-        g_auto(Simulated) off = simulated_run(&counted, SCENARIO, qemus[i], "false", "", 12u);
-        g_auto(Simulated) on =
-            simulated_run(&options, SCENARIO, qemus[i], "true", ", \"vcpu-dirty-limit\": 10", 200u);
+        g_auto(Simulated) off =
+            simulated_run(&counted, SCENARIO, qemus[i], 1024u, "false", "", 12u);
+        g_auto(Simulated) on = simulated_run(&options, SCENARIO, qemus[i], 1024u, "true",
+                                             ", \"vcpu-dirty-limit\": 10", 200u);
         g_assert_cmpstr(off.m->outcome, ==, "limit");
         g_assert_cmpstr(on.stats.status, ==, "completed");
         g_test_message("QEMU %s: %d and %d MB/s, slept at most %d us, ring full in %d us, %d ms",
@@ -224,13 +226,27 @@ static void test_converges(void)
     }
 }
 
+/*
+ * Every sync reaps the rings: one that takes longer to fill than a pass lasts is never full, and
+ * nobody is slowed down. And a sync waits for a vCPU that sleeps. Both as QEMU 10.0 and 11.1 did.
+ */
+static void test_large_ring(void)
+{
+    for (unsigned entries = 1024; entries <= 8192; entries *= 8) {
+        MigSimulateOptions counted = { .accounting = true };
+        g_auto(Simulated) s = simulated_run(&counted, SCENARIO, "11.1", entries, "true",
+                                            ", \"vcpu-dirty-limit\": 10", 60u);
+        g_assert_cmpstr(s.m->outcome, ==, entries == 1024 ? NULL : "limit");
+    }
+}
+
 /* The same in runs of any length, and without bytes. */
 static void test_deterministic(void)
 {
     MigSimulateOptions options[] = { { .max_run = 64 }, { .max_run = 1 }, { .accounting = true } };
     g_autofree char *digest = NULL;
     for (size_t i = 0; i < G_N_ELEMENTS(options); i++) {
-        g_auto(Simulated) s = simulated_run(&options[i], SCENARIO, "10.0", "true",
+        g_auto(Simulated) s = simulated_run(&options[i], SCENARIO, "10.0", 1024u, "true",
                                             ", \"x-vcpu-dirty-limit-period\": 300, "
                                             "\"vcpu-dirty-limit\": 8",
                                             200u);
@@ -275,6 +291,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dirty-limit/ring/counts", test_ring_counts);
     g_test_add_func("/dirty-limit/ring/sleep", test_ring_sleep);
     g_test_add_func("/dirty-limit/migration/converges", test_converges);
+    g_test_add_func("/dirty-limit/migration/large-ring", test_large_ring);
     g_test_add_func("/dirty-limit/migration/deterministic", test_deterministic);
     g_test_add_func("/dirty-limit/refused", test_refused);
     return g_test_run();
