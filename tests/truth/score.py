@@ -16,6 +16,7 @@ import collections
 import concurrent.futures
 import json
 import lzma
+import math
 import os
 import statistics
 import subprocess
@@ -225,7 +226,10 @@ def score(runs, host, models=True):
         groups[AGAIN].extend(compare_again(repeats))
         for model, said in others.get(name, {}).items():
             groups[model].append(compare(repeats, said))
-        lines.append((abs(row.get("time", 1000)), f"{version} {name}: {row.get('text', 'convergence')}"))
+        if "time" in row:
+            lines.append((abs(row["time"]), f"{version} {name}: {row['text']}"))
+        elif not row["converges"]:
+            lines.append((math.inf, f"{version} {name}: whether it converges"))
     return groups, sorted(lines, reverse=True)
 
 
