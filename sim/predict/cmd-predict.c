@@ -346,7 +346,7 @@ int mig_cmd_predict(int argc, char **argv)
           "change the guest's scenario: link, capabilities, host costs", "PATH=VALUE" },
         { "scenario-out", 0, 0, G_OPTION_ARG_FILENAME, &o.scenario,
           "write the guest's scenario, for sim, sweep and tune", "FILE" },
-        { "format", 0, 0, G_OPTION_ARG_STRING, &o.format, "text (default) or json", "FORMAT" },
+        { "format", 0, 0, G_OPTION_ARG_STRING, &o.format, "text (default) or json", "text|json" },
         { NULL },
     };
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);

@@ -106,11 +106,14 @@ static int check_and_run(const Options *o, int argc, char **argv)
     if (argc != 2 || !o->knobs || !o->goals) {
         return complain(MIG_EXIT_USAGE, "expected SCENARIO, --knob and --goal; see --help");
     }
-    if (o->probability <= 0 || o->probability > 1 || o->runs < 1 || o->close <= 1 || o->steps < 2 ||
-        o->steps > (int)MIG_TUNE_VALUES) {
+    bool right = o->probability > 0 && o->probability <= 1 && o->close > 1; /* of no NaN */
+    if (!right || o->runs < 1 || o->steps < 2 || o->steps > (int)MIG_TUNE_VALUES) {
         return complain(MIG_EXIT_USAGE,
                         "--probability is above 0 and at most 1, --runs at least 1, "
                         "--close above 1, --steps 2 to 64");
+    }
+    if (o->format && strcmp(o->format, "text") != 0 && strcmp(o->format, "json") != 0) {
+        return complain(MIG_EXIT_USAGE, "--format: text or json is expected");
     }
     sigaction(SIGINT, &action, NULL);
     t.threads = o->threads > 0 ? (unsigned)o->threads : g_get_num_processors();
@@ -138,10 +141,10 @@ int mig_cmd_tune(int argc, char **argv)
         { "steps", 0, 0, G_OPTION_ARG_INT, &o.steps, "values of a range (default: 9)", "N" },
         { "close", 0, 0, G_OPTION_ARG_DOUBLE, &o.close,
           "a single range is refined to this ratio (default: 1.02)", "X" },
-        { "threads", 'j', 0, G_OPTION_ARG_INT, &o.threads, "default: one for each processor", "N" },
+        { "jobs", 'j', 0, G_OPTION_ARG_INT, &o.threads, "threads (default: processors)", "N" },
         { "set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &o.sets, "change the scenario first",
           "PATH=VALUE" },
-        { "format", 0, 0, G_OPTION_ARG_STRING, &o.format, "text (default) or json", "FORMAT" },
+        { "format", 0, 0, G_OPTION_ARG_STRING, &o.format, "text (default) or json", "text|json" },
         { NULL },
     };
     g_autoptr(GOptionContext) context = g_option_context_new("SCENARIO");

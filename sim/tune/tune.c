@@ -298,7 +298,10 @@ void mig_tune_to_text(const MigTune *t, const GArray *points, GString *out)
             front++;
         }
     }
+    bool cut = t->interrupted && *t->interrupted;
     g_string_append_printf(out, "%s%u points, %u runs each\n",
-                           front ? "" : "nothing in these ranges meets the goals; ", points->len,
-                           t->runs);
+                           cut     ? "interrupted; "
+                           : front ? ""
+                                   : "nothing in these ranges meets the goals; ",
+                           points->len, t->runs);
 }
