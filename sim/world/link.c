@@ -80,6 +80,9 @@ void mig_link_init(MigLink *l, const MigLinkConfig *config)
     if (!l->config.receive_buffer) {
         l->config.receive_buffer = MIG_LINK_RECEIVE_BUFFER;
     }
+    __uint128_t flight =
+        (__uint128_t)(l->config.bandwidth / 8) * (uint64_t)l->config.latency / MIG_NS_PER_S;
+    l->room = l->config.send_buffer + l->config.receive_buffer + (uint64_t)flight;
 }
 
 void mig_link_clear(MigLink *l)
@@ -207,34 +210,31 @@ static void push_chunk(MigLink *l, MigLinkChunk chunk)
         size_t cap = l->cap ? l->cap * 2 : 64;
         MigLinkChunk *grown = g_new(MigLinkChunk, cap);
         for (size_t i = 0; i < l->count; i++) {
-            grown[i] = l->chunks[(l->head + i) % l->cap];
+            grown[i] = l->chunks[(l->head + i) & (l->cap - 1)];
         }
         g_free(l->chunks);
         l->chunks = grown;
         l->cap = cap;
         l->head = 0;
     }
-    l->chunks[(l->head + l->count++) % l->cap] = chunk;
+    l->chunks[(l->head + l->count++) & (l->cap - 1)] = chunk;
 }
 
 /* When the receiver leaves room for the |n| bytes to come; drops chunks that are history by then.
  */
 static int64_t receiver_has_room(MigLink *l, int64_t now, uint64_t n)
 {
-    __uint128_t flight =
-        (__uint128_t)(l->config.bandwidth / 8) * (uint64_t)l->config.latency / MIG_NS_PER_S;
-    uint64_t room = l->config.send_buffer + l->config.receive_buffer + (uint64_t)flight;
     uint64_t total = l->accepted + n;
     int64_t at = now;
     while (l->count) {
         MigLinkChunk c = l->chunks[l->head];
-        bool wanted = total > room && l->worked < total - room;
+        bool wanted = total > l->room && l->worked < total - l->room;
         if (c.done > at && !wanted) {
             break;
         }
         at = c.done > at ? c.done : at;
         l->worked = c.end;
-        l->head = (l->head + 1) % l->cap;
+        l->head = (l->head + 1) & (l->cap - 1);
         l->count--;
     }
     return at;

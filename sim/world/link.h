@@ -62,8 +62,9 @@ typedef struct MigLink {
     MigWirePiece seen;    /* around the last look at what is queued */
     int64_t receiver;     /* ns, when the receiver has worked on everything accepted */
     uint64_t worked;      /* bytes in front of the first chunk in the ring */
+    uint64_t room;        /* bytes that may be under way: both buffers, and the line */
     MigLinkChunk *chunks; /* a ring of those that the receiver has not worked on */
-    size_t head, count, cap;
+    size_t head, count, cap; /* cap: 0 or a power of two */
 } MigLink;
 
 /* A new link, with whose trace and loads the caller stays; its bucket is full. */
