@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* migbench diff: what differs between two recordings, and how much of what. */
+/* migbench diff: what differs between two recordings, or two results, and how much of what. */
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "conformance/commands.h"
+#include "conformance/diff-result.h"
 #include "conformance/diff.h"
 #include "conformance/output.h"
 #include "sim/command.h"
@@ -168,6 +170,68 @@ static void print_end(const MigDiff *diff, bool json)
     fwrite(out->str, 1, out->len, stdout);
 }
 
+/* ---- results ---- */
+
+static void text_json(GString *out, json_object *o)
+{
+    const char *text = o ? json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN) : "(absent)";
+    mig_text_append(out, mig_str(text));
+}
+
+static void result_text(GString *out, const char *path, json_object *a, json_object *b)
+{
+    double percent = mig_diff_percent(a, b);
+    mig_text_append(out, mig_str(path));
+    g_string_append(out, ": ");
+    text_json(out, a);
+    g_string_append(out, " | ");
+    text_json(out, b);
+    if (!isnan(percent)) {
+        g_string_append_printf(out, "  %+.2f %%", percent);
+    }
+    g_string_append_c(out, '\n');
+}
+
+static void result_json(GString *out, const char *path, json_object *a, json_object *b)
+{
+    json_object *row = json_object_new_object();
+    json_object_object_add(row, "type", json_object_new_string("difference"));
+    json_object_object_add(row, "kind", json_object_new_string("result"));
+    json_object_object_add(row, "path", json_object_new_string(path));
+    json_object_object_add(row, "a", json_object_get(a));
+    json_object_object_add(row, "b", json_object_get(b));
+    g_string_append(out, json_object_to_json_string_ext(row, JSON_C_TO_STRING_PLAIN |
+                                                                 JSON_C_TO_STRING_NOSLASHESCAPE));
+    g_string_append_c(out, '\n');
+    json_object_put(row);
+}
+
+static void report_result(void *opaque, const char *path, json_object *a, json_object *b)
+{
+    Show *show = opaque;
+    g_string_truncate(show->line, 0);
+    (show->json ? result_json : result_text)(show->line, path, a, b);
+    fwrite(show->line->str, 1, show->line->len, stdout);
+}
+
+static int diff_results(char **argv, Show *show, double within, char **files)
+{
+    g_autoptr(GError) error = NULL;
+    MigResultDiff diff = { .within = within, .report = report_result, .opaque = show };
+    if (!mig_diff_results(&diff, files[0], files[1], &error)) {
+        return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
+    }
+    if (show->json) {
+        printf("{\"type\":\"end\",\"differences\":%" PRIu64 "}\n", diff.differences);
+    } else if (diff.differences) {
+        printf("%" PRIu64 " differences, %" PRIu64 " values are the same\n", diff.differences,
+               diff.same);
+    } else {
+        puts(within > 0 ? "the same within what was allowed" : "the same");
+    }
+    return diff.differences ? MIG_EXIT_FINDING : MIG_EXIT_OK;
+}
+
 int mig_cmd_diff(int argc, char **argv)
 {
     g_autofree char *format = NULL, *ignore = NULL, *word = NULL;
@@ -176,8 +240,11 @@ int mig_cmd_diff(int argc, char **argv)
     g_auto(GStrv) files = NULL;
     Show show = { .line = line };
     MigDiff diff = { .report = report, .opaque = &show };
+    double within = 0;
     int status;
     const GOptionEntry entries[] = {
+        { "within", 0, 0, G_OPTION_ARG_DOUBLE, &within,
+          "results: percent by which numbers may differ (default: 0)", "PERCENT" },
         { "format", 0, 0, G_OPTION_ARG_STRING, &format, "default: text", "text|ndjson" },
         { "ignore", 0, 0, G_OPTION_ARG_STRING, &ignore,
           "section-ids, part-boundaries, device-bodies: any of them, with commas", "WHAT" },
@@ -185,8 +252,9 @@ int mig_cmd_diff(int argc, char **argv)
     };
 
     if (!mig_command_parse(argc, argv, entries, "A B",
-                           "Says what differs between two recordings, by record and field.", 2, 2,
-                           &files, &status)) {
+                           "Says what differs between two recordings, by record and field, or\n"
+                           "between two results, value by value.",
+                           2, 2, &files, &status)) {
         return status;
     }
     show.json = g_strcmp0(format, "ndjson") == 0;
@@ -202,6 +270,17 @@ int mig_cmd_diff(int argc, char **argv)
     }
     if (strcmp(files[0], "-") == 0 && strcmp(files[1], "-") == 0) {
         return mig_command_fail(argv, MIG_EXIT_USAGE, "- and -: there is one standard input");
+    }
+    if (!(within >= 0)) {
+        return mig_command_fail(argv, MIG_EXIT_USAGE, "--within: 0 or more percent is expected");
+    }
+    bool result = mig_diff_is_result(files[0]);
+    if (result != mig_diff_is_result(files[1])) {
+        return mig_command_fail(argv, MIG_EXIT_USAGE, "%s is a result, %s is none",
+                                files[result ? 0 : 1], files[result ? 1 : 0]);
+    }
+    if (result) {
+        return diff_results(argv, &show, within, files);
     }
     bool good = mig_diff(&diff, files[0], files[1], &error);
     if (good) {

@@ -123,6 +123,24 @@ def missing_channel():
     return status == 1 and {("multifd0", "b"), ("multifd1", "b")} <= only
 
 
+def results():
+    """Two bandwidths: times differ, by as much as --within says or more; a recording is no result."""
+    with tempfile.TemporaryDirectory() as folder:
+        one, same, other = (os.path.join(folder, n + ".json") for n in ("one", "same", "other"))
+        scenario = os.path.join(os.path.dirname(TRACES), "docs", "examples", "hot-cold.json")
+        for path, bandwidth in ((one, "100M"), (same, "100M"), (other, "101M")):
+            run("sim", "--accounting", scenario, "--set", f"parameters.max-bandwidth={bandwidth}",
+                "--result", path)
+        status, found = differences(one, other)
+        near, left = differences(one, other, "--within", "60")
+        times = [d for d in found if d["path"] == "query-migrate.total-time"]
+        return (run("diff", one, same).returncode == 0 and status == 1 and len(times) == 1
+                and times[0]["a"] > times[0]["b"] and len(left) < len(found)
+                and not [d for d in left if d["path"] in ("query-migrate.total-time", "digests")]
+                and run("diff", one, raw("none-idle-7.2")).returncode == 2
+                and run("diff", one, other, "--within", "nan").returncode == 2)
+
+
 def usage():
     return (run("diff", raw("none-idle-7.2")).returncode == 2
             and run("diff", raw("none-idle-7.2"), "/no/such").returncode == 4
@@ -203,7 +221,7 @@ TESTS = [("/diff/the-same", same_is_same), ("/diff/one-field", one_field),
          ("/diff/one-device-value", one_device_value),
          ("/diff/one-page-left-out", one_page_left_out), ("/diff/first-byte-of-a-page", payload_byte),
          ("/diff/behind-the-break", behind_the_break),
-         ("/diff/ignore", ignores), ("/diff/channels", missing_channel), ("/diff/usage", usage),
+         ("/diff/ignore", ignores), ("/diff/channels", missing_channel), ("/diff/usage", usage), ("/diff/results", results),
          ("/inspect/channels", channels_of_inspect), ("/recode/channels", recode_channels),
          ("/input/offset", offsets),
          ("/input/captured-packets", captured_packets), ("/extract/ignore-shared", ignore_shared_is_said),
