@@ -56,14 +56,14 @@ typedef struct MigLink {
     int64_t empty_at;    /* ns, when the wire has taken them */
     bool varies;         /* the rate does: these count, and not the ratio */
     MigWire wire;
-    MigWirePiece first;   /* of the period; */
-    MigWirePiece end;     /* around empty_at, */
-    MigWirePiece freed;   /* around when the last writer went on, */
-    MigWirePiece seen;    /* around the last look at what is queued */
-    int64_t receiver;     /* ns, when the receiver has worked on everything accepted */
-    uint64_t worked;      /* bytes in front of the first chunk in the ring */
-    uint64_t room;        /* bytes that may be under way: both buffers, and the line */
-    MigLinkChunk *chunks; /* a ring of those that the receiver has not worked on */
+    MigWirePiece first;      /* of the period; */
+    MigWirePiece end;        /* around empty_at, */
+    MigWirePiece freed;      /* around when the last writer went on, */
+    MigWirePiece seen;       /* around the last look at what is queued */
+    int64_t receiver;        /* ns, when the receiver has worked on everything accepted */
+    uint64_t worked;         /* bytes in front of the first chunk in the ring */
+    uint64_t room;           /* bytes that may be under way: both buffers, and the line */
+    MigLinkChunk *chunks;    /* a ring of those that the receiver has not worked on */
     size_t head, count, cap; /* cap: 0 or a power of two */
 } MigLink;
 
