@@ -207,9 +207,8 @@ static bool on_listen(MigDest *d, const MigRecordCommand *c)
 {
     MigMemory *m = d->config.memory;
     (void)c;
-    if (d->incoming != MIG_INCOMING_DISCARD &&
-        (d->received || d->incoming != MIG_INCOMING_ADVISE)) {
-        return wrong_phase(d, "postcopy-listen");
+    if (d->incoming != MIG_INCOMING_DISCARD && d->incoming != MIG_INCOMING_ADVISE) {
+        return wrong_phase(d, "postcopy-listen"); /* no discard: no page was dirty */
     }
     if (d->received && m->ops->listen) {
         g_autofree char *refused = m->ops->listen(m);
