@@ -52,6 +52,7 @@ typedef struct MigSourcePostcopy {
     uint64_t run_word;
     MigState after_push;
     bool push_all;      /* the END section */
+    bool push_done;     /* nothing is left behind this section */
     uint64_t pushed;    /* host pages of this call */
     GArray *to_release; /* MigPageRange: queued, to be given back when they are out */
     bool hinted;        /* 10.2 on: the push goes on here */

@@ -136,13 +136,25 @@ static void state_section_out(MigSource *s)
     s->state = s->postcopy->after_push;
 }
 
-static void end_section(MigSource *s, bool done)
+static void state_end_section(MigSource *s)
 {
     mig_source_send(s, MIG_REC_RAM_EOS)->ram.block = UINT32_MAX;
     mig_source_op(s, MIG_OP_FLUSH);
     s->ram_bytes += s->postcopy->push_all ? 0 : 8;
-    mig_source_iterated(s, done);
+    mig_source_iterated(s, s->postcopy->push_done);
     s->state = state_section_out;
+}
+
+/* No page goes by multifd's channels, but the destination waits for them at the end of each section
+ * all the same (ram_load_postcopy(), 5.2 and 7.2). */
+static void end_section(MigSource *s, bool done)
+{
+    s->postcopy->push_done = done;
+    if (mig_source_multifd_per_section(s)) {
+        mig_source_multifd_sync(s, state_end_section);
+    } else {
+        state_end_section(s);
+    }
 }
 
 /* The window's end is waited for inside the section. */

@@ -20,6 +20,11 @@ PLAIN, FAST = ("postcopy-ram", "postcopy-blocktime"), ("postcopy-ram", "postcopy
                                                       "postcopy-preempt")
 RELEASE = ("postcopy-ram", "postcopy-blocktime", "release-ram")
 MULTIFD_TOO = ("5.2", "7.2", "11.1")  # 8.0 to 10.0 refuse it together with postcopy
+# What a destination does with it, whoever the source is: QEMU's own of the same version, too.
+BROKEN = {("7.2", False): "7.2 aborts when it has everything (yank_unregister_instance: Assertion "
+                          "QLIST_EMPTY(&entry->yankfns) failed)",
+          ("7.2", True): "7.2 takes the preempt channel for one of multifd's and its main loop waits "
+                         "for ever"}
 REQUESTS = 1000        # at least, at both ends
 SIZE = 64 * ends.MIB   # of a guest that migrates to us, and of those with huge pages
 TO_SIZE = 256 * ends.MIB  # to them: a request takes the 32 pages along that leave with one flush
@@ -172,6 +177,8 @@ def expect_released(outcome, blocks, left):
 
 def to_qemu(version, capabilities, page_size, space, size=0):
     """A recorded machine of theirs migrates from us to them, where its vCPU goes on."""
+    if "multifd" in capabilities and (version, "postcopy-preempt" in capabilities) in BROKEN:
+        raise peer.Skip(BROKEN[version, "postcopy-preempt" in capabilities])
     huge = page_size > 4096
     size = size or (SIZE if huge or "release-ram" in capabilities else TO_SIZE)
     file, result, dump, wire, far = (os.path.join(space.files, f)
