@@ -221,7 +221,7 @@ def to_qemu(version, capabilities, page_size, space, size=0):
 
 
 def main():
-    tap = peer.Tap(share=13)
+    tap = peer.Tap(share=19)
     versions = sys.argv[1:] or peer.VERSIONS
     with peer.Workspace() as space:
         for version in versions:

@@ -13,7 +13,7 @@
 #include "tests/unit/reference.h"
 #include "tests/unit/simulated.h"
 
-#define SEEDS 300
+#define SEEDS 200
 
 static const char *const versions[] = {
     "1.4", "1.5", "1.6", "2.0", "2.3", "2.4", "2.5", "2.9", "2.12", "3.0",  "4.0",  "4.1",  "4.2",
