@@ -29,7 +29,7 @@ FULL = {"MIGBENCH_FULL": "1", "MIGBENCH_STREAMS": "100000", "MIGBENCH_LIVE_STREA
         "MIGBENCH_DIFFER": "2000", "MIGBENCH_DAMAGED": "200",
         "MIGBENCH_CUT_BYTES": str(2 << 30)}
 # Where a program runs several times slower, long tests are left to the build without sanitizers.
-FAST = {"MIGBENCH_SEEDS": "20", "MIGBENCH_CUT_BYTES": str(2 << 20)}
+FAST = {"MIGBENCH_SEEDS": "20", "MIGBENCH_CUT_BYTES": str(1 << 20)}
 
 
 class Tally:
