@@ -214,13 +214,10 @@ static void report_result(void *opaque, const char *path, json_object *a, json_o
     fwrite(show->line->str, 1, show->line->len, stdout);
 }
 
-static int diff_results(char **argv, Show *show, double within, char **files)
+static int diff_results(Show *show, double within, json_object *a, json_object *b)
 {
-    g_autoptr(GError) error = NULL;
     MigResultDiff diff = { .within = within, .report = report_result, .opaque = show };
-    if (!mig_diff_results(&diff, files[0], files[1], &error)) {
-        return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
-    }
+    mig_diff_results(&diff, a, b);
     if (show->json) {
         printf("{\"type\":\"end\",\"differences\":%" PRIu64 "}\n", diff.differences);
     } else if (diff.differences) {
@@ -274,13 +271,14 @@ int mig_cmd_diff(int argc, char **argv)
     if (!(within >= 0)) {
         return mig_command_fail(argv, MIG_EXIT_USAGE, "--within: 0 or more percent is expected");
     }
-    bool result = mig_diff_is_result(files[0]);
-    if (result != mig_diff_is_result(files[1])) {
-        return mig_command_fail(argv, MIG_EXIT_USAGE, "%s is a result, %s is none",
-                                files[result ? 0 : 1], files[result ? 1 : 0]);
-    }
-    if (result) {
-        return diff_results(argv, &show, within, files);
+    json_object *a = mig_diff_load_result(files[0]), *b = mig_diff_load_result(files[1]);
+    if (a || b) {
+        status = a && b ? diff_results(&show, within, a, b)
+                        : mig_command_fail(argv, MIG_EXIT_USAGE, "%s is a result, %s is none",
+                                           files[a ? 0 : 1], files[a ? 1 : 0]);
+        json_object_put(a);
+        json_object_put(b);
+        return status;
     }
     bool good = mig_diff(&diff, files[0], files[1], &error);
     if (good) {

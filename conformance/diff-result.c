@@ -3,22 +3,25 @@
 #include "conformance/diff-result.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "sim/scenario/json-reader.h"
 #include "sim/simulate/result.h"
 
-bool mig_diff_is_result(const char *file)
+json_object *mig_diff_load_result(const char *file)
 {
     FILE *f = strcmp(file, "-") != 0 ? fopen(file, "r") : NULL;
     bool may = f && getc(f) == '{'; /* no stream, capture or archive begins so */
     g_clear_pointer(&f, fclose);
     json_object *root = may ? mig_json_load(file, NULL) : NULL, *schema = NULL;
-    bool is = root && json_object_object_get_ex(root, "schema", &schema) &&
-              g_strcmp0(json_object_get_string(schema), MIG_RESULT_SCHEMA) == 0;
+    if (root && json_object_object_get_ex(root, "schema", &schema) &&
+        g_strcmp0(json_object_get_string(schema), MIG_RESULT_SCHEMA) == 0) {
+        return root;
+    }
     json_object_put(root);
-    return is;
+    return NULL;
 }
 
 static bool is_number(json_object *o)
@@ -105,15 +108,7 @@ static void walk(MigResultDiff *d, const char *path, json_object *a, json_object
     }
 }
 
-bool mig_diff_results(MigResultDiff *d, const char *a, const char *b, GError **error)
+void mig_diff_results(MigResultDiff *d, json_object *a, json_object *b)
 {
-    json_object *mine = mig_json_load(a, error);
-    json_object *theirs = mine ? mig_json_load(b, error) : NULL;
-    if (theirs) {
-        walk(d, "", mine, theirs);
-    }
-    bool good = theirs != NULL;
-    json_object_put(mine);
-    json_object_put(theirs);
-    return good;
+    walk(d, "", a, b);
 }

@@ -8,7 +8,6 @@
 
 #include <glib.h>
 #include <json-c/json.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct MigResultDiff {
@@ -20,14 +19,11 @@ typedef struct MigResultDiff {
     uint64_t differences, same; /* values */
 } MigResultDiff;
 
-/* The file is a result: its name is no proof, its schema is. */
-bool mig_diff_is_result(const char *file);
+/* The file, if it is a result: its name is no proof, its schema is. NULL; json_object_put(). */
+json_object *mig_diff_load_result(const char *file);
 
-/*
- * Compares. Of lists of one length the first element that differs is told, of others the lengths.
- * False and *error: a file can't be read.
- */
-bool mig_diff_results(MigResultDiff *d, const char *a, const char *b, GError **error);
+/* Of lists of one length the first element that differs is told, of others the lengths. */
+void mig_diff_results(MigResultDiff *d, json_object *a, json_object *b);
 
 /* By how much |b| is more than |a|, in percent; NAN where that means nothing. */
 double mig_diff_percent(json_object *a, json_object *b);
