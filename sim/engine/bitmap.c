@@ -94,9 +94,15 @@ static void range(MigBitmap *b, uint64_t first, uint64_t n,
         word(b, first / 64, mask_in(first / 64, first, end));
         return;
     }
-    first % 64 ? word(b, first / 64, mask_in(first / 64, first, end)) : 0;
-    from < end / 64 ? words(b, from, end / 64) : (void)0;
-    end % 64 ? word(b, end / 64, mask_in(end / 64, first, end)) : 0;
+    if (first % 64) {
+        word(b, first / 64, mask_in(first / 64, first, end));
+    }
+    if (from < end / 64) {
+        words(b, from, end / 64);
+    }
+    if (end % 64) {
+        word(b, end / 64, mask_in(end / 64, first, end));
+    }
 }
 
 uint64_t mig_bitmap_set_range(MigBitmap *b, uint64_t first, uint64_t n)
