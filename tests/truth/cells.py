@@ -17,7 +17,7 @@ ALL = ("5.2", "7.2", "10.0", "11.1")
 # memory: the backend; limit: seconds, and a run that has not ended by then is one that does not converge
 Set = collections.namedtuple("Set", "ram memory fill limit tune report")
 # What a name says, as data: what the guest writes, the link, and what QEMU is told.
-Cell = collections.namedtuple("Cell", "set regions link capabilities parameters postcopy versions")
+Cell = collections.namedtuple("Cell", "set regions link capabilities parameters versions")
 
 
 def region(mib_at, mib, pattern, rate, write="counter", **more):
@@ -117,8 +117,7 @@ def parts(name):
     of, _, family, link, feature = name.split("/")
     capabilities, parameters = FEATURES[feature]
     bandwidth = LINKS[link]["max-bandwidth"]
-    postcopy = feature == "postcopy"
     return Cell(SETS[of], FAMILIES[family], LINKS[link], capabilities,
                 {**parameters, "max-bandwidth": bandwidth,
-                 **({"max-postcopy-bandwidth": bandwidth} if postcopy else {})},
-                postcopy, VERSIONS.get(feature, ALL))
+                 **({"max-postcopy-bandwidth": bandwidth} if "postcopy-ram" in capabilities else {})},
+                VERSIONS.get(feature, ALL))

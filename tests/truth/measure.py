@@ -166,7 +166,7 @@ def one(version, name, repeat, ahead):
         time.sleep(SETTLE)
         quiet = Quiet(source.process.pid, dest.process.pid)
         source.qmp("migrate", uri=link.uri)
-        status, passes = watch(source, cell.set.limit, cell.postcopy)
+        status, passes = watch(source, cell.set.limit, "postcopy-ram" in cell.capabilities)
         others = quiet.others()
     for path in (rom, serial):
         os.unlink(path)

@@ -87,7 +87,7 @@ def scenario(name, version, host):
         **({"host": os.path.abspath(host)} if host else {}),
         "capabilities": cell.capabilities, "parameters": cell.parameters,
         "events": ([{"at": f"{cells.POSTCOPY_MS}ms", "do": "migrate-start-postcopy"}]
-                   if cell.postcopy else []),
+                   if "postcopy-ram" in cell.capabilities else []),
         "limit": f"{cell.set.limit}s"}
 
 
@@ -107,7 +107,7 @@ def simulate(name, version, host):
 def forecasts(name):
     """What each published model says of the cell: {name: summary}. None knows versions."""
     cell = cells.parts(name)
-    if cell.postcopy:
+    if "postcopy-ram" in cell.capabilities:
         return {}
     pages = (cell.set.ram + OTHER_BLOCKS) // PAGE
     fill = cell.set.fill
