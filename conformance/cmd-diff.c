@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* migbench diff: what differs between two recordings, or two results, and how much of what. */
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conformance/commands.h"
 #include "conformance/diff-result.h"
@@ -229,6 +231,14 @@ static int diff_results(Show *show, double within, json_object *a, json_object *
     return diff.differences ? MIG_EXIT_FINDING : MIG_EXIT_OK;
 }
 
+static int no_result(char **argv, const char *result, const char *other)
+{
+    return strcmp(other, "-") != 0 && access(other, R_OK) != 0
+               ? mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s: %s", other, g_strerror(errno))
+               : mig_command_fail(argv, MIG_EXIT_USAGE, "%s is a result, %s is none", result,
+                                  other);
+}
+
 int mig_cmd_diff(int argc, char **argv)
 {
     g_autofree char *format = NULL, *ignore = NULL, *word = NULL;
@@ -274,8 +284,7 @@ int mig_cmd_diff(int argc, char **argv)
     json_object *a = mig_diff_load_result(files[0]), *b = mig_diff_load_result(files[1]);
     if (a || b) {
         status = a && b ? diff_results(&show, within, a, b)
-                        : mig_command_fail(argv, MIG_EXIT_USAGE, "%s is a result, %s is none",
-                                           files[a ? 0 : 1], files[a ? 1 : 0]);
+                        : no_result(argv, files[a ? 0 : 1], files[a ? 1 : 0]);
         json_object_put(a);
         json_object_put(b);
         return status;

@@ -138,6 +138,7 @@ def results():
                 and times[0]["a"] > times[0]["b"] and len(left) < len(found)
                 and not [d for d in left if d["path"] in ("query-migrate.total-time", "digests")]
                 and run("diff", one, raw("none-idle-7.2")).returncode == 2
+                and run("diff", "/no/such", one).returncode == 4
                 and run("diff", one, other, "--within", "nan").returncode == 2)
 
 
