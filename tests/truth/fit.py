@@ -11,7 +11,6 @@ percent, of the cells of the tune half alone: a cell of the report half is never
 import argparse
 import json
 import statistics
-import tempfile
 
 import cells
 import pack
@@ -21,24 +20,22 @@ COSTS = ("zero_page", "wake", "normal_page", "setup", "devices")
 STEPS = (0.8, 0.9, 0.95, 1.05, 1.1, 1.25)
 
 
-def error_of(runs, profile):
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as host:
-        json.dump(profile, host)
-        host.flush()
-        groups, _ = score.score(runs, host.name, models=False)
+def error_of(runs, costs):
+    groups, _ = score.score(runs, score.hosts_with(costs), models=False)
     ended = [r for r in groups[score.OURS] if "time" in r]
     return statistics.mean(abs(r["time"]) + abs(r["bytes"]) for r in ended)
 
 
 def fit(runs, profile, names, rounds):
-    costs, best = profile["costs"], error_of(runs, profile)
+    costs = profile["costs"]
+    best = error_of(runs, costs)
     for _ in range(rounds):
         before = best
         for name in names:
             value = costs[name]
             for step in STEPS:
                 tried = {**costs, name: round(value * step)}
-                error = error_of(runs, {**profile, "costs": tried})
+                error = error_of(runs, tried)
                 if error < best:
                     best, costs[name] = error, tried[name]
             print(f"{name:<14} {costs[name]:>10}  error {best:.3f} %", flush=True)

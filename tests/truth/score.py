@@ -43,6 +43,7 @@ SETTLED_MS = 530  # that it has run when it is migrated: measure.py's SETTLE, an
 DEVICES = 8 << 10  # of a pc machine without any, beside their description
 UNIX_BUFFER = 212992  # of a unix socket: the writer's alone, net.core.wmem_default
 COUNTERS_RATE = 20000  # of the guest's own page, which every look at its clock writes
+QEMU_COSTS = os.path.join(pack.FOLDER, "qemu-costs.json")
 OURS, AGAIN = "migbench sim", "QEMU again"
 MARKS = ("<!-- scoreboard -->", "<!-- end of the scoreboard -->")
 
@@ -50,6 +51,18 @@ MARKS = ("<!-- scoreboard -->", "<!-- end of the scoreboard -->")
 def profile_of(of):
     """The costs of the host on which the set was measured, fitted on its tune half."""
     return os.path.join(pack.FOLDER, f"{of}-host.json")
+
+
+def hosts_with(costs):
+    """{version: what a scenario says of its host}: |costs|, and over them those that this QEMU has for itself."""
+    with open(QEMU_COSTS, encoding="utf-8") as file:
+        own = json.load(file)["costs"]
+    return {version: {**costs, **own.get(version, {})} for version in cells.ALL}
+
+
+def hosts_of(path):
+    with open(path, encoding="utf-8") as file:
+        return hosts_with(json.load(file)["costs"])
 
 
 def random(offset, pages):
@@ -84,7 +97,7 @@ def scenario(name, version, host):
         "link": ({"bandwidth": f"{link['rate']}bit/s", "latency": "20us", "framing": "ethernet-tcp"}
                  if "rate" in link else {"bandwidth": "40Gbit/s", "latency": "5us", "framing": "none",
                        "send-buffer": UNIX_BUFFER, "receive-buffer": PAGE}),
-        **({"host": os.path.abspath(host)} if host else {}),
+        "host": host,
         "capabilities": cell.capabilities, "parameters": cell.parameters,
         "events": ([{"at": f"{cells.POSTCOPY_MS}ms", "do": "migrate-start-postcopy"}]
                    if "postcopy-ram" in cell.capabilities else []),
@@ -212,11 +225,11 @@ def table(lines):
             yield "|" + "|".join("-" * (w + 2) for w in widths) + "|"
 
 
-def score(runs, host, models=True):
-    """({title: rows of it}, [(error, line)])"""
+def score(runs, hosts, models=True):
+    """({title: rows of it}, [(error, line)]); |hosts|: as hosts_with()"""
     groups, lines = collections.defaultdict(list), []
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        ours = dict(zip(sorted(runs), pool.map(lambda k: simulate(*k, host), sorted(runs))))
+        ours = dict(zip(sorted(runs), pool.map(lambda k: simulate(*k, hosts[k[1]]), sorted(runs))))
         names = sorted({name for name, _ in runs})
         others = dict(zip(names, pool.map(forecasts, names if models else [])))
     for (name, version), repeats in sorted(runs.items()):
@@ -266,7 +279,7 @@ def text_of(of, options):
         print(f"left out {busy} rows of a busy machine")
     if not runs:
         raise SystemExit("score.py: no measured rows are left to be scored")
-    groups, lines = score(runs, options.host or profile_of(of))
+    groups, lines = score(runs, hosts_of(options.host or profile_of(of)))
     title = f"The {options.half} half of the set {of}"
     return "\n".join(page_of(groups, lines, options.worst, title))
 
