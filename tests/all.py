@@ -8,15 +8,18 @@ failure; where a part has no TAP (a build, a comparison, a fuzzer) each thing ch
 one.
 """
 import argparse
+import collections
 import concurrent.futures
 import hashlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -62,12 +65,12 @@ class Tally:
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
 
 
-def call(argv, env=None, timeout=3600, cwd=ROOT):
-    """(exit status, everything that was printed)"""
+def call(argv, env=None, timeout=3600, cwd=ROOT, before=None):
+    """(exit status, everything that was printed); |before|: what the child does first"""
     full = dict(os.environ, **(env or {}))
     try:
         done = subprocess.run(argv, env=full, cwd=cwd, timeout=timeout, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=before)
     except subprocess.TimeoutExpired as error:
         out = (error.stdout or b"").decode(errors="replace")
         return 124, out + f"\nstopped after {timeout} s\n"
@@ -81,21 +84,85 @@ def tail(text, lines=LOG_LINES):
 
 
 # Building -----------------------------------------------------------------------------------------
-def build(tally, folder, compiler, options=(), targets=()):
-    """Configures once, compiles; one test: that it compiles without a warning."""
+# Everything that is compiled: {folder: compiler, meson's options, targets (none: all)}.
+Build = collections.namedtuple("Build", "compiler options targets")
+BUILDS = {
+    "build": Build("gcc", [], []),
+    "build-clang": Build("clang", ["-Doptimization=3"], []),
+    # One build for both: it tells which lines its tests have run.
+    "build-asan": Build("gcc", ["-Db_sanitize=address,undefined", "-Db_coverage=true",
+                                "-Doptimization=1"], []),
+    "build-gcc-O0": Build("gcc", ["-Doptimization=0"], ["migbench"]),
+    "build-gcc-O3": Build("gcc", ["-Doptimization=3"], ["migbench"]),
+    "build-clang-O0": Build("clang", ["-Doptimization=0"], ["migbench"]),
+    "build-fuzz": Build("clang", ["-Dfuzz=true", "-Db_sanitize=address,undefined", "-Db_lundef=false",
+                                  "-Dc_args=-fsanitize=fuzzer-no-link"], ["fuzzers"]),
+}
+
+
+def setup(folder, how=call):
+    """Configures once; None or what was said when that failed."""
     path = os.path.join(ROOT, folder)
-    name = f"{folder}: compiles with {compiler}"
-    if not os.path.exists(os.path.join(path, "build.ninja")):
-        status, out = call(["meson", "setup", path, ROOT, *options],
-                           env={"CC": compiler, "CFLAGS": "", "LDFLAGS": ""})
-        if status:
-            # A half-made folder would be taken for a configured one the next time.
-            shutil.rmtree(path, ignore_errors=True)
-            tally.add(name, False, tail(out))
-            return None
-    status, out = call(["ninja", "-C", path, *targets])
+    if os.path.exists(os.path.join(path, "build.ninja")):
+        return None
+    status, out = how(["meson", "setup", path, ROOT, *BUILDS[folder].options],
+                      env={"CC": BUILDS[folder].compiler, "CFLAGS": "", "LDFLAGS": ""})
+    if status:
+        # A half-made folder would be taken for a configured one the next time.
+        shutil.rmtree(path, ignore_errors=True)
+    return out if status else None
+
+
+def ninja(folder):
+    return ["ninja", "-C", os.path.join(ROOT, folder), *BUILDS[folder].targets]
+
+
+def build(tally, folder):
+    """One test: that it compiles without a warning. The folder's path, or None."""
+    name = f"{folder}: compiles with {BUILDS[folder].compiler}"
+    wrong = setup(folder)
+    status, out = (1, wrong) if wrong else call(ninja(folder))
     tally.add(name, status == 0, tail(out))
-    return path if status == 0 else None
+    return os.path.join(ROOT, folder) if status == 0 else None
+
+
+def idle():
+    """This process gets the processors when nobody else wants them."""
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+class Ahead:
+    """Compiles |folders| while live tests wait for QEMUs. What goes wrong, or isn't done when they have ended, is left
+    to build(), which says so."""
+
+    def __init__(self, folders):
+        self.folders, self.process, self.lock = folders, None, threading.Lock()
+        self.ended = False
+        self.thread = threading.Thread(target=self.run)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        with self.lock:
+            self.ended = True
+            if self.process:
+                self.process.send_signal(signal.SIGINT)  # ninja takes up its work again
+        self.thread.join()
+
+    def run(self):
+        for folder in self.folders:
+            if self.ended or setup(folder, how=lambda *args, **more: call(*args, **more, before=idle)):
+                continue
+            with self.lock:
+                if self.ended:
+                    return
+                self.process = subprocess.Popen(ninja(folder), preexec_fn=idle, stdin=subprocess.DEVNULL,
+                                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.process.wait()
+            with self.lock:
+                self.process = None
 
 
 def count_tap(tally, prefix, entry):
@@ -153,17 +220,16 @@ def meson_tests(tally, path, suites, env=None, fast=True):
 
 # The parts ----------------------------------------------------------------------------------------
 def part_gcc(tally, args):
-    path = build(tally, "build", "gcc")
+    path = build(tally, "build")
     if path:
-        meson_tests(tally, path, ["unit", "command", "fuzz", "tidy", "live"], fast=False)
-
-
-CLANG_O3 = ["-Doptimization=3"]
+        meson_tests(tally, path, ["unit", "command", "fuzz", "tidy"], fast=False)
+        with Ahead([folder for part in args.after for folder in FOLDERS[part]]):
+            meson_tests(tally, path, ["live"], fast=False)
 
 
 def part_clang(tally, args):
     # Its programs run in the parts determinism and fuzz.
-    path = build(tally, "build-clang", "clang", CLANG_O3)
+    path = build(tally, "build-clang")
     if path and "MIGBENCH_FULL" in os.environ:
         meson_tests(tally, path, ["unit"])
 
@@ -200,9 +266,7 @@ def report_coverage(tally, path, html):
 
 
 def part_asan(tally, args):
-    """One build for both: it tells which lines its tests have run."""
-    path = build(tally, "build-asan", "gcc", ["-Db_sanitize=address,undefined", "-Db_coverage=true",
-                                              "-Doptimization=1"])
+    path = build(tally, "build-asan")
     if path:
         call(["lcov", "-q", "--directory", path, "--zerocounters"])
         meson_tests(tally, path, ["unit", "command", "fuzz"], {
@@ -243,13 +307,10 @@ def compare_builds(tally, name, outcomes, other):
 
 def part_determinism(tally, args):
     programs = {}
-    for name, folder, options in (("gcc -O0", "build-gcc-O0", ["-Doptimization=0"]),
-                                  ("gcc -O3", "build-gcc-O3", ["-Doptimization=3"]),
-                                  ("clang -O0", "build-clang-O0", ["-Doptimization=0"]),
-                                  ("clang -O3", "build-clang", CLANG_O3)):
-        path = build(tally, folder, name.split()[0], options, ["migbench"])
+    for folder in FOLDERS["determinism"]:
+        path = build(tally, folder)
         if path:
-            programs[name] = os.path.join(path, "migbench")
+            programs[folder] = os.path.join(path, "migbench")
     with open(os.path.join(ROOT, "tests", "determinism.txt"), encoding="utf-8") as file:
         scenarios = [line.strip() for line in file if line.strip() and not line.startswith("#")]
     for scenario in scenarios:
@@ -262,24 +323,27 @@ def part_determinism(tally, args):
                 compare_builds(tally, name, outcomes, other)
 
 
+def fuzz(path, program, seconds):
+    # What the fuzzer finds goes to the build folder; the committed corpus is read only.
+    name = os.path.basename(program)
+    found = os.path.join(path, "found", name)
+    os.makedirs(found, exist_ok=True)
+    seeds = os.path.join(ROOT, "tests", "fuzz", "corpus", name[len("fuzz-"):])
+    argv = [program, f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=2048",
+            "-print_final_stats=1", f"-artifact_prefix={found}-", found]
+    return call(argv + ([seeds] if os.path.isdir(seeds) else []), timeout=seconds + 300)
+
+
 def part_fuzz(tally, args):
-    path = build(tally, "build-fuzz", "clang",
-                 ["-Dfuzz=true", "-Db_sanitize=address,undefined", "-Db_lundef=false",
-                  "-Dc_args=-fsanitize=fuzzer-no-link"], ["fuzzers"])
+    path = build(tally, "build-fuzz")
     if not path:
         return
     folder = os.path.join(path, "tests", "fuzz")
-    for program in sorted(p for p in os.listdir(folder)
-                          if p.startswith("fuzz-") and os.access(os.path.join(folder, p), os.X_OK)
-                          and os.path.isfile(os.path.join(folder, p))):
-        # What the fuzzer finds goes to the build folder; the committed corpus is read only.
-        found = os.path.join(path, "found", program)
-        os.makedirs(found, exist_ok=True)
-        seeds = os.path.join(ROOT, "tests", "fuzz", "corpus", program[len("fuzz-"):])
-        argv = [os.path.join(folder, program), f"-max_total_time={args.seconds}", "-timeout=20",
-                "-rss_limit_mb=2048", "-print_final_stats=1", f"-artifact_prefix={found}-", found]
-        status, out = call(argv + ([seeds] if os.path.isdir(seeds) else []),
-                           timeout=args.seconds + 300)
+    programs = sorted(p for p in os.listdir(folder) if p.startswith("fuzz-") and
+                      os.access(os.path.join(folder, p), os.X_OK) and os.path.isfile(os.path.join(folder, p)))
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        done = pool.map(lambda program: fuzz(path, os.path.join(folder, program), args.seconds), programs)
+    for program, (status, out) in zip(programs, done):
         tally.add(f"fuzz/{program[len('fuzz-'):]}: {args.seconds} s", status == 0, tail(out))
 
 
@@ -289,6 +353,14 @@ PARTS = {
     "asan": part_asan,
     "determinism": part_determinism,
     "fuzz": part_fuzz,
+}
+# What each of them compiles.
+FOLDERS = {
+    "gcc": ["build"],
+    "clang": ["build-clang"],
+    "asan": ["build-asan"],
+    "determinism": ["build-gcc-O0", "build-gcc-O3", "build-clang-O0", "build-clang"],
+    "fuzz": ["build-fuzz"],
 }
 
 
@@ -326,7 +398,9 @@ def main():
         for name, value in FULL.items():
             os.environ.setdefault(name, value)
     total, start = Tally(), time.monotonic()
-    for part in args.parts or (["gcc"] if args.quick else list(PARTS)):
+    parts = args.parts or (["gcc"] if args.quick else list(PARTS))
+    args.after = parts[parts.index("gcc") + 1:] if "gcc" in parts else []
+    for part in parts:
         tally, began = Tally(), time.monotonic()
         print(f"{part} ...", flush=True)
         PARTS[part](tally, args)
