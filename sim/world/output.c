@@ -1,14 +1,84 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files that commands write, see output.h. */
+/*
+ * Files that commands write, see output.h. Temporary names also stand in a table, because a
+ * signal's handler can reach nothing else: it removes them and lets the signal end the program.
+ */
 #include "sim/world/output.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* Signals ---------------------------------------------------------------------------------- */
+
+/* More than a command has open at once; what comes on top would be left behind. */
+#define TEMPORARIES 8u
+
+static char *volatile temporaries[TEMPORARIES]; /* NULL: free */
+static volatile pid_t owner;                    /* not a child that has not called exec() yet */
+
+static void on_signal(int number)
+{
+    for (unsigned i = 0; i < TEMPORARIES && getpid() == owner; i++) {
+        if (temporaries[i]) {
+            unlink(temporaries[i]);
+        }
+    }
+    raise(number); /* comes when this returns: SA_RESETHAND has set the default */
+}
+
+/* Of the signals that end a program those for which nobody else has a plan. */
+static void catch_signals(void)
+{
+    static const int numbers[] = { SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGTERM, SIGXCPU, SIGXFSZ };
+    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESETHAND }, now;
+    owner = getpid();
+    for (gsize i = 0; i < G_N_ELEMENTS(numbers); i++) {
+        if (sigaction(numbers[i], NULL, &now) == 0 && now.sa_handler == SIG_DFL) {
+            sigaction(numbers[i], &action, NULL);
+        }
+    }
+}
+
+static void replace_temporary(const char *from, char *to)
+{
+    for (unsigned i = 0; i < TEMPORARIES; i++) {
+        if (temporaries[i] == from) {
+            temporaries[i] = to;
+            return;
+        }
+    }
+}
+
+/* g_mkstemp_full() of |name|, without a moment at which the file is there and not in the table. */
+static int make_temporary(char *name)
+{
+    sigset_t all, before;
+    catch_signals();
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    int fd = g_mkstemp_full(name, O_RDWR | O_CLOEXEC, 0666);
+    int code = errno;
+    if (fd >= 0) {
+        replace_temporary(NULL, name);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = code;
+    return fd;
+}
+
+static void forget_temporary(MigOutput *out)
+{
+    replace_temporary(out->temporary, NULL);
+    g_clear_pointer(&out->temporary, g_free);
+}
+
+/* Files ------------------------------------------------------------------------------------ */
 
 /* |code| 0: an earlier write failed, and nobody kept why. */
 static bool fail(GError **error, const char *name, int code)
@@ -35,7 +105,7 @@ static bool open_in_place(MigOutput *out, GError **error)
 static bool open_beside(MigOutput *out, GError **error)
 {
     out->temporary = g_strconcat(out->path, ".XXXXXX", NULL);
-    int fd = g_mkstemp_full(out->temporary, O_RDWR | O_CLOEXEC, 0666);
+    int fd = make_temporary(out->temporary);
     if (fd < 0) {
         g_clear_pointer(&out->temporary, g_free);
         return fail(error, out->name, errno);
@@ -85,7 +155,7 @@ bool mig_output_commit(MigOutput *out, GError **error)
         (out->temporary && g_rename(out->temporary, out->path) != 0)) {
         return fail(error, out->name, errno);
     }
-    g_clear_pointer(&out->temporary, g_free);
+    forget_temporary(out);
     return true;
 }
 
@@ -99,8 +169,8 @@ void mig_output_free(MigOutput *out)
     }
     if (out->temporary) {
         g_unlink(out->temporary);
+        forget_temporary(out);
     }
-    g_free(out->temporary);
     g_free(out->path);
     g_free(out->name);
     g_free(out);

@@ -6,8 +6,10 @@
  *     open(PATH)  ->  PATH         --commit-->              a device, a FIFO, a socket
  *     open("-")   ->  standard output, as for "/dev/stdout"
  *
- * A name is given by rename(), which would put a file in the place of a device: what is no file is
- * written to as it is. Where PATH is a symbolic link to a file, that file is replaced.
+ * A signal that ends the program removes PATH.XXXXXX first; who catches one himself (before open(),
+ * or later) sees to that by freeing what he opened. A name is given by rename(), which would put a
+ * file in the place of a device: what is no file is written to as it is. Where PATH is a symbolic
+ * link to a file, that file is replaced.
  */
 #ifndef MIG_WORLD_OUTPUT_H
 #define MIG_WORLD_OUTPUT_H

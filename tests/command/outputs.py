@@ -3,10 +3,12 @@
 """What commands write: no device or link is replaced, no input lost, and what could not be written is said."""
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import tap  # noqa: E402
@@ -44,6 +46,15 @@ LOSERS = {
     "csv": (SWEEP, ["sweep", "csv", "IN", "-o", "IN"]),
     "import": (STREAM, ["record", "--import", "IN", "-o", "IN"]),
     "source": (SCENARIO, ["source", "--scenario", "IN", "--uri", "unix:nobody", "--result", "IN"]),
+}
+
+
+# Arguments that write OUT while they wait for standard input.
+WAITERS = {
+    "check": ["check", "-", "-o", "OUT"],
+    "extract": ["extract", "-", "--block", "m0", "-o", "OUT"],
+    "recode": ["recode", "-", "-o", "OUT"],
+    "scrub": ["scrub", "-", "-o", "OUT"],
 }
 
 
@@ -109,6 +120,23 @@ def refuses_folder(_name, arguments):
             raise Fail(f"exit status {done.returncode}: {done.stderr.decode()}")
         if os.listdir(folder) != ["there"]:
             raise Fail(f"left behind: {os.listdir(folder)}")
+
+
+def leaves_nothing(number, arguments):
+    """Ended by a signal in the middle of its work: by that signal, and what it wrote is gone."""
+    with tempfile.TemporaryDirectory() as folder:
+        stream = written(["recode", STREAM, "-o", "OUT"], folder)
+        os.unlink(os.path.join(folder, "file"))
+        with subprocess.Popen([MIGBENCH, *(a.replace("OUT", "file") for a in arguments)], cwd=folder,
+                              stdin=subprocess.PIPE) as process:
+            process.stdin.write(stream[:20000])
+            process.stdin.flush()
+            while not os.listdir(folder) and process.poll() is None:
+                time.sleep(0.01)
+            process.send_signal(number)
+            status = process.wait(60)
+        if status != -number or os.listdir(folder):
+            raise Fail(f"exit status {status}, left behind: {os.listdir(folder)}")
 
 
 def loses_nothing(original, arguments):
@@ -192,6 +220,10 @@ def tests():
         yield f"/outputs/keeps-fifo/{name}", keeps_fifo, name, arguments
         yield f"/outputs/keeps-link/{name}", keeps_link, name, arguments
         yield f"/outputs/refuses-folder/{name}", refuses_folder, name, arguments
+    for name, arguments in WAITERS.items():
+        yield f"/outputs/leaves-nothing/{name}", leaves_nothing, signal.SIGINT, arguments
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+        yield f"/outputs/leaves-nothing/{number.name}", leaves_nothing, number, WAITERS["recode"]
     for name, (original, arguments) in LOSERS.items():
         yield f"/outputs/loses-nothing/{name}", loses_nothing, original, arguments
     for arguments in (["rules"], ["inspect", STREAM], ["check", STREAM], ["diff", STREAM, STREAM],
