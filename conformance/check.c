@@ -382,6 +382,15 @@ static void decoder_gave_up(MigCheck *check)
     }
 }
 
+/* A recording can be cut off where each of its channels might have ended. */
+static void look_for_cut(MigCheck *check)
+{
+    if (!check->stopped && mig_recording_cut(check->recording, &check->diagnosis)) {
+        check->stopped = true;
+        check->hint = mig_recording_hint(check->recording, check->channel);
+    }
+}
+
 /* What ends the migration: the last main channel. */
 static void select_last_main(MigCheck *check)
 {
@@ -516,6 +525,9 @@ bool mig_check_recording(MigCheck *check, MigRecording *recording, GError **erro
     MigStatus status = read_all(check, pending, error);
     check->main = mig_recording_main(recording);
     select_last_main(check);
+    if (status == MIG_STATUS_END) {
+        look_for_cut(check);
+    }
     if (status == MIG_STATUS_END && !check->stopped && check->main) {
         finish(check);
     }

@@ -440,6 +440,9 @@ static int inspect(Inspect *in, char **argv)
     if (in->summary) {
         print_summary(in);
     }
+    if (in->worst == MIG_EXIT_OK) {
+        in->worst = mig_command_tell_cut(argv, in->recording);
+    }
     if (in->worst == MIG_EXIT_OK && !print_trailing(in, &error)) {
         return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
     }
@@ -464,7 +467,7 @@ static int inspect_passes(Inspect *in, char **argv)
         mig_passes_to_text(sends, in->line);
         fwrite(in->line->str, 1, in->line->len, stdout);
     }
-    return MIG_EXIT_OK;
+    return mig_command_tell_cut(argv, in->recording);
 }
 
 static bool options_make_sense(Inspect *in, char **argv)

@@ -135,7 +135,8 @@ static int recode_capture(char **argv, MigRecording *recording, const char *to, 
     if (!bad && !mig_output_commit(out, &error)) {
         return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
     }
-    return worst;
+    int cut = mig_command_tell_cut(argv, recording);
+    return worst == MIG_EXIT_OK ? cut : worst;
 }
 
 /* Which of the two it is shows in its first bytes. */

@@ -91,6 +91,8 @@ static int scrub_capture(char **argv, MigScrub *scrub, MigRecording *recording, 
             status = tell_stop(argv, name, &ch->why);
         }
     }
+    mig_command_tell_cut(argv,
+                         recording); /* the packets that are there are scrubbed all the same */
     return status;
 }
 
@@ -125,7 +127,9 @@ static int scrub_any(char **argv, const char *in, const char *to, const char *ke
     if (status <= MIG_EXIT_FINDING && !mig_output_commit(out, &error)) {
         return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
     }
-    return status <= MIG_EXIT_FINDING ? summarize(argv, scrub, status) : status;
+    status = status <= MIG_EXIT_FINDING ? summarize(argv, scrub, status) : status;
+    int cut = recording ? mig_command_tell_cut(argv, recording) : MIG_EXIT_OK;
+    return status == MIG_EXIT_OK ? cut : status;
 }
 
 int mig_cmd_scrub(int argc, char **argv)

@@ -117,6 +117,15 @@ static void decoder_gave_up(Extract *x, unsigned channel)
     x->result->hint = mig_recording_hint(x->recording, channel);
 }
 
+/* Pages may be missing that no channel's records speak of. */
+static void look_for_cut(Extract *x)
+{
+    if (mig_recording_cut(x->recording, &x->result->why)) {
+        x->result->bad = true;
+        x->result->channel = g_strdup("main");
+    }
+}
+
 /* ---- rounds ---- */
 
 static uint32_t round_of(const Extract *x, unsigned channel)
@@ -497,6 +506,7 @@ static bool run(Extract *x, GError **error)
             return true;
         }
     }
+    look_for_cut(x);
     x->result->left_out = x->result->left_out && x->result->pages == 0;
     return mig_image_resize(x->fd, x->result->length, error);
 }

@@ -112,3 +112,12 @@ bool mig_command_keeps(char **argv, const char *to, char **files)
     }
     return true;
 }
+
+int mig_command_tell_cut(char **argv, const MigRecording *recording)
+{
+    MigDiagnosis why;
+    return mig_recording_cut(recording, &why)
+               ? mig_command_fail(argv, MIG_EXIT_INCOMPLETE, "%s: expected %s, found %s",
+                                  mig_recording_name(recording), why.expected, why.found)
+               : MIG_EXIT_OK;
+}

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "sim/world/output.h"
+#include "sim/world/recording.h"
 #include "stream/record.h"
 
 /* Appends |s| as a JSON string with its quotes; bytes that are no UTF-8 become \u00XX. */
@@ -31,5 +32,11 @@ bool mig_command_parse(int argc, char **argv, const GOptionEntry *entries, const
 /* Whether -o |to| (may be NULL) is none of |files| (ended by NULL). False: a message was printed.
  */
 bool mig_command_keeps(char **argv, const char *to, char **files);
+
+/*
+ * At the end of a recording: where its file was cut off, on standard error. MIG_EXIT_INCOMPLETE, or
+ * MIG_EXIT_OK if it is whole.
+ */
+int mig_command_tell_cut(char **argv, const MigRecording *recording);
 
 #endif

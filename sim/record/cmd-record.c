@@ -255,6 +255,25 @@ static void tell_gap(void *opaque, const char *channel, uint64_t offset, uint64_
     fputs("; what came behind them is left out\n", stderr);
 }
 
+/* What the file lacks of the migration. */
+static int tell_rest(const Options *o, const MigImportCounts *c)
+{
+    if (c->cut) {
+        g_autofree char *at = c->cut_at < 0
+                                  ? g_strdup("")
+                                  : g_strdup_printf(", at offset %" G_GINT64_FORMAT, c->cut_at);
+        fprintf(stderr,
+                "migbench record: %s: the file is cut off behind packet %" G_GUINT64_FORMAT
+                "%s; all packets in front of that were taken\n",
+                o->import, c->packets, at);
+    }
+    if (c->open) {
+        fprintf(stderr, "migbench record: the capture ends before %u of the connections do\n",
+                c->open);
+    }
+    return c->gaps || c->open || c->cut ? MIG_EXIT_INCOMPLETE : MIG_EXIT_OK;
+}
+
 static bool read_ports(char **ports, MigImportConfig *config, GError **error)
 {
     for (; ports && *ports; ports++) {
@@ -306,11 +325,7 @@ static int import(const Options *o)
                 forward, back, c.connections, c.connections == 1 ? "" : "s", c.gaps,
                 c.gaps == 1 ? "" : "s");
         fprintf(remarks(o), "to           %s\n", o->out);
-        if (c.open) {
-            fprintf(stderr, "migbench record: the capture ends before %u of the connections do\n",
-                    c.open);
-        }
-        status = c.gaps || c.open ? MIG_EXIT_INCOMPLETE : MIG_EXIT_OK;
+        status = tell_rest(o, &c);
     }
     return status;
 }

@@ -172,23 +172,33 @@ static bool open_file(Import *im, GError **error)
     return true;
 }
 
+/* libpcap's error is that the file ends inside a packet: what came before it is used. */
+static bool is_cut(Import *im, int64_t behind)
+{
+    im->counts->cut = feof(pcap_file(im->pcap)) != 0;
+    im->counts->cut_at = behind;
+    return im->counts->cut;
+}
+
 /* Calls |fn| for every TCP segment until it says false. */
 static bool walk(Import *im, bool (*fn)(Import *im, const MigTcpSegment *s), GError **error)
 {
     struct pcap_pkthdr *head;
     const uint8_t *frame;
+    int64_t behind = -1; /* the last whole packet, in the file; a pipe has no places */
     int got = 0;
     bool fine = open_file(im, error);
     im->counts->packets = 0;
     while (fine && (got = pcap_next_ex(im->pcap, &head, &frame)) == 1) {
         MigTcpSegment s;
         im->counts->packets++;
+        behind = ftello(pcap_file(im->pcap));
         im->ns = (uint64_t)head->ts.tv_sec * 1000000000u + (uint64_t)head->ts.tv_usec;
         if (mig_tcp_parse(im->link_type, frame, head->caplen, &s) && !fn(im, &s)) {
             break;
         }
     }
-    if (fine && got == PCAP_ERROR) {
+    if (fine && got == PCAP_ERROR && !is_cut(im, behind)) {
         fine = fail(error, im->config->path, pcap_geterr(im->pcap));
     }
     g_clear_pointer(&im->pcap, pcap_close);

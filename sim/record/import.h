@@ -26,7 +26,9 @@ typedef struct MigImportConfig {
 typedef struct MigImportCounts {
     uint64_t packets, segments, forward, back; /* packets of the file; bytes */
     unsigned connections, generations, gaps;
-    unsigned open; /* connections whose end was not captured */
+    unsigned open;  /* connections whose end was not captured */
+    bool cut;       /* the file ends inside a packet, behind |packets| whole ones... */
+    int64_t cut_at; /* ...which begins there; -1: nobody knows, it was a pipe */
 } MigImportCounts;
 
 /* False and *error: the file can't be read, holds no migration, or the tap refuses. */

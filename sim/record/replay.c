@@ -12,6 +12,7 @@
 #include "sim/record/replay.h"
 
 #include <errno.h>
+#include <gio/gio.h>
 #include <linux/sockios.h>
 #include <poll.h>
 #include <string.h>
@@ -117,6 +118,12 @@ static gboolean list_lines(Replay *p, GError **error)
     for (unsigned i = 0; i < mig_capture_channel_count(all); i++) {
         const MigCaptureChannel *c = mig_capture_channel(all, i);
         add_line(p, c->name, c->kind, c->generation);
+    }
+    if (!problem && mig_capture_cut(all)) {
+        g_set_error(&problem, G_IO_ERROR, G_IO_ERROR_PARTIAL_INPUT,
+                    "%s: the recording is cut off behind packet %" G_GUINT64_FORMAT
+                    ": a migration without its end can't be played",
+                    mig_capture_name(all), mig_capture_cut(all)->packets);
     }
     if (problem) {
         g_propagate_error(error, problem);

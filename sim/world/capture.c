@@ -34,6 +34,9 @@ struct MigCapture {
     const uint8_t *data; /* what the input lent and was not used yet */
     size_t n;
     uint64_t offset; /* in the file, of |data| */
+    uint64_t packets;
+    bool is_cut;
+    MigCaptureCut cut;
     GByteArray *block;
     gboolean swapped;
     GPtrArray *channels;
@@ -158,10 +161,26 @@ static guint16 u16_at(const MigCapture *c, size_t at)
     return c->swapped ? GUINT16_SWAP_LE_BE(v) : v;
 }
 
+/* take() for the rest of a block: where the file ends first, it was cut. */
+static gboolean take_rest(MigCapture *c, size_t n, GError **error)
+{
+    g_autoptr(GError) local = NULL;
+    if (take(c, n, &local)) {
+        return TRUE;
+    }
+    if (local) {
+        g_propagate_error(error, g_steal_pointer(&local));
+    } else if (c->block->len > 0) {
+        c->is_cut = true;
+        c->cut = (MigCaptureCut){ c->packets, c->offset - c->block->len, c->block->len };
+    }
+    return FALSE;
+}
+
 static gboolean section_order(MigCapture *c, GError **error)
 {
-    if (!take(c, 4, error)) {
-        return *error ? FALSE : fail(c, error, "the section header is cut off");
+    if (!take_rest(c, 4, error)) {
+        return FALSE;
     }
     c->swapped = FALSE;
     if (u32_at(c, 8) != BYTE_ORDER_MARK) {
@@ -176,33 +195,15 @@ static gboolean section_order(MigCapture *c, GError **error)
 /* Reads one block whole. FALSE: the end, or *error. */
 static gboolean next_block(MigCapture *c, GError **error)
 {
-    g_autoptr(GError) local = NULL;
-    guint32 length;
-
     g_byte_array_set_size(c->block, 0);
-    if (!take(c, 8, &local)) {
-        if (local) {
-            g_propagate_error(error, g_steal_pointer(&local));
-            return FALSE;
-        }
-        return c->block->len == 0 ? FALSE : fail(c, error, "a block is cut off");
-    }
-    if (u32_at(c, 0) == BLOCK_SECTION && !section_order(c, &local)) {
-        g_propagate_error(error, g_steal_pointer(&local));
+    if (!take_rest(c, 8, error) || (u32_at(c, 0) == BLOCK_SECTION && !section_order(c, error))) {
         return FALSE;
     }
-    length = u32_at(c, 4);
+    guint32 length = u32_at(c, 4);
     if (length < 12 || length % 4 != 0 || length > MIG_CAPTURE_BLOCK) {
         return fail(c, error, "a block of impossible length");
     }
-    if (!take(c, length - c->block->len, &local)) {
-        if (local) {
-            g_propagate_error(error, g_steal_pointer(&local));
-            return FALSE;
-        }
-        return fail(c, error, "a block is cut off");
-    }
-    return TRUE;
+    return take_rest(c, length - c->block->len, error);
 }
 
 /* "main.2": the kind is that of "main", unless it is a recovery; "preempt-return.2": a way back. */
@@ -304,12 +305,13 @@ static gboolean take_packet(MigCapture *c, MigChunk *chunk, GError **error)
     chunk->n = u32_at(c, 20);
     ch->about.bytes += chunk->n;
     ch->about.last_ns = chunk->ns;
+    c->packets++;
     return TRUE;
 }
 
 bool mig_capture_chunk(MigCapture *c, MigChunk *chunk, GError **error)
 {
-    while (next_block(c, error)) {
+    while (!c->is_cut && next_block(c, error)) {
         switch (u32_at(c, 0)) {
         case BLOCK_INTERFACE:
             if (!add_interface(c, error)) {
@@ -454,9 +456,18 @@ static gboolean ready_chunk(MigCapture *c, MigChunk *chunk, GError **error)
 /* Feeds the next chunk; FALSE at the end or with *error. */
 static gboolean feed_chunk(MigCapture *c, GError **error)
 {
+    g_autoptr(GError) local = NULL;
     MigChunk chunk;
     remember(c);
-    if (!ready_chunk(c, &chunk, error)) {
+    if (!ready_chunk(c, &chunk, &local)) {
+        if (!local && !c->main) {
+            return fail(c, error,
+                        c->is_cut ? "the file is cut off in front of anything of a main channel"
+                                  : "the file has nothing of a main channel");
+        }
+        if (local) {
+            g_propagate_error(error, g_steal_pointer(&local));
+        }
         return FALSE;
     }
     c->chunk = chunk;
@@ -518,6 +529,11 @@ void mig_capture_payload_into(MigCapture *c, unsigned channel, void *dst)
 {
     Channel *ch = c->channels->pdata[channel];
     mig_decoder_payload_into(ch->decoder, dst);
+}
+
+const MigCaptureCut *mig_capture_cut(const MigCapture *c)
+{
+    return c->is_cut ? &c->cut : NULL;
 }
 
 const char *mig_capture_name(const MigCapture *c)

@@ -29,6 +29,13 @@ typedef struct MigCaptureChannel {
     uint64_t last_ns;    /* time of its last chunk */
 } MigCaptureChannel;
 
+/* Where a file ends in the middle of a block: it was cut off, or its end was never written. */
+typedef struct MigCaptureCut {
+    uint64_t packets; /* whole ones in front of it */
+    uint64_t offset;  /* of the block in the file */
+    uint64_t bytes;   /* that are there of it */
+} MigCaptureCut;
+
 typedef struct MigCapture MigCapture;
 
 /* True when the next bytes of |input|, which stay in it, are those of a pcapng section header. */
@@ -49,12 +56,14 @@ typedef struct MigChunk {
     size_t n;
 } MigChunk;
 
-/* The next chunk; false at the end, or with *error. Not to be mixed with mig_capture_next(). */
+/* The next chunk; false at the end (also where the file was cut), or with *error. Not to be mixed
+ * with mig_capture_next(). */
 bool mig_capture_chunk(MigCapture *c, MigChunk *chunk, GError **error);
 
 /*
  * The next record of any channel: RECORD, PAYLOAD (of the record last given for *|channel|), or BAD
- * for one channel, whose later bytes are then passed over. END: every channel is through. MORE: the
+ * for one channel, whose later bytes are then passed over. A file that was cut ends there: what the
+ * channels lack is told as of raw streams that were. END: every channel is through. MORE: the
  * input failed, *error is set.
  */
 MigStatus mig_capture_next(MigCapture *c, unsigned *channel, MigRecord *record, GError **error);
@@ -77,6 +86,8 @@ void mig_capture_set_body_size(MigCapture *c, MigBodySize body_size, void *opaqu
 size_t mig_capture_peek(const MigCapture *c, unsigned channel, uint64_t offset, void *dst,
                         size_t n);
 
+/* Known at the end; NULL: the file is whole. */
+const MigCaptureCut *mig_capture_cut(const MigCapture *c);
 /* For messages: the path, or "standard input". */
 const char *mig_capture_name(const MigCapture *c);
 unsigned mig_capture_channel_count(const MigCapture *c);

@@ -231,6 +231,22 @@ bool mig_recording_trailing(MigRecording *m, uint64_t *n, GError **error)
     return true;
 }
 
+bool mig_recording_cut(const MigRecording *m, MigDiagnosis *why)
+{
+    const MigCaptureCut *cut = m->capture ? mig_capture_cut(m->capture) : NULL;
+    const MigDecoder *main = mig_recording_main(m);
+    if (!cut) {
+        return false;
+    }
+    *why = (MigDiagnosis){ MIG_FAULT_TRUNCATED, main ? mig_decoder_offset(main) : 0,
+                           "end of the file", "a whole recording", "" };
+    g_snprintf(why->found, sizeof(why->found),
+               "a file cut off behind packet %" G_GUINT64_FORMAT ", %" G_GUINT64_FORMAT
+               " bytes into the block at its offset %" G_GUINT64_FORMAT,
+               cut->packets, cut->bytes, cut->offset);
+    return true;
+}
+
 /* ---- hints ---- */
 
 /* How tcpdump -w begins a file: microseconds or nanoseconds, in either byte order. */
@@ -249,7 +265,11 @@ static bool is_pcap(const uint8_t *data, size_t n)
 char *mig_recording_hint(MigRecording *m, unsigned channel)
 {
     const MigDecoder *d = mig_recording_decoder(m, channel);
+    MigDiagnosis cut;
 
+    if (mig_recording_cut(m, &cut)) {
+        return g_strconcat("a whole copy of it; this is ", cut.found, NULL);
+    }
     if (!m->reader || !d || mig_decoder_diagnosis(d)->fault != MIG_FAULT_HEADER_MAGIC) {
         return NULL;
     }

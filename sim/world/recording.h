@@ -67,6 +67,13 @@ size_t mig_recording_peek(MigRecording *m, unsigned channel, uint64_t offset, vo
 bool mig_recording_trailing(MigRecording *m, uint64_t *n, GError **error);
 
 /*
+ * At the end: true where the file (not just the line of a channel) was cut off, which |why| says of
+ * the end of the main channel. Its channels have been told so as well, but some may end anywhere.
+ * Of raw streams the decoder says it.
+ */
+bool mig_recording_cut(const MigRecording *m, MigDiagnosis *why);
+
+/*
  * After BAD: what to try, or NULL. "a stream begins at offset 4096: try file:PATH,offset=4096".
  * Owned by the caller.
  */
