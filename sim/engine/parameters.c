@@ -28,6 +28,16 @@ static const char *const modes[] = { "normal", "cpr-reboot", "cpr-transfer", "cp
         name, MIG_PARAMETER_SIZE, AT(field), min, max, value, power, since, until, NULL, help, \
             done                                                                               \
     }
+#define RATE(name, field, since, help)                                                            \
+    {                                                                                             \
+        name, MIG_PARAMETER_RATE, AT(field), 0, UINT64_MAX, 0, false, since, FOREVER, NULL, help, \
+            true                                                                                  \
+    }
+#define TIME(name, field, min, max, value, since, until, done, help)                           \
+    {                                                                                          \
+        name, MIG_PARAMETER_TIME, AT(field), min, max, value, false, since, until, NULL, help, \
+            done                                                                               \
+    }
 #define FLAG(name, field, value, since, until, done, help)                                      \
     {                                                                                           \
         name, MIG_PARAMETER_FLAG, AT(field), 0, 1, value, false, since, until, NULL, help, done \
@@ -43,13 +53,11 @@ static const char *const modes[] = { "normal", "cpr-reboot", "cpr-transfer", "cp
     }
 
 const MigParameterRow mig_parameter_rows[] = {
-    SIZE("max-bandwidth", max_bandwidth, 0, UINT64_MAX, 0, false, V(1, 4), FOREVER, true,
-         "B/s; 0: no limit"),
-    NUMBER("downtime-limit", downtime_limit, 0, 2000000, 0, V(1, 4), FOREVER, true, "ms"),
-    SIZE("max-postcopy-bandwidth", max_postcopy_bandwidth, 0, UINT64_MAX, 0, false, V(3, 0),
-         FOREVER, true, "B/s in postcopy; 0: no limit"),
-    SIZE("avail-switchover-bandwidth", avail_switchover_bandwidth, 0, UINT64_MAX, 0, false, V(8, 2),
-         FOREVER, true, "B/s at the switchover; 0: as measured"),
+    RATE("max-bandwidth", max_bandwidth, V(1, 4), "B/s; 0: no limit"),
+    TIME("downtime-limit", downtime_limit, 0, 2000000, 0, V(1, 4), FOREVER, true, "ms"),
+    RATE("max-postcopy-bandwidth", max_postcopy_bandwidth, V(3, 0), "B/s in postcopy; 0: no limit"),
+    RATE("avail-switchover-bandwidth", avail_switchover_bandwidth, V(8, 2),
+         "B/s at the switchover; 0: as measured"),
     SIZE("xbzrle-cache-size", xbzrle_cache_size, 4096, UINT64_MAX, 64u << 20, true, V(1, 4),
          FOREVER, true, "bytes, a power of two"),
     NUMBER("throttle-trigger-threshold", throttle_trigger_threshold, 1, 100, 50, V(5, 0), FOREVER,
@@ -76,16 +84,16 @@ const MigParameterRow mig_parameter_rows[] = {
     FLAG("compress-wait-thread", compress_wait_thread, 1, V(3, 1), V(9, 1), true,
          "wait for a thread instead of sending the page as it is"),
     NUMBER("decompress-threads", decompress_threads, 1, 255, 2, V(2, 4), V(9, 1), true, "threads"),
-    NUMBER("announce-initial", announce_initial, 0, 100000, 50, V(4, 0), FOREVER, false, "ms"),
-    NUMBER("announce-max", announce_max, 0, 100000, 550, V(4, 0), FOREVER, false, "ms"),
+    TIME("announce-initial", announce_initial, 0, 100000, 50, V(4, 0), FOREVER, false, "ms"),
+    TIME("announce-max", announce_max, 0, 100000, 550, V(4, 0), FOREVER, false, "ms"),
     NUMBER("announce-rounds", announce_rounds, 0, 1000, 5, V(4, 0), FOREVER, false, "packets"),
-    NUMBER("announce-step", announce_step, 1, 10000, 100, V(4, 0), FOREVER, false, "ms"),
-    NUMBER("x-checkpoint-delay", x_checkpoint_delay, 0, UINT32_MAX, 20000, V(2, 8), FOREVER, false,
-           "ms between COLO checkpoints"),
+    TIME("announce-step", announce_step, 1, 10000, 100, V(4, 0), FOREVER, false, "ms"),
+    TIME("x-checkpoint-delay", x_checkpoint_delay, 0, UINT32_MAX, 20000, V(2, 8), FOREVER, false,
+         "ms between COLO checkpoints"),
     NUMBER("vcpu-dirty-limit", vcpu_dirty_limit, 1, UINT64_MAX, 1, V(8, 1), FOREVER, true,
            "MB/s that a vCPU may dirty"),
-    NUMBER("x-vcpu-dirty-limit-period", x_vcpu_dirty_limit_period, 1, 1000, 1000, V(8, 1), FOREVER,
-           true, "ms between two looks at each vCPU's rate"),
+    TIME("x-vcpu-dirty-limit-period", x_vcpu_dirty_limit_period, 1, 1000, 1000, V(8, 1), FOREVER,
+         true, "ms between two looks at each vCPU's rate"),
     CHOICE("mode", mode, modes, 0, V(8, 2), FOREVER, false, "normal, or a CPR mode"),
     FLAG("direct-io", direct_io, 0, V(9, 1), FOREVER, true, "files past the page cache"),
     FLAG("block-incremental", block_incremental, 0, V(2, 10), V(9, 1), true,

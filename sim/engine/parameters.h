@@ -55,6 +55,8 @@ typedef struct MigParameters {
 typedef enum MigParameterKind {
     MIG_PARAMETER_NUMBER,
     MIG_PARAMETER_SIZE, /* a number that may have a unit */
+    MIG_PARAMETER_RATE, /* bytes per second, likewise */
+    MIG_PARAMETER_TIME, /* of milliseconds, and may have another unit */
     MIG_PARAMETER_FLAG,
     MIG_PARAMETER_CHOICE,
     MIG_PARAMETER_TEXT, /* or a list: nothing that the engine keeps */

@@ -139,6 +139,8 @@ static json_object *value_to_json(const MigMonitor *m, const MigParameterRow *ro
     switch (row->kind) {
     case MIG_PARAMETER_NUMBER:
     case MIG_PARAMETER_SIZE:
+    case MIG_PARAMETER_RATE:
+    case MIG_PARAMETER_TIME:
         return json_object_new_uint64(value_of(m, row));
     case MIG_PARAMETER_FLAG:
         return json_object_new_boolean(value_of(m, row) != 0);
@@ -200,6 +202,8 @@ void mig_settings_print_parameters(MigMonitor *m, GString *out)
 static const MigArgumentType types[] = {
     [MIG_PARAMETER_NUMBER] = MIG_ARGUMENT_UINT,
     [MIG_PARAMETER_SIZE] = MIG_ARGUMENT_UINT,
+    [MIG_PARAMETER_RATE] = MIG_ARGUMENT_UINT,
+    [MIG_PARAMETER_TIME] = MIG_ARGUMENT_UINT,
     [MIG_PARAMETER_FLAG] = MIG_ARGUMENT_BOOL,
     [MIG_PARAMETER_CHOICE] = MIG_ARGUMENT_STRING,
     [MIG_PARAMETER_TEXT] = MIG_ARGUMENT_STRING_OR_NULL,
@@ -332,9 +336,9 @@ static json_object *set_one(MigMonitor *m, const char *name, json_object *v, GEr
 static bool number_from_text(const MigParameterRow *row, const char *text, uint64_t *value,
                              GError **error)
 {
-    if (row->kind == MIG_PARAMETER_SIZE) {
-        bool mib = g_str_has_suffix(row->name, "-bandwidth") && *text &&
-                   strspn(text, "0123456789") == strlen(text);
+    if (row->kind == MIG_PARAMETER_SIZE || row->kind == MIG_PARAMETER_RATE) {
+        bool mib =
+            row->kind == MIG_PARAMETER_RATE && *text && strspn(text, "0123456789") == strlen(text);
         g_autofree char *with_unit = g_strconcat(text, mib ? "M" : "", NULL);
         return mig_parse_size(with_unit, value, error);
     }

@@ -60,13 +60,28 @@ static void options_clear(Options *o)
 
 /* Values ----------------------------------------------------------------------------------- */
 
+static bool read_ms(const char *option, const char *text, uint64_t least, uint64_t most,
+                    uint64_t *ms, GError **error)
+{
+    if (!mig_parse_ms(text, ms, error)) {
+        g_prefix_error(error, "%s: ", option);
+        return false;
+    }
+    if (*ms < least || *ms > most) {
+        g_set_error(error, MIG_UNITS_ERROR, MIG_UNITS_ERROR_RANGE,
+                    "%s: %s is not from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " ms", option,
+                    text, least, most);
+        return false;
+    }
+    return true;
+}
+
 static bool read_periods(const char *text, MigFactsWish *wish, GError **error)
 {
     g_auto(GStrv) parts = g_strsplit(text, ",", -1);
     for (char **p = parts; *p; p++) {
-        guint64 ms;
-        if (!g_ascii_string_to_unsigned(*p, 10, 50, 60000, &ms, error)) {
-            g_prefix_error(error, "--periods %s: ", text);
+        uint64_t ms;
+        if (!read_ms("--periods", *p, 50, 60000, &ms, error)) {
             return false;
         }
         if (wish->count == MIG_FACTS_POINTS) {
@@ -100,9 +115,8 @@ static GArray *read_downtimes(const char *text, GError **error)
     g_auto(GStrv) parts = g_strsplit(text, ",", -1);
     g_autoptr(GArray) list = g_array_new(FALSE, FALSE, sizeof(int64_t));
     for (char **p = parts; *p; p++) {
-        guint64 ms;
-        if (!g_ascii_string_to_unsigned(*p, 10, 0, 2000000, &ms, error)) {
-            g_prefix_error(error, "--downtime %s: ", text);
+        uint64_t ms;
+        if (!read_ms("--downtime", *p, 0, 2000000, &ms, error)) {
             return NULL;
         }
         int64_t value = (int64_t)ms;
@@ -117,11 +131,10 @@ static GArray *read_bandwidths(const char *text, GError **error)
     g_auto(GStrv) parts = g_strsplit(text, ",", -1);
     for (char **p = parts; *p; p++) {
         uint64_t value;
-        bool bits = strstr(*p, "bit/s") || strstr(*p, "B/s");
-        if (!(bits ? mig_parse_rate(*p, &value, error) : mig_parse_size(*p, &value, error))) {
+        if (!mig_parse_bandwidth(*p, &value, error)) {
+            g_prefix_error(error, "--bandwidth: ");
             return NULL;
         }
-        value = bits ? value / 8 : value;
         g_array_append_val(list, value);
     }
     return g_steal_pointer(&list);
@@ -332,9 +345,9 @@ int mig_cmd_predict(int argc, char **argv)
         { "bandwidth", 0, 0, G_OPTION_ARG_STRING, &o.bandwidths,
           "max-bandwidth, bytes/s or with a unit (default: around the present one)", "LIST" },
         { "downtime", 0, 0, G_OPTION_ARG_STRING, &o.downtimes,
-          "downtime-limit, ms (default: " DOWNTIMES ")", "LIST" },
+          "downtime-limit, ms or with a unit (default: " DOWNTIMES ")", "LIST" },
         { "periods", 0, 0, G_OPTION_ARG_STRING, &o.periods,
-          "of calc-dirty-rate, ms (default: " PERIODS ")", "LIST" },
+          "of calc-dirty-rate, ms or with a unit (default: " PERIODS ")", "LIST" },
         { "limit", 0, 0, G_OPTION_ARG_STRING, &o.limit,
           "what takes longer doesn't converge (default: " LIMIT ")", "TIME" },
         { "what-if", 0, 0, G_OPTION_ARG_STRING_ARRAY, &o.what_ifs,

@@ -183,16 +183,36 @@ static bool unit_failed(MigReader *r, GError *error)
     return false;
 }
 
-bool mig_read_size(MigReader *r, json_object *v, void *dst)
+/* A number, or a string with a unit, which |parse| knows. */
+static bool read_number(MigReader *r, json_object *v, void *dst, const char *what,
+                        bool (*parse)(const char *text, uint64_t *value, GError **error))
 {
     GError *error = NULL;
     if (json_object_is_type(v, json_type_int)) {
         return mig_read_u64(r, v, dst);
     }
-    if (!want(r, v, json_type_string, "a size (bytes, or a string such as \"512M\")")) {
+    if (!want(r, v, json_type_string, what)) {
         return false;
     }
-    return mig_parse_size(json_object_get_string(v), dst, &error) || unit_failed(r, error);
+    return parse(json_object_get_string(v), dst, &error) || unit_failed(r, error);
+}
+
+bool mig_read_size(MigReader *r, json_object *v, void *dst)
+{
+    return read_number(r, v, dst, "a size (bytes, or a string such as \"512M\")", mig_parse_size);
+}
+
+bool mig_read_bandwidth(MigReader *r, json_object *v, void *dst)
+{
+    return read_number(r, v, dst,
+                       "a bandwidth (bytes per second, or a string such as \"32M\" or \"1Gbit/s\")",
+                       mig_parse_bandwidth);
+}
+
+bool mig_read_ms(MigReader *r, json_object *v, void *dst)
+{
+    return read_number(r, v, dst, "a time (milliseconds, or a string such as \"0.3s\")",
+                       mig_parse_ms);
 }
 
 bool mig_read_rate(MigReader *r, json_object *v, void *dst)

@@ -62,6 +62,9 @@ MigReadFn mig_read_u32;    /* uint32_t */
 MigReadFn mig_read_size;   /* uint64_t; a number or a string with a unit */
 MigReadFn mig_read_rate;   /* uint64_t, bit/s */
 MigReadFn mig_read_time;   /* int64_t, ns */
+/* uint64_t, bytes per second; a number or a string with a unit */
+MigReadFn mig_read_bandwidth;
+MigReadFn mig_read_ms;     /* uint64_t; a number of milliseconds or a string with a unit */
 MigReadFn mig_read_ignore; /* anything */
 
 /* The index of the string |v| in |names|. */

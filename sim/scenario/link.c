@@ -42,6 +42,16 @@ static bool read_rate(MigReader *r, json_object *v, void *dst)
            (*rate <= RATE_MAX || mig_read_fail(r, "at most 10000Tbit/s"));
 }
 
+/* Of a wire: 0 bit/s is the word "unlimited", and nothing else. */
+static bool read_bandwidth(MigReader *r, json_object *v, void *dst)
+{
+    uint64_t *rate = dst;
+    return read_rate(r, v, rate) &&
+           (*rate > 0 || g_strcmp0(json_object_get_string(v), "unlimited") == 0 ||
+            mig_read_fail(r, "expected above 0, or \"unlimited\" for a wire that takes no time "
+                             "(for outages there is \"bandwidth-trace\")"));
+}
+
 /* One that may be 0, and then is. */
 static bool read_finite_rate(MigReader *r, json_object *v, void *dst)
 {
@@ -348,7 +358,7 @@ static bool read_bucket(MigReader *r, json_object *v, void *dst)
 
 static const MigField link_fields[] = {
     { "transport", read_transport, 0 },
-    { "bandwidth", read_rate, offsetof(LinkText, config.bandwidth) },
+    { "bandwidth", read_bandwidth, offsetof(LinkText, config.bandwidth) },
     { "bandwidth-trace", read_trace, 0 },
     { "latency", mig_read_time, offsetof(LinkText, config.latency) },
     { "framing", read_framing, 0 },

@@ -91,6 +91,10 @@ static bool read_value(MigReader *r, const MigParameterRow *row, json_object *v,
         return mig_read_u64(r, v, value);
     case MIG_PARAMETER_SIZE:
         return mig_read_size(r, v, value);
+    case MIG_PARAMETER_RATE:
+        return mig_read_bandwidth(r, v, value);
+    case MIG_PARAMETER_TIME:
+        return mig_read_ms(r, v, value);
     case MIG_PARAMETER_FLAG:
         return read_flag(r, v, value);
     case MIG_PARAMETER_CHOICE:

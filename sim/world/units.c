@@ -48,6 +48,11 @@ static const Kind rate_kind = { "rate",
                                 "a number with bit/s, kbit/s, Mbit/s, Gbit/s, B/s, kB/s, MB/s, "
                                 "MiB/s..., or \"unlimited\"",
                                 rate_units, UINT64_MAX };
+static const Kind bandwidth_kind = { "bandwidth",
+                                     "bytes per second, such as 32M, or a rate such as 1Gbit/s",
+                                     size_units, UINT64_MAX };
+static const Kind ms_kind = { "number of milliseconds", "one such as 300, 300ms or 0.3s",
+                              time_units, INT64_MAX };
 static const Kind time_kind = { "time", "a number with ns, us, ms, s or min", time_units,
                                 INT64_MAX };
 
@@ -133,6 +138,34 @@ bool mig_parse_time(const char *text, int64_t *ns, GError **error)
     }
     *ns = (int64_t)value;
     return true;
+}
+
+bool mig_parse_bandwidth(const char *text, uint64_t *bytes, GError **error)
+{
+    if (strstr(text, "/s") == NULL) {
+        return parse(&bandwidth_kind, text, bytes, error);
+    }
+    uint64_t bits;
+    if (!parse(&rate_kind, text, &bits, error)) {
+        return false;
+    }
+    *bytes = bits / 8;
+    return bits % 8 == 0 || fail(error, MIG_UNITS_ERROR_RANGE, &bandwidth_kind, text,
+                                 " (not a whole number of bytes per second)");
+}
+
+bool mig_parse_ms(const char *text, uint64_t *ms, GError **error)
+{
+    if (g_ascii_string_to_unsigned(text, 10, 0, INT64_MAX, ms, NULL)) {
+        return true;
+    }
+    uint64_t ns;
+    if (!parse(&ms_kind, text, &ns, error)) {
+        return false;
+    }
+    *ms = ns / M;
+    return ns % M == 0 ||
+           fail(error, MIG_UNITS_ERROR_RANGE, &ms_kind, text, " (not a whole number)");
 }
 
 /* Three digits and the largest unit that leaves at least one before the point. */

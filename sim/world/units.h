@@ -6,7 +6,7 @@
  *     size    4096   90k   1.5G   512MiB      k M G T (with or without iB, B): powers of 1024
  *     rate    1Gbit/s   100kbit/s             k M G T: powers of 1000
  *             125MB/s   64MiB/s               likewise; with i powers of 1024
- *     time    100us   20ms   1.5s   0         ns us ms s
+ *     time    100us   20ms   1.5s   0         ns us ms s min
  */
 #ifndef MIG_SIM_WORLD_UNITS_H
 #define MIG_SIM_WORLD_UNITS_H
@@ -25,6 +25,10 @@ typedef enum MigUnitsError {
 bool mig_parse_size(const char *text, uint64_t *bytes, GError **error);
 /* Bits per second. "unlimited" is 0. */
 bool mig_parse_rate(const char *text, uint64_t *bits, GError **error);
+/* Bytes per second, as QAPI counts: a size, or a rate that is a whole number of them. */
+bool mig_parse_bandwidth(const char *text, uint64_t *bytes, GError **error);
+/* Milliseconds, as QAPI counts: 300, or a time that is a whole number of them (0.3s). */
+bool mig_parse_ms(const char *text, uint64_t *ms, GError **error);
 /* Nanoseconds. */
 bool mig_parse_time(const char *text, int64_t *ns, GError **error);
 

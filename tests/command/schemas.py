@@ -119,7 +119,8 @@ def words_are_the_engines():
     defs = schema("scenario")["$defs"]
     wanted = {
         "capabilities": re.findall(r'^    X\(\w+, "([\w-]+)"', source("sim/engine/capabilities.h"), re.M),
-        "parameters": re.findall(r'\b(?:NUMBER|SIZE|FLAG|CHOICE|TEXT)\("([\w-]+)"', source("sim/engine/parameters.c")),
+        "parameters": re.findall(r'\b(?:NUMBER|SIZE|RATE|TIME|FLAG|CHOICE|TEXT)\("([\w-]+)"',
+                                 source("sim/engine/parameters.c")),
         "costs": ["description"] + re.findall(r"^    X\((\w+),", source("sim/world/costs.h"), re.M),
         "actions": re.findall(r'\[MIG_ACTION_\w+\] = "([\w-]+)"', source("sim/scenario/migration.c")),
     }
@@ -197,6 +198,10 @@ def predictions_conform():
         changed = [r.get("what-if") for r in from_facts["rows"]]
         if changed != [None] * 20 + ["capabilities.xbzrle=true"] * 20:
             raise tap.Fail(f"rows: {changed}")
+        units = predicted("--facts", facts, *asked, "--bandwidth", "8M,1Gbit/s", "--downtime", "100ms,300,0.5s")
+        values = [(r["max-bandwidth"], r["downtime-limit"]) for r in units["rows"]]
+        if values != [(b, ms) for b in (8 << 20, 125000000) for ms in (100, 300, 500)]:
+            raise tap.Fail(f"with units: {values}")
         migbench("sim", os.path.join(EXAMPLES, "demo.json"), "--set", "capabilities.multifd=true", "--stream", run)
         rows = predicted("--recording", run, *asked)["rows"]
         asked = {r.get("what-if", "").partition("=")[0] for r in rows}

@@ -200,6 +200,9 @@ static const struct {
                                                        "to 255 bytes" },
     { "link.bandwidth=1G", "s: link.bandwidth: \"1G\" is not a rate; expected a number with bit/s, "
                            "kbit/s, Mbit/s, Gbit/s, B/s, kB/s, MB/s, MiB/s..., or \"unlimited\"" },
+    { "link.bandwidth=0bit/s",
+      "s: link.bandwidth: expected above 0, or \"unlimited\" for a wire that takes no time (for "
+      "outages there is \"bandwidth-trace\")" },
     { "link.bandwith=1Gbit/s", "s: link.bandwith: unknown key \"bandwith\"; did you mean "
                                "\"bandwidth\"?" },
     { "host={\"zero-page\":1}", "s: host.zero-page: unknown key \"zero-page\"; did you mean "
@@ -221,6 +224,14 @@ static const struct {
                                     "number" },
     { "parameters.downtime-limit=2000001", "s: parameters.downtime-limit: 2000001 is not from "
                                            "0 to 2000000" },
+    { "parameters.downtime-limit=1s2", "s: parameters.downtime-limit: \"1s2\" is not a number of "
+                                       "milliseconds; expected one such as 300, 300ms or 0.3s" },
+    { "parameters.downtime-limit=1500us",
+      "s: parameters.downtime-limit: \"1500us\" is not a number of milliseconds (not a whole "
+      "number); expected one such as 300, 300ms or 0.3s" },
+    { "parameters.max-bandwidth=7bit/s",
+      "s: parameters.max-bandwidth: \"7bit/s\" is not a bandwidth (not a whole number of bytes per "
+      "second); expected bytes per second, such as 32M, or a rate such as 1Gbit/s" },
     { "parameters.tls-creds=x", "s: parameters.tls-creds: this parameter is known to QEMU, but not "
                                 "simulated yet" },
     { "parameters.max-bandwith=1", "s: parameters.max-bandwith: unknown parameter "
@@ -293,6 +304,29 @@ static void test_set(void)
     g_assert_cmpuint(p.downtime_limit, ==, 7);
 }
 
+/* QAPI's numbers, with units or without. */
+static void test_parameter_units(void)
+{
+    static const struct {
+        const char *set;
+        uint64_t bandwidth, limit;
+    } rows[] = {
+        { "parameters={\"max-bandwidth\":7,\"downtime-limit\":8}", 7, 8 },
+        { "parameters={\"max-bandwidth\":\"7k\",\"downtime-limit\":\"0.3s\"}", 7168, 300 },
+        { "parameters={\"max-bandwidth\":\"8kbit/s\",\"downtime-limit\":\"8\"}", 1000, 8 },
+        { "parameters={\"max-bandwidth\":\"7KiB/s\",\"downtime-limit\":\"8ms\"}", 7168, 8 },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(MigScenario) s = with(rows[i].set, &error);
+        g_assert_no_error(error);
+        MigParameters p = { 0 };
+        mig_parameters_apply(&p, &s->parameters);
+        g_assert_cmpuint(p.max_bandwidth, ==, rows[i].bandwidth);
+        g_assert_cmpuint(p.downtime_limit, ==, rows[i].limit);
+    }
+}
+
 static void test_examples(void)
 {
     g_autofree char *folder = g_test_build_filename(G_TEST_DIST, "docs", "examples", NULL);
@@ -324,6 +358,7 @@ int main(int argc, char **argv)
     g_test_add_func("/scenario/complaints", test_complaints);
     g_test_add_func("/scenario/syntax", test_syntax);
     g_test_add_func("/scenario/set", test_set);
+    g_test_add_func("/scenario/parameter-units", test_parameter_units);
     g_test_add_func("/scenario/examples", test_examples);
     return g_test_run();
 }
