@@ -14,13 +14,72 @@ static bool fail(GError **error, const char *text, const char *expected)
     return false;
 }
 
-static bool parse_value(MigKnob *k, const char *text, uint64_t *value, GError **error)
+static bool parse_number(const char *text, uint64_t *value)
 {
+    return g_ascii_string_to_unsigned(text, 10, 0, G_MAXUINT64, value, NULL);
+}
+
+/* What it is shows in its unit. */
+static bool parse_value(MigKnobForm *form, const char *text, uint64_t *value, GError **error)
+{
+    int64_t ns;
+    if (parse_number(text, value)) {
+        *form = MIG_KNOB_NUMBER;
+        return true;
+    }
     if (strstr(text, "bit/s") || strstr(text, "B/s")) {
-        k->form = MIG_KNOB_RATE;
+        *form = MIG_KNOB_RATE;
         return mig_parse_rate(text, value, error);
     }
-    return mig_parse_size(text, value, error);
+    if (mig_parse_time(text, &ns, NULL)) {
+        *form = MIG_KNOB_TIME;
+        *value = (uint64_t)ns;
+        return true;
+    }
+    *form = MIG_KNOB_SIZE;
+    return mig_parse_size(text, value, NULL) ||
+           fail(error, text, "a number, or one with a unit: 64M, 1Gbit/s, 300ms");
+}
+
+/* A number without a unit goes with sizes. */
+static bool same_form(MigKnobForm a, MigKnobForm b)
+{
+    return a == b || a + b == MIG_KNOB_NUMBER + MIG_KNOB_SIZE;
+}
+
+static bool add_value(MigKnob *k, const char *text, GError **error)
+{
+    MigKnobForm form;
+    uint64_t value;
+    if (!parse_value(&form, text, &value, error)) {
+        return false;
+    }
+    if (k->values->len && !same_form(k->form, form)) {
+        return fail(error, text, "the same kind of unit as in front of it");
+    }
+    k->form = MAX(k->form, form);
+    g_array_append_val(k->values, value);
+    return true;
+}
+
+static const struct {
+    const char *name;
+    uint64_t ns;
+} time_units[] = { { "ms", MIG_NS_PER_MS }, { "us", 1000 }, { "ns", 1 } };
+
+/* Values between whole milliseconds are whole milliseconds: what counts in them takes no others. */
+static void choose_unit(MigKnob *k)
+{
+    bool whole = false;
+    for (k->unit = 0; !whole; k->unit += !whole) {
+        whole = true;
+        for (guint i = 0; i < k->values->len; i++) {
+            whole &= g_array_index(k->values, uint64_t, i) % time_units[k->unit].ns == 0;
+        }
+    }
+    for (guint i = 0; i < k->values->len; i++) {
+        g_array_index(k->values, uint64_t, i) /= time_units[k->unit].ns;
+    }
 }
 
 void mig_knob_refine(MigKnob *k, uint64_t from, uint64_t to, unsigned steps)
@@ -40,10 +99,14 @@ void mig_knob_refine(MigKnob *k, uint64_t from, uint64_t to, unsigned steps)
 
 static bool parse_range(MigKnob *k, char **ends, unsigned steps, GError **error)
 {
-    uint64_t from, to;
-    if (!parse_value(k, ends[0], &from, error) || !parse_value(k, ends[1], &to, error)) {
+    if (!add_value(k, ends[0], error) || !add_value(k, ends[1], error)) {
         return false;
     }
+    if (k->form == MIG_KNOB_TIME) {
+        choose_unit(k);
+    }
+    uint64_t from = g_array_index(k->values, uint64_t, 0);
+    uint64_t to = g_array_index(k->values, uint64_t, 1);
     if (from == 0 || to <= from) {
         return fail(error, k->path, "a range that rises from above 0");
     }
@@ -62,11 +125,12 @@ static bool parse_list(MigKnob *k, const char *text, GError **error)
 {
     g_auto(GStrv) parts = g_strsplit(text, ",", -1);
     for (char **p = parts; *p; p++) {
-        uint64_t value;
-        if (!parse_value(k, *p, &value, error)) {
+        if (!add_value(k, *p, error)) {
             return false;
         }
-        g_array_append_val(k->values, value);
+    }
+    if (k->form == MIG_KNOB_TIME) {
+        choose_unit(k);
     }
     g_array_sort(k->values, by_value);
     return k->values->len <= MIG_TUNE_VALUES || fail(error, text, "fewer values");
@@ -100,17 +164,23 @@ void mig_knob_free(MigKnob *k)
 
 json_object *mig_knob_value(const MigKnob *k, uint64_t value)
 {
-    if (k->form == MIG_KNOB_NUMBER) {
+    if (k->form == MIG_KNOB_NUMBER || k->form == MIG_KNOB_SIZE) {
         return json_object_new_uint64(value);
     }
-    g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT "bit/s", value);
+    const char *unit = k->form == MIG_KNOB_RATE ? "bit/s" : time_units[k->unit].name;
+    g_autofree char *text = g_strdup_printf("%" G_GUINT64_FORMAT "%s", value, unit);
     return json_object_new_string(text);
 }
 
 char *mig_knob_text(const MigKnob *k, uint64_t value)
 {
-    return k->form == MIG_KNOB_RATE ? mig_format_bits(value)
-                                    : g_strdup_printf("%" G_GUINT64_FORMAT, value);
+    if (k->form == MIG_KNOB_RATE) {
+        return mig_format_bits(value);
+    }
+    g_autofree char *size = k->form == MIG_KNOB_SIZE ? mig_format_size(value) : NULL;
+    g_autofree char *about = size ? g_strdup_printf(" (%s)", size) : g_strdup("");
+    const char *unit = k->form == MIG_KNOB_TIME ? time_units[k->unit].name : "";
+    return g_strdup_printf("%" G_GUINT64_FORMAT "%s%s", value, unit, about);
 }
 
 /* What query-migrate has needs no path. */
@@ -168,6 +238,28 @@ void mig_goal_free(MigGoal *g)
         g_free(g->metric);
         g_free(g);
     }
+}
+
+/* Of QEMU's statistics; ours say their unit by their name. */
+char *mig_goal_text(const MigGoal *g, double value)
+{
+    static const char *const ms[] = { "total-time", "downtime", "expected-downtime", "setup-time",
+                                      NULL };
+    static const char *const bytes[] = { "transferred", "remaining", "total", NULL };
+    const char *dot = strrchr(g->metric, '.'), *name = dot ? dot + 1 : g->metric;
+    if (isnan(value)) {
+        return g_strdup("unknown");
+    }
+    if (g_strv_contains(bytes, name)) {
+        return mig_format_size((uint64_t)value);
+    }
+    if (strstr(g->metric, "-ns")) {
+        return mig_format_time((int64_t)value);
+    }
+    return g_strdup_printf("%.10g%s", value,
+                           g_strv_contains(ms, name)   ? " ms"
+                           : strcmp(name, "mbps") == 0 ? " Mbit/s"
+                                                       : "");
 }
 
 bool mig_goal_met(const MigGoal *g, double value)

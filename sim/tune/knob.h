@@ -4,6 +4,7 @@
  *
  *     "parameters.max-bandwidth=8M..256M"   a knob: values in equal ratios between its ends
  *     "parameters.multifd-channels=1,2,4"   a knob: these
+ *     "link.latency=100us..10ms"            a knob: sizes, rates and times may have units
  *     "total-time<=10s"                     a goal: a metric of the result and its bound
  */
 #ifndef MIG_SIM_TUNE_KNOB_H
@@ -18,13 +19,16 @@
 #define MIG_TUNE_VALUES 64u /* of one knob in one round */
 
 typedef enum MigKnobForm {
-    MIG_KNOB_NUMBER, /* sizes, counts, ms: written as a number */
+    MIG_KNOB_NUMBER, /* counts, and what has no unit */
+    MIG_KNOB_SIZE,   /* bytes: written as a number */
     MIG_KNOB_RATE,   /* bit/s: written as text */
+    MIG_KNOB_TIME,   /* ms, us or ns, whichever all values are whole numbers of: as text */
 } MigKnobForm;
 
 typedef struct MigKnob {
     char *path;
     MigKnobForm form;
+    unsigned unit;  /* of TIME: an index into what knob.c knows */
     bool range;     /* it can be refined between its values */
     GArray *values; /* uint64_t, rising; less is better */
 } MigKnob;
@@ -47,6 +51,9 @@ typedef struct MigGoal {
 
 MigGoal *mig_goal_parse(const char *text, GError **error);
 void mig_goal_free(MigGoal *g); /* NULL is fine */
+
+/* "2973 ms", "118 MiB": a value of the goal's metric for people; g_free(). */
+char *mig_goal_text(const MigGoal *g, double value);
 
 bool mig_goal_met(const MigGoal *g, double value);
 

@@ -8,6 +8,7 @@
 
 #include <math.h>
 
+#include "sim/progress.h"
 #include "sim/sweep/pool.h"
 #include "sim/sweep/sweep.h"
 
@@ -18,6 +19,8 @@ typedef struct Round {
     const MigTune *tune;
     GArray *points;
     guint first; /* of this round */
+    uint64_t ran, todo;
+    MigProgress progress;
 } Round;
 
 static void point_clear(gpointer data)
@@ -102,11 +105,24 @@ static bool judge(const MigTune *t, MigTunePoint *p, json_object *row)
     return met;
 }
 
+/* How many rounds there will be is not known before the last. */
+static void show_progress(Round *r)
+{
+    r->ran++;
+    if (mig_progress_due(&r->progress)) {
+        mig_progress_show(&r->progress,
+                          "%" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " runs of this round, "
+                          "%u points before it",
+                          r->ran, r->todo, r->first);
+    }
+}
+
 static bool on_row(void *opaque, uint64_t index, const char *text, MigRowKind kind, GError **error)
 {
     Round *r = opaque;
     MigTunePoint *p = point_at(r->points, r->first + (guint)(index / r->tune->runs));
     json_object *row = json_tokener_parse(text);
+    show_progress(r);
     if (kind == MIG_ROW_INVALID) {
         json_object *why = NULL;
         json_object_object_get_ex(row, "error", &why);
@@ -121,7 +137,7 @@ static bool on_row(void *opaque, uint64_t index, const char *text, MigRowKind ki
 
 static void on_failed(void *opaque, uint64_t index, const char *why)
 {
-    (void)opaque;
+    show_progress(opaque);
     g_printerr("migbench tune: cell %" G_GUINT64_FORMAT ": %s\n", index, why);
 }
 
@@ -134,7 +150,7 @@ static bool run_round(const MigTune *t, GArray *points, GError **error)
     if (!sweep) {
         return false;
     }
-    Round r = { t, points, points->len };
+    Round r = { t, points, points->len, 0, sweep->cells, mig_progress_begin() };
     g_autofree uint64_t *cells = g_new(uint64_t, sweep->cells);
     for (uint64_t i = 0; i < sweep->cells; i++) {
         cells[i] = i;
@@ -152,14 +168,13 @@ static bool run_round(const MigTune *t, GArray *points, GError **error)
                               .row = on_row,
                               .failed = on_failed,
                               .opaque = &r };
-    if (!mig_sweep_run(&job, error)) {
-        return false;
-    }
+    bool fine = mig_sweep_run(&job, error);
+    mig_progress_end(&r.progress);
     for (guint i = r.first; i < points->len; i++) {
         MigTunePoint *p = point_at(points, i);
         p->enough = p->runs && p->met >= t->probability * p->runs;
     }
-    return true;
+    return fine;
 }
 
 /* The front -------------------------------------------------------------------------------- */
@@ -282,8 +297,9 @@ static void text_point(const MigTune *t, const MigTunePoint *p, GString *out)
     g_string_append_printf(out, "met in %u of %u runs", p->met, p->runs);
     for (guint i = 0; i < t->goals->len; i++) {
         const MigGoal *g = t->goals->pdata[i];
-        g_string_append_printf(out, ", %s %s %.0f", g->metric, g->at_least ? "at least" : "at most",
-                               p->worst[i]);
+        g_autofree char *worst = mig_goal_text(g, p->worst[i]);
+        g_string_append_printf(out, ", %s %s %s", g->metric, g->at_least ? "at least" : "at most",
+                               worst);
     }
     g_string_append_c(out, '\n');
 }

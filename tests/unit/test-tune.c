@@ -103,9 +103,65 @@ static void test_nothing_is_enough(void)
     end(&t);
 }
 
+/* What a knob says to the scenario and to people, at its |steps| 3. */
+static void test_units(void)
+{
+    static const struct {
+        const char *knob, *json, *text;
+    } rows[] = {
+        { "a=4,2", "[2,4]", "2 4 " },
+        { "a=1M..4M", "[1048576,2097152,4194304]",
+          "1048576 (1.00 MiB) 2097152 (2.00 MiB) 4194304 (4.00 MiB) " },
+        { "a=1Mbit/s,2Mbit/s", "[\"1000000bit/s\",\"2000000bit/s\"]", "1.00 Mbit/s 2.00 Mbit/s " },
+        { "a=10ms..1s", "[\"10ms\",\"100ms\",\"1000ms\"]", "10ms 100ms 1000ms " },
+        { "a=10ms..11ms", "[\"10ms\",\"11ms\"]", "10ms 11ms " },
+        { "a=1ms,100us", "[\"100us\",\"1000us\"]", "100us 1000us " },
+    };
+    const int flags = JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE;
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autoptr(GString) text = g_string_new(NULL);
+        json_object *list = json_object_new_array();
+        MigKnob *k = mig_knob_parse(rows[i].knob, 3, &error);
+        g_assert_no_error(error);
+        for (guint j = 0; j < k->values->len; j++) {
+            uint64_t value = g_array_index(k->values, uint64_t, j);
+            g_autofree char *one = mig_knob_text(k, value);
+            json_object_array_add(list, mig_knob_value(k, value));
+            g_string_append_printf(text, "%s ", one);
+        }
+        g_assert_cmpstr(json_object_to_json_string_ext(list, flags), ==, rows[i].json);
+        g_assert_cmpstr(text->str, ==, rows[i].text);
+        json_object_put(list);
+        mig_knob_free(k);
+    }
+}
+
+static void test_goals(void)
+{
+    static const struct {
+        const char *goal;
+        double value;
+        const char *text;
+    } rows[] = {
+        { "total-time<=2s", 1973, "1973 ms" },      { "query-migrate.downtime<=2s", 0, "0 ms" },
+        { "transferred<=1G", 3 << 20, "3.00 MiB" }, { "downtime-ns.stop<=5", 7, "7 ns" },
+        { "guest.stalled-ns<=5", 2500, "2.50 us" }, { "dirty-sync-count<=5", 7, "7" },
+        { "mbps>=5", 7.5, "7.5 Mbit/s" },
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        MigGoal *g = mig_goal_parse(rows[i].goal, NULL);
+        g_autofree char *text = mig_goal_text(g, rows[i].value);
+        g_assert_cmpstr(text, ==, rows[i].text);
+        mig_goal_free(g);
+    }
+}
+
 static void test_refuses(void)
 {
-    static const char *const knobs[] = { "x", "=1", "a=", "a=5..2", "a=0..4", "a=many" };
+    static const char *const knobs[] = {
+        "x", "=1", "a=", "a=5..2", "a=0..4", "a=many", "a=4M..1Gbit/s", "a=1ms,2M", "a=300,1s"
+    };
     static const char *const goals[] = { "downtime", "<=3", "downtime<=soon" };
     for (guint i = 0; i < G_N_ELEMENTS(knobs); i++) {
         g_autoptr(GError) error = NULL;
@@ -125,6 +181,8 @@ int main(int argc, char **argv)
     g_test_add_func("/tune/one-knob", test_one_knob);
     g_test_add_func("/tune/front", test_front);
     g_test_add_func("/tune/nothing-is-enough", test_nothing_is_enough);
+    g_test_add_func("/tune/units", test_units);
+    g_test_add_func("/tune/goals", test_goals);
     g_test_add_func("/tune/refuses", test_refuses);
     return g_test_run();
 }
