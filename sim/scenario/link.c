@@ -363,6 +363,7 @@ static const MigField link_fields[] = {
     { "latency", mig_read_time, offsetof(LinkText, config.latency) },
     { "framing", read_framing, 0 },
     { "send-buffer", mig_read_size, offsetof(LinkText, config.send_buffer) },
+    { "send-wake", mig_read_size, offsetof(LinkText, config.send_wake) },
     { "receive-buffer", mig_read_size, offsetof(LinkText, config.receive_buffer) },
     { "token-bucket", read_bucket, 0 },
     { "background", read_background, 0 },
@@ -378,6 +379,9 @@ static bool check_link(MigReader *r, LinkText *t)
     if (varies && c->bandwidth == 0) {
         return mig_read_fail(r, "a trace, a token bucket and background traffic need a "
                                 "\"bandwidth\" that is not unlimited");
+    }
+    if (c->send_wake > (c->send_buffer ? c->send_buffer : MIG_LINK_SEND_BUFFER)) {
+        return mig_read_fail(r, "\"send-wake\" is more than \"send-buffer\" holds");
     }
     begin_with(t->s, &c->trace, c->bandwidth);
     if (c->trace.count) {

@@ -180,28 +180,25 @@ static MigAmount taken(MigLink *l, int64_t now)
     return mig_wire_left(&l->wire, &l->seen, now);
 }
 
-/* The largest n with departed(n) <= now. */
+/* The largest n with departed(n) <= now, a time before empty_at. */
 static uint64_t departed_by(const MigLink *l, int64_t now)
 {
-    uint64_t low = 0, high = l->busy_bytes;
-    while (low < high) {
-        uint64_t mid = low + (high - low + 1) / 2;
-        if (l->busy_since + span_of(l, mid) <= now) {
-            low = mid;
-        } else {
-            high = mid - 1;
-        }
+    __uint128_t ns = (uint64_t)(now - l->busy_since);
+    return now > l->busy_since ? (uint64_t)(ns * l->down / l->up) : 0;
+}
+
+/* Bytes of the period that have left by |now|. */
+static uint64_t left_by(MigLink *l, int64_t now)
+{
+    if (now >= l->empty_at) {
+        return l->busy_bytes;
     }
-    return low;
+    return l->varies ? (uint64_t)(taken(l, now) / l->wire.per_byte) : departed_by(l, now);
 }
 
 uint64_t mig_link_queued(MigLink *l, int64_t now)
 {
-    if (l->busy_bytes == 0 || now >= l->empty_at) {
-        return 0;
-    }
-    return l->busy_bytes -
-           (l->varies ? (uint64_t)(taken(l, now) / l->wire.per_byte) : departed_by(l, now));
+    return l->busy_bytes - left_by(l, now);
 }
 
 static void push_chunk(MigLink *l, MigLinkChunk chunk)
@@ -267,6 +264,25 @@ int64_t mig_link_overtake(MigLink *l, int64_t now, uint64_t n)
     return at + l->config.latency;
 }
 
+/* When the last byte of the period fits into the buffer, whose writer is there at |now|. */
+static int64_t buffer_has_room(MigLink *l, int64_t now)
+{
+    const MigLinkConfig *c = &l->config;
+    if (l->busy_bytes <= c->send_buffer) {
+        return now;
+    }
+    uint64_t over = l->busy_bytes - c->send_buffer;
+    if (c->send_wake > 1) {
+        uint64_t left = left_by(l, now);
+        if (left >= over) {
+            return now;
+        }
+        over = left + (over - left + c->send_wake - 1) / c->send_wake * c->send_wake;
+    }
+    int64_t at = departed(l, &l->freed, over);
+    return at > now ? at : now;
+}
+
 MigLinkWrite mig_link_write(MigLink *l, int64_t now, uint64_t n, int64_t work)
 {
     int64_t start = receiver_has_room(l, now, n);
@@ -276,10 +292,7 @@ MigLinkWrite mig_link_write(MigLink *l, int64_t now, uint64_t n, int64_t work)
     }
     lengthen_period(l, n);
     l->accepted += n;
-    if (l->busy_bytes > l->config.send_buffer) {
-        int64_t at = departed(l, &l->freed, l->busy_bytes - l->config.send_buffer);
-        w.accepted = at > start ? at : start;
-    }
+    w.accepted = buffer_has_room(l, start);
     w.arrived = l->empty_at + l->config.latency;
     w.done = (w.arrived > l->receiver ? w.arrived : l->receiver) + work;
     l->receiver = w.done;

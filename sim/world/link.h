@@ -5,6 +5,9 @@
  *
  *     writer --write(n)--> [ buffer, at most send_buffer bytes ] --rate--> latency --> receiver
  *
+ * A writer who finds the buffer full sleeps until send_wake bytes of it have left, and fills it
+ * again: a Linux TCP socket's wakes him when a third is free (sk_stream_write_space()).
+ *
  * Exact: a byte's departure is the busy period's start plus (bytes of the period so far) / rate,
  * rounded up once; nothing is rounded per write. Where the rate changes (a trace, background
  * traffic, a token bucket) it is the first ns by which the wire has taken so many, see wire.h.
@@ -33,8 +36,9 @@ typedef struct MigLinkConfig {
     int64_t latency;    /* ns, one way */
     MigFraming framing;
     uint64_t send_buffer, receive_buffer; /* bytes; 0: the defaults above */
-    bool rdma;      /* pages are written into the destination's memory: not the link's matter */
-    MigRates trace; /* bandwidth over time, of both directions */
+    uint64_t send_wake; /* bytes that have to leave a full buffer for its writer to wake; 0: one */
+    bool rdma;          /* pages are written into the destination's memory: not the link's matter */
+    MigRates trace;     /* bandwidth over time, of both directions */
     MigBackground background; /* beside what is sent, */
     MigBackground reverse;    /* and against it */
     MigTokenBucket bucket;    /* of the sender */

@@ -41,7 +41,14 @@ PROGRAM_PAGES = 11  # that are not zero: counters, page tables, the ROM's
 OTHER_BLOCKS = 131072 + 65536  # bytes of pc.rom and pc.bios
 SETTLED_MS = 530  # that it has run when it is migrated: measure.py's SETTLE, and commands
 DEVICES = 8 << 10  # of a pc machine without any, beside their description
-UNIX_BUFFER = 212992  # of a unix socket: the writer's alone, net.core.wmem_default
+# a unix socket has the writer's buffer alone: net.core.wmem_default
+UNIX_LINK = {"bandwidth": "40Gbit/s", "latency": "5us", "framing": "none", "send-buffer": 212992,
+             "receive-buffer": PAGE}
+TCP_BUFFER = 4141312  # tcp_wmem's most, less what the kernel counts beside the bytes
+TCP_SEGMENT = 65160  # at most: the buffer is let go by whole ones
+TCP_BUFFER_MS = 94  # of the line that the buffer holds, up to that
+TCP_START_MS = 60  # in which a new connection sends less than the line takes
+WIRE_FRAME, TBF_FRAME = 1538, 1514  # tbf knows neither preamble nor checksum nor gap
 COUNTERS_RATE = 20000  # of the guest's own page, which every look at its clock writes
 QEMU_COSTS = os.path.join(pack.FOLDER, "qemu-costs.json")
 OURS, AGAIN = "migbench sim", "QEMU again"
@@ -77,6 +84,14 @@ def workload(region):
             **({"period": f"{region['period-ms']}ms"} if "period-ms" in region else {})}
 
 
+def tcp_link(rate):
+    """A TCP connection of Linux over tbf, docs/model.md; TCP_BUFFER_MS and TCP_START_MS are fitted on the tune half."""
+    buffer = min(rate // 8 * TCP_BUFFER_MS // 1000, TCP_BUFFER)
+    bandwidth = f"{rate * WIRE_FRAME // TBF_FRAME}bit/s"
+    return {"bandwidth": bandwidth, "bandwidth-trace": [["0", "0"], [f"{TCP_START_MS}ms", bandwidth]],
+            "latency": "20us", "framing": "ethernet-tcp", "send-buffer": buffer, "send-wake": buffer // 3 + TCP_SEGMENT}
+
+
 def scenario(name, version, host):
     cell = cells.parts(name)
     fill, link = cell.set.fill, cell.link
@@ -94,9 +109,7 @@ def scenario(name, version, host):
                           {"name": "pc.bios", "size": 65536,  # the program, and its first jump
                            "content": [random(0, 2), random(61440, 1)]}],
                   "workload": [counters, *map(workload, cell.regions)] if cell.regions else []},
-        "link": ({"bandwidth": f"{link['rate']}bit/s", "latency": "20us", "framing": "ethernet-tcp"}
-                 if "rate" in link else {"bandwidth": "40Gbit/s", "latency": "5us", "framing": "none",
-                       "send-buffer": UNIX_BUFFER, "receive-buffer": PAGE}),
+        "link": tcp_link(link["rate"]) if "rate" in link else UNIX_LINK,
         "host": host,
         "capabilities": cell.capabilities, "parameters": cell.parameters,
         "events": ([{"at": f"{cells.POSTCOPY_MS}ms", "do": "migrate-start-postcopy"}]

@@ -254,6 +254,8 @@ static void test_complaints(void)
         { "\"token-bucket\": { \"rate\": \"0\", \"burst\": 1 }", "above 0" },
         { "\"token-bucket\": { \"rate\": \"9B/s\", \"burst\": 1, \"peak\": \"8B/s\" }",
           "its peak is below its rate" },
+        { "\"send-buffer\": \"64k\", \"send-wake\": 65537", "more than \"send-buffer\" holds" },
+        { "\"send-wake\": \"5M\"", "more than \"send-buffer\" holds" },
         { "\"background\": { \"forwards\": {} }", "did you mean \"forward\"" },
         { "\"background\": { \"forward\": {} }", "expected a \"rate\" or a \"trace\"" },
         { "\"background\": { \"forward\": { \"rate\": \"1B/s\", \"trace\": [ [ \"0\", \"0\" ] ] } "

@@ -113,8 +113,14 @@ static MigLinkWrite naive_write(Naive *n, int64_t now, uint64_t bytes)
     n->waiting += amount_of(n->c, bytes);
     MigLinkWrite w = { 0 };
     Naive ahead = *n;
-    while (naive_queued(&ahead) > n->c->send_buffer) {
+    uint64_t all = naive_queued(n), wake = MAX(n->c->send_wake, 1);
+    for (uint64_t inside = n->c->send_buffer;
+         inside < all;) { /* the rest is the sleeping writer's */
         naive_step(&ahead);
+        uint64_t left = all - naive_queued(&ahead);
+        while (inside < all && inside + wake - left <= n->c->send_buffer) {
+            inside += wake;
+        }
     }
     w.accepted = ahead.now;
     while (ahead.waiting > 0) {
@@ -176,6 +182,7 @@ static void random_link(MigPrng *p, RandomLink *l)
         .receive_buffer = 1 << 30,
         .flows = (uint32_t)below(p, 5),
     };
+    l->config.send_wake = below(p, 2) ? 1 + below(p, l->config.send_buffer) : 0;
     if (kinds & 1) {
         l->config.trace = random_rates(p, l->points[0]);
     }
@@ -240,7 +247,8 @@ static void test_constant(void)
             .bandwidth = 1 + below(&p, below(&p, 2) ? 1000000 : 400000000000),
             .latency = (int64_t)below(&p, 1000000),
             .framing = below(&p, 2) ? MIG_FRAMING_ETHERNET_TCP : MIG_FRAMING_NONE,
-            .send_buffer = 1 + below(&p, 1 << 20),
+            .send_buffer = (1 << 18) + below(&p, 1 << 20),
+            .send_wake = below(&p, 1 << 18),
             .receive_buffer = 1 + below(&p, 1 << 20),
         };
         const MigRatePoint points[] = { { 0, plain.bandwidth }, { 777, plain.bandwidth } };

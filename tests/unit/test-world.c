@@ -118,6 +118,31 @@ static void test_link_blocks(void)
     mig_link_clear(&l);
 }
 
+static void test_link_wakes_late(void)
+{
+    /* A byte a microsecond; a writer who finds 1000 in front of him sleeps until 700 are. */
+    const MigLinkConfig c = { .bandwidth = 8000000, .send_buffer = 1000, .send_wake = 300 };
+    static const struct {
+        int64_t at; /* us */
+        uint64_t bytes;
+        int64_t accepted;
+        uint64_t queued; /* then */
+    } rows[] = {
+        { 0, 1000, 0, 1000 },      { 100, 100, 100, 1000 },  /* the last byte that fits */
+        { 100, 1, 400, 701 },      { 400, 299, 400, 1000 },  /* as one of 300 would */
+        { 500, 700, 1100, 1000 },  { 1100, 601, 2000, 701 }, /* 100 fit, and twice 300 are waited */
+        { 9000, 1001, 9300, 701 }, { 9300, 299, 9300, 1000 }, /* for; idle, and more than fits */
+    };
+    MigLink l;
+    mig_link_init(&l, &c);
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        MigLinkWrite w = mig_link_write(&l, rows[i].at * 1000, rows[i].bytes, 0);
+        g_assert_cmpint(w.accepted, ==, rows[i].accepted * 1000);
+        g_assert_cmpuint(mig_link_queued(&l, w.accepted), ==, rows[i].queued);
+    }
+    mig_link_clear(&l);
+}
+
 static void test_link_receiver_holds(void)
 {
     MigLinkConfig c = { .send_buffer = 1000, .receive_buffer = 1000 }; /* infinitely fast */
@@ -193,6 +218,7 @@ int main(int argc, char **argv)
     g_test_add_func("/world/events/time-then-sequence", test_events_order);
     g_test_add_func("/world/link/add-first-round-last", test_link_exact);
     g_test_add_func("/world/link/full-buffer-holds-the-writer", test_link_blocks);
+    g_test_add_func("/world/link/writer-wakes-when-so-much-is-free", test_link_wakes_late);
     g_test_add_func("/world/link/slow-receiver-holds-the-writer", test_link_receiver_holds);
     g_test_add_func("/world/costs/fields-by-name", test_costs_fields);
     g_test_add_func("/world/costs/draws-spread-as-told", test_costs_draw);
