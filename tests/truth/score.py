@@ -48,6 +48,7 @@ TCP_BUFFER = 4141312  # tcp_wmem's most, less what the kernel counts beside the 
 TCP_SEGMENT = 65160  # at most: the buffer is let go by whole ones
 TCP_BUFFER_MS = 94  # of the line that the buffer holds, up to that
 TCP_START_MS = 60  # in which a new connection sends less than the line takes
+RUNS = 15
 WIRE_FRAME, TBF_FRAME = 1538, 1514  # tbf knows neither preamble nor checksum nor gap
 COUNTERS_RATE = 20000  # of the guest's own page, which every look at its clock writes
 QEMU_COSTS = os.path.join(pack.FOLDER, "qemu-costs.json")
@@ -118,16 +119,19 @@ def scenario(name, version, host):
 
 
 def simulate(name, version, host):
+    """One run; over TCP, where milliseconds decide how often a writer sleeps in the end, the median of RUNS."""
+    several = ("--runs", str(RUNS)) if "rate" in cells.parts(name).link else ()
     with tempfile.TemporaryDirectory() as folder:
         path, out = os.path.join(folder, "scenario.json"), os.path.join(folder, "result.json")
         with open(path, "w", encoding="utf-8") as file:
             json.dump(scenario(name, version, host), file)
-        done = subprocess.run([MIGBENCH, "sim", "--accounting", path, "--result", out],
+        done = subprocess.run([MIGBENCH, "sim", "--accounting", *several, path, "--result", out],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode not in (0, 1):
             raise SystemExit(f"{name}: migbench sim: {done.stdout}")
         with open(out, encoding="utf-8") as file:
-            return summary(json.load(file)["query-migrate"])
+            result = json.load(file)
+        return median_of(result["runs"]) if several else summary(result["query-migrate"])
 
 
 def forecasts(name):
@@ -158,6 +162,14 @@ def summary(said):
     return {"converges": said["status"] == "completed", "time": said.get("total-time", 0),
             "downtime": said.get("downtime", 0), "bytes": said["ram"]["transferred"],
             "passes": said["ram"]["dirty-sync-count"]}
+
+
+def median_of(runs):
+    """Of what `sim --runs` wrote."""
+    ended = [r for r in runs if r["status"] == "completed"]
+    keys = {"time": "total-time", "downtime": "downtime", "bytes": "transferred", "passes": "dirty-sync-count"}
+    return {"converges": len(ended) * 2 > len(runs),
+            **{key: statistics.median_low([r[name] for r in ended] or [0]) for key, name in keys.items()}}
 
 
 def read_rows(path):
