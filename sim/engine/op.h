@@ -88,7 +88,8 @@ typedef enum MigPagesHow {
 typedef struct MigCompress {
     uint32_t threads; /* 1 .. 255; the same every time */
     int level;        /* likewise */
-    bool wait;        /* for an idle thread; else a page that finds none goes as with LOOK */
+    bool wait;        /* for an idle thread; else a page that finds none goes as with LOOK, */
+    bool raw;         /* or as with RAW */
     bool look; /* here, not in the threads: zero pages go on the channel at once. A named page
                   is compressed here, too */
 } MigCompress;
@@ -189,6 +190,13 @@ typedef struct MigOp {
         } notify;
     };
 } MigOp;
+
+/* SEND_PAGES, of pages that no thread has taken: the world looks whether they are zero. */
+static inline bool mig_pages_are_looked_at(const MigOp *op)
+{
+    bool raw = op->pages.how == MIG_PAGES_COMPRESS && op->pages.compress.raw;
+    return op->pages.how != MIG_PAGES_RAW && op->pages.how != MIG_PAGES_QUEUE && !raw;
+}
 
 typedef enum MigInterrupt {
     MIG_UNINTERRUPTED,

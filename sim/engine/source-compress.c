@@ -30,8 +30,10 @@ void mig_source_compress_run(const MigSource *s, MigOp *op)
 {
     bool early = mig_source_era(s)->compress_early;
     if (mig_source_compresses(s) && (early || !op->pages.named)) {
+        bool raw = op->pages.how == MIG_PAGES_RAW;
         op->pages.how = MIG_PAGES_COMPRESS;
         op->pages.compress = s->compress;
+        op->pages.compress.raw = raw;
         op->pages.compress.wait = early || s->parameters.compress_wait_thread;
     }
 }

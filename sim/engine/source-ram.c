@@ -222,6 +222,7 @@ static void state_sent(MigSource *s)
     }
     if (packs && mig_source_has(s, MIG_CAP_POSTCOPY_RAM)) { /* a host page is sent in one piece */
         mig_source_count_bytes(s, s->run_bytes);
+        s->last_sent = s->run_bytes > 0 ? s->position_block : s->last_sent;
         s->run_bytes = 0;
         mig_source_compress_flush(s, state_packet_sent);
     } else if (mig_source_snapshot_holds(s, s->position_block) && s->run_sent) {

@@ -25,7 +25,7 @@ bool mig_virtual_send_page(MigVirtual *v, const MigOp *op, uint64_t page, bool n
         mig_virtual_rdma_page(v, block, page);
         return false;
     }
-    bool look = how != MIG_PAGES_RAW && how != MIG_PAGES_QUEUE;
+    bool look = mig_pages_are_looked_at(op);
     bool zero = look && m->ops->is_zero(m, block, page);
     if (how == MIG_PAGES_QUEUE || (how == MIG_PAGES_QUEUE_NORMAL && !zero)) {
         mig_virtual_spend_ps(v, c->multifd_queue);

@@ -132,6 +132,35 @@ static void test_time(void)
     g_assert_cmpuint(packed.stats.ram.transferred, <, plain.stats.ram.transferred * 3 / 4);
 }
 
+/* A record names its block once, with postcopy-ram as well: then no page is ahead of its thread. */
+static void test_named_once(void)
+{
+    static const char *const text =
+        "{\"schema\": \"migbench-scenario-1\", \"qemu\": \"2.9\", \"guest\": {\"ram\": "
+        "[{\"name\": \"%s\", \"size\": \"1M\", \"content\": [{\"length\": \"1M\", \"kind\": "
+        "\"text\"}]}]}, \"capabilities\": {\"compress\": true, \"postcopy-ram\": true}}";
+    g_auto(Simulated) one = simulated_run(NULL, text, "r");
+    g_auto(Simulated) other = simulated_run(NULL, text, "ramramramramr");
+    simulated_expect_fine(&one);
+    g_assert_cmpuint(other.stats.ram.transferred - one.stats.ram.transferred, ==, 12);
+}
+
+/* 9.0 alone has both: pages that find no thread are zero or not for nobody. */
+static void test_no_detection(void)
+{
+    static const char *const text =
+        "{\"schema\": \"migbench-scenario-1\", \"qemu\": \"9.0\", \"guest\": {\"ram\": "
+        "[{\"name\": \"ram\", \"size\": \"1M\"}]}, \"capabilities\": {\"compress\": true}, "
+        "\"parameters\": {\"compress-threads\": 1, \"compress-wait-thread\": false, "
+        "\"zero-page-detection\": \"%s\"}, \"host\": {\"zero_page\": 9000000}}";
+    g_auto(Simulated) legacy = simulated_run(NULL, text, "legacy");
+    g_auto(Simulated) none = simulated_run(NULL, text, "none");
+    simulated_expect_fine(&none);
+    g_assert_cmpuint(legacy.stats.ram.normal, <=, 1);
+    g_assert_cmpuint(none.stats.ram.normal, >, 1);
+    g_assert_cmpuint(none.stats.ram.duplicate, >, 0); /* by the thread */
+}
+
 static void test_accounting(void)
 {
     static const MigSimulateOptions accounting = { .accounting = true }, single = { .max_run = 1 };
@@ -163,6 +192,8 @@ int main(int argc, char **argv)
     g_test_add_func("/source/compress/early", test_early);
     g_test_add_func("/source/compress/busy", test_busy);
     g_test_add_func("/source/compress/time", test_time);
+    g_test_add_func("/source/compress/named-once", test_named_once);
+    g_test_add_func("/source/compress/no-detection", test_no_detection);
     g_test_add_func("/source/compress/accounting", test_accounting);
     g_test_add_func("/source/compress/refused", test_refused);
     return g_test_run();
