@@ -217,22 +217,28 @@ static void push_chunk(MigLink *l, MigLinkChunk chunk)
     l->chunks[(l->head + l->count++) & (l->cap - 1)] = chunk;
 }
 
-/* When the receiver leaves room for the |n| bytes to come; drops chunks that are history by then.
+static const MigLinkChunk *chunk(const MigLink *l, size_t i)
+{
+    return &l->chunks[(l->head + i) & (l->cap - 1)];
+}
+
+/*
+ * When the receiver leaves room for the |n| bytes to come; drops chunks that are history by |now|.
+ * One that is waited for stays: another channel may write before that, and waits for it, too.
  */
 static int64_t receiver_has_room(MigLink *l, int64_t now, uint64_t n)
 {
-    uint64_t total = l->accepted + n;
+    uint64_t total = l->accepted + n, wanted = total > l->room ? total - l->room : 0;
     int64_t at = now;
-    while (l->count) {
-        MigLinkChunk c = l->chunks[l->head];
-        bool wanted = total > l->room && l->worked < total - l->room;
-        if (c.done > at && !wanted) {
-            break;
-        }
-        at = c.done > at ? c.done : at;
-        l->worked = c.end;
+    while (l->count && chunk(l, 0)->done <= now) {
+        l->worked = chunk(l, 0)->end;
         l->head = (l->head + 1) & (l->cap - 1);
         l->count--;
+    }
+    uint64_t worked = l->worked;
+    for (size_t i = 0; i < l->count && worked < wanted; i++) {
+        worked = chunk(l, i)->end;
+        at = chunk(l, i)->done;
     }
     return at;
 }

@@ -317,6 +317,18 @@ static void test_receiver_holds(void)
     mig_link_clear(&l);
 }
 
+/* Two channels wait for the same room; the first one's wait is not the second one's. */
+static void test_receiver_holds_two(void)
+{
+    const MigLinkConfig c = { .bandwidth = 8000000000, .send_buffer = 100, .receive_buffer = 100 };
+    MigLink l;
+    mig_link_init(&l, &c);
+    mig_link_write(&l, 0, 200, 5000);
+    g_assert_cmpint(mig_link_write(&l, 200, 50, 0).accepted, ==, 5200);
+    g_assert_cmpint(mig_link_write(&l, 300, 50, 0).accepted, ==, 5200);
+    mig_link_clear(&l);
+}
+
 /* A second channel brings a buffer: who writes on it is let go before who was held. A byte a ns. */
 static void test_more_buffer(void)
 {
@@ -360,6 +372,7 @@ int main(int argc, char **argv)
     g_test_add_func("/wire/nothing-adds-up", test_long);
     g_test_add_func("/wire/dead-line", test_dead);
     g_test_add_func("/wire/receiver-holds", test_receiver_holds);
+    g_test_add_func("/wire/receiver-holds-two", test_receiver_holds_two);
     g_test_add_func("/wire/more-buffer", test_more_buffer);
     g_test_add_func("/wire/reverse", test_reverse);
     return g_test_run();
