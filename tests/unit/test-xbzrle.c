@@ -187,9 +187,11 @@ static void test_length_steps(void)
 
     for (unsigned i = 0; i < G_N_ELEMENTS(steps); i++) {
         for (unsigned j = 0; j < G_N_ELEMENTS(steps); j++) {
-            if (steps[i] + steps[j] < 65536) {
-                memset(b, 0, 65536);
-                memset(b + steps[i], 1, steps[j]);
+            size_t end = steps[i] + steps[j];
+            if (end < 65536) {
+                for (size_t k = 0; k < 65536; k++) {
+                    b[k] = k >= steps[i] && k < end;
+                }
                 check_pair(a, b, 65536, 65536);
             }
         }
