@@ -67,12 +67,17 @@ bool mig_dest_discard(MigDest *d, uint32_t block, uint64_t first, uint64_t count
 
 /* Assembly --------------------------------------------------------------------------------- */
 
+/* Memory may let others work on the other lane, and on faults, meanwhile. */
 static bool place(MigDest *d, const MigDestLane *lane)
 {
     MigMemory *m = d->config.memory;
     if (m->ops->place) {
         MigPlace how =
             m->ops->place(m, lane->block, lane->first, lane->count, lane->zero ? NULL : lane->host);
+        if (d->state != MIG_DEST_LOADING) {
+            return false; /* the other one has failed */
+        }
+        d->pumped = lane->decoder;
         return how == MIG_PLACE_DONE ||
                mig_dest_refuse(d, MIG_FAULT_NONE,
                                how == MIG_PLACE_EXISTS ? "a page that is there"

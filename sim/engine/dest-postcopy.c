@@ -322,10 +322,10 @@ bool mig_dest_postcopy_end(MigDest *d)
 
 static bool preempt_record(MigDest *d, const MigRecord *r)
 {
+    d->preempt.record = *r;
     switch (r->type) {
     case MIG_REC_RAM_ZERO:
     case MIG_REC_RAM_PAGE:
-        d->record.offset = r->offset;
         return mig_dest_host_page(d, &d->preempt, r);
     case MIG_REC_RAM_EOS:
         return true;

@@ -22,7 +22,8 @@ bool mig_dest_refuse(MigDest *d, MigFault fault, const char *found, const char *
     va_list args;
     d->state = MIG_DEST_FAILED;
     d->error.fault = fault;
-    d->error.offset = d->record.offset;
+    bool preempt = d->pumped && d->pumped == d->preempt.decoder;
+    d->error.offset = preempt ? d->preempt.record.offset : d->record.offset;
     mig_decoder_path(d->pumped ? d->pumped : d->decoder, d->error.path, sizeof(d->error.path));
     va_start(args, expected);
     g_vsnprintf(d->error.expected, sizeof(d->error.expected), expected, args);

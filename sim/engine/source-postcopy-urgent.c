@@ -60,13 +60,19 @@ static bool next_page(MigSource *s)
     return false;
 }
 
+bool mig_source_urgent_runs(const MigSource *s)
+{
+    const MigSourcePostcopy *p = s->postcopy;
+    return mig_source_urgent_serves(s) && p->preempt_open && p->running && !s->ending;
+}
+
 const MigOp *mig_source_urgent_next(MigSource *s, const MigOutcome *outcome)
 {
     MigSourcePostcopy *p = s->postcopy;
     if (outcome) {
         account(s, outcome);
     }
-    if (!mig_source_urgent_serves(s) || !p->preempt_open || !p->running || s->ending) {
+    if (!mig_source_urgent_runs(s)) {
         return NULL;
     }
     MigOp *op = &p->urgent.op;

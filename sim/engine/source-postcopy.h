@@ -8,7 +8,7 @@
  *                               v  |
  *     postcopy-paused --resume--> [postcopy-recover-setup] --> postcopy-recover: bitmaps, RESUME
  *
- * Who calls what. All of it is for the thread that owns the engine, and all but
+ * Who calls what. All of it is for one thread at a time, and all but
  * mig_source_next() may be called while an operation is under way, that is by the world that does
  * it, or by events that the world runs:
  *
@@ -78,6 +78,8 @@ uint32_t mig_source_preempt_channel(const MigSource *s);
  * machine).
  */
 const MigOp *mig_source_urgent_next(MigSource *s, const MigOutcome *outcome);
+/* It may have something to do from now on: the postcopy phase has begun, its channel is open. */
+bool mig_source_urgent_runs(const MigSource *s);
 
 typedef struct MigPostcopyCounts {
     uint64_t requests;   /* messages, as postcopy-requests */

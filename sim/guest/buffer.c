@@ -276,10 +276,11 @@ bool mig_buffer_is_shared(const MigBuffer *b, uint32_t block)
     return block_of(&b->memory, block)->shared;
 }
 
-void mig_buffer_huge_pages(MigBuffer *b)
+void mig_buffer_huge_pages(MigBuffer *b, bool wanted)
 {
+    int advice = wanted ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
     for (uint32_t i = 0; i < b->count; i++) {
-        madvise(b->blocks[i].at, b->blocks[i].memory.used_length, MADV_HUGEPAGE); /* a wish */
+        madvise(b->blocks[i].at, b->blocks[i].memory.used_length, advice); /* a wish */
     }
 }
 

@@ -36,8 +36,11 @@ bool mig_buffer_is_shared(const MigBuffer *b, uint32_t block);
 /* For a destination: sync and the log are there and never report anything. */
 MigMemory *mig_buffer_memory(MigBuffer *b);
 
-/* Asks for huge pages in anonymous blocks, as QEMU does for a guest's RAM. */
-void mig_buffer_huge_pages(MigBuffer *b);
+/*
+ * Asks for huge pages in anonymous blocks, as QEMU does for a guest's RAM, or for none from now on:
+ * those that are there stay.
+ */
+void mig_buffer_huge_pages(MigBuffer *b, bool wanted);
 
 /*
  * For postcopy: the kernel is not to make pages huge by itself, so that a page that nobody wrote is

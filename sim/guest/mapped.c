@@ -169,7 +169,7 @@ MigMapped *mig_mapped_new(MigGuest *g, const int64_t *now, GError **error)
     if (!buffer) {
         return NULL;
     }
-    mig_buffer_huge_pages(buffer);
+    mig_buffer_huge_pages(buffer, true);
     MigMapped *m = g_new0(MigMapped, 1);
     m->memory = (MigMemory){ .ops = &mapped_ops, .page_size = guest->page_size };
     m->guest = g;
@@ -182,6 +182,11 @@ MigMapped *mig_mapped_new(MigGuest *g, const int64_t *now, GError **error)
     }
     mig_guest_on_write(g, wrote, m);
     return m;
+}
+
+void mig_mapped_expect_requests(MigMapped *m)
+{
+    mig_buffer_huge_pages(m->buffer, false);
 }
 
 void mig_mapped_detach(MigMapped *m)

@@ -27,6 +27,12 @@ void mig_mapped_free(MigMapped *m); /* NULL is fine */
 /* Forgets the clock that |now| pointed to: the memory stays as it is. */
 void mig_mapped_detach(MigMapped *m);
 
+/*
+ * Postcopy may come: a page that was zero and is looked at for the first time is then made alone.
+ * The kernel takes milliseconds for a huge one, and somebody waits.
+ */
+void mig_mapped_expect_requests(MigMapped *m);
+
 /* For a source: read() gives the page where it is, and never uses the scratch. */
 MigMemory *mig_mapped_memory(MigMapped *m);
 

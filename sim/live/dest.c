@@ -291,7 +291,7 @@ static bool make_memory(const MigScenario *s, MigLoad *l, bool steered, GError *
     l->memory = paged ? mig_buffer_new_paged(mig_guest_memory(like), error)
                       : mig_buffer_new(mig_guest_memory(like), NULL, error);
     if (l->memory && !paged) {
-        mig_buffer_huge_pages(l->memory);
+        mig_buffer_huge_pages(l->memory, true);
     }
     mig_guest_free(like);
     l->disks = l->memory ? mig_scenario_disks_destination(s, error) : NULL;

@@ -67,6 +67,11 @@ MigMemory *mig_live_guest_memory(MigLiveGuest *g)
     return mig_fault_memory_memory(g->memory);
 }
 
+void mig_live_guest_set_pause(MigLiveGuest *g, const MigFaultPause *pause)
+{
+    mig_fault_memory_set_pause(g->memory, pause);
+}
+
 uint32_t mig_live_guest_vcpus(const MigLiveGuest *g)
 {
     return g->vcpus;

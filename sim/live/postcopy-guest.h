@@ -26,6 +26,8 @@ MigLiveGuest *mig_live_guest_new(const MigScenario *s, MigBuffer *buffer, MigBac
 void mig_live_guest_free(MigLiveGuest *g); /* NULL is fine */
 
 MigMemory *mig_live_guest_memory(MigLiveGuest *g);
+/* See fault-memory.h. */
+void mig_live_guest_set_pause(MigLiveGuest *g, const MigFaultPause *pause);
 uint32_t mig_live_guest_vcpus(const MigLiveGuest *g);
 
 /* Lets it run. False and *error when there can't be so many threads. */

@@ -11,7 +11,7 @@
 
 #include "sim/live/postcopy-guest.h"
 #include "sim/live/postcopy.h"
-#include "sim/live/turns.h"
+#include "sim/world/turns.h"
 
 #define MIG_POSTCOPY_SLICE (32u << 10) /* bytes of a channel, read at once */
 
@@ -30,6 +30,7 @@ struct MigLivePostcopy {
     GError *refused; /* what a backend has against a device */
 
     MigTurns turns;               /* of the engine, of the guest, and of what follows */
+    bool hurries;                 /* the urgent thread has it */
     MigTransport *main, *preempt; /* NULL: not there */
     GByteArray *replies;          /* encoded, not sent */
     bool ending;                  /* for the urgent thread: that was all */
@@ -37,7 +38,7 @@ struct MigLivePostcopy {
 
     GThread *urgent;
     uint8_t *urgent_buffer;
-    int kick, told; /* eventfds: wake the urgent thread, and the main one */
+    int kick, told; /* bells: wake the urgent thread, and the main one */
 };
 
 /* In a turn, all of these. Errors: false always; the first one is kept. */
@@ -62,9 +63,5 @@ int mig_live_postcopy_fd(const MigTransport *t, unsigned what);
 /* The urgent thread: begins, looks again at what there is to wait for, and ends. Not in a turn. */
 void mig_live_urgent_begin(MigLivePostcopy *p);
 void mig_live_urgent_end(MigLivePostcopy *p);
-
-/* Eventfds: wakes who polls one; has it sleep again. */
-void mig_live_ring(int fd);
-void mig_live_heard(int fd);
 
 #endif

@@ -5,26 +5,12 @@
  * the time, and is in a hurry when it doesn't (hurry.h). What it can't do (a return path that is
  * full or broken, errors, the end) it leaves to the main thread, which it wakes.
  */
-#include <errno.h>
 #include <poll.h>
 #include <unistd.h>
 
-#include "sim/live/hurry.h"
 #include "sim/live/postcopy-internal.h"
-
-void mig_live_ring(int fd)
-{
-    uint64_t one = 1;
-    while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR) {
-    }
-}
-
-void mig_live_heard(int fd)
-{
-    uint64_t count;
-    while (read(fd, &count, sizeof(count)) < 0 && errno == EINTR) {
-    }
-}
+#include "sim/world/bell.h"
+#include "sim/world/hurry.h"
 
 static bool serve_faults(MigLivePostcopy *p)
 {
@@ -76,6 +62,7 @@ static gpointer urgent_thread(gpointer opaque)
     mig_hurry(true);
     for (;;) {
         mig_turns_take(&p->turns, true);
+        p->hurries = true;
         bool looks = be_urgent(p), over = p->ending || p->load->error;
         struct pollfd f[] = {
             { .fd = mig_live_guest_fd(p->guest), .events = POLLIN },
@@ -83,16 +70,17 @@ static gpointer urgent_thread(gpointer opaque)
             { .fd = p->kick, .events = POLLIN },
         };
         over = over || mig_dest_state(p->load->dest) != MIG_DEST_LOADING;
+        p->hurries = false;
         mig_turns_give(&p->turns);
         if (looks) {
-            mig_live_ring(p->told);
+            mig_bell_ring(p->told);
         }
         if (over) {
             return NULL;
         }
         poll(f, G_N_ELEMENTS(f), -1);
         if (f[2].revents) {
-            mig_live_heard(p->kick);
+            mig_bell_heard(p->kick);
         }
     }
 }
@@ -107,7 +95,7 @@ void mig_live_urgent_end(MigLivePostcopy *p)
     mig_turns_take(&p->turns, false);
     p->ending = true;
     mig_turns_give(&p->turns);
-    mig_live_ring(p->kick);
+    mig_bell_ring(p->kick);
     g_thread_join(g_steal_pointer(&p->urgent));
     close(p->kick);
     close(p->told);

@@ -6,9 +6,9 @@
  * Here are two: the main thread reads the main channel, and whatever a monitor wants; the urgent
  * one has the faults, so that their requests leave at once, and the preempt channel. It sleeps most
  * of the time, so the kernel lets it run when there is something to do. The engine is worked on in
- * turns (turns.h), of the main thread at most PIECE_BYTES long: two pages are placed meanwhile.
+ * turns (turns.h). The main thread has none while it places a page, which is what takes time.
  *
- *     main:   read (at most MIG_POSTCOPY_SLICE) --> piece by piece, a turn each: engine --> place
+ *     main:   read (at most MIG_POSTCOPY_SLICE) --> a turn: engine --> page by page, without: place
  *     urgent: poll --> a turn: faults --> requests --> return path; preempt channel --> place
  *
  * Who opens, closes or gives a channel up is the main thread; the urgent one writes to the return
@@ -19,18 +19,17 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "sim/live/postcopy-internal.h"
 #include "sim/simulate/result.h"
+#include "sim/world/bell.h"
 #include "stream/encoder.h"
 #include "stream/limits.h"
 
-#define READ_BYTES  (256u << 10)
-#define PIECE_BYTES (8u << 10)
-#define STEERER_US  1000 /* between two looks at what the steerer wants, while busy */
+#define READ_BYTES (256u << 10)
+#define STEERER_US 1000 /* between two looks at what the steerer wants, while busy */
 
 /* Errors are kept in a turn. Always false. */
 bool mig_live_postcopy_fail(MigLivePostcopy *p, const char *error)
@@ -108,6 +107,23 @@ static const char *load_device(void *opaque, const char *idstr, uint32_t instanc
                                                                            : p->refused->message;
 }
 
+/* The main thread places a page: the urgent one may have the turn. Its own turns are short. */
+static bool leave_turn(void *opaque)
+{
+    MigLivePostcopy *p = opaque;
+    bool leaves = !p->hurries;
+    if (leaves) {
+        mig_turns_give(&p->turns);
+    }
+    return leaves;
+}
+
+static void enter_turn(void *opaque)
+{
+    MigLivePostcopy *p = opaque;
+    mig_turns_take(&p->turns, false);
+}
+
 static bool look(MigLivePostcopy *p);
 
 /* The main channel is at a sync point, in precopy: the urgent thread has nothing to do yet. */
@@ -177,13 +193,15 @@ MigLivePostcopy *mig_live_postcopy_new(const MigScenario *s, MigCapabilitySet ca
     p->replies = g_byte_array_new();
     p->buffer = g_malloc(READ_BYTES);
     p->urgent_buffer = g_malloc(MIG_POSTCOPY_SLICE);
-    p->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    p->told = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    p->kick = mig_bell_new();
+    p->told = mig_bell_new();
     if (p->kick < 0 || p->told < 0) {
         g_set_error_literal(error, MIG_TRANSPORT_ERROR, errno, "postcopy: no descriptors left");
         mig_live_postcopy_free(p);
         return NULL;
     }
+    MigFaultPause pause = { .leave = leave_turn, .enter = enter_turn, .opaque = p };
+    mig_live_guest_set_pause(p->guest, &pause);
     make_engine(p, s, multifd_channels);
     return p;
 }
@@ -309,30 +327,22 @@ static bool reply_all(MigLivePostcopy *p)
     return mig_live_postcopy_send(p, &error) || line_broke(p, error->message);
 }
 
-/* Bytes of which the first |direct| may stand where they belong already, in turns. */
+/* Bytes of which the first |direct| may stand where they belong already. */
 static bool take(MigLivePostcopy *p, size_t direct, size_t n)
 {
     MigDest *d = p->load->dest;
-    size_t placed = MIN(direct, n), left = n - placed;
-    const uint8_t *at = p->buffer;
-    bool fine = true;
-    do {
-        mig_turns_take(&p->turns, false);
-        MigIncoming before = mig_dest_incoming(d);
-        size_t piece = before < MIG_INCOMING_LISTENING ? left : MIN(left, PIECE_BYTES);
-        fine = ((placed == 0 || mig_dest_filled(d, placed)) &&
-                (piece == 0 || mig_dest_feed(d, at, piece))) ||
-               mig_live_postcopy_fail_diagnosis(p);
-        fine = fine && reply_all(p);
-        bool changed = mig_dest_incoming(d) != before;
-        mig_turns_give(&p->turns);
-        if (changed) { /* there may be faults from now on, or none any more */
-            mig_live_ring(p->kick);
-        }
-        at += piece;
-        left -= piece;
-        placed = 0;
-    } while (fine && left > 0 && p->main);
+    size_t placed = MIN(direct, n);
+    mig_turns_take(&p->turns, false);
+    MigIncoming before = mig_dest_incoming(d);
+    bool fine = ((placed == 0 || mig_dest_filled(d, placed)) &&
+                 (n == placed || mig_dest_feed(d, p->buffer, n - placed))) ||
+                mig_live_postcopy_fail_diagnosis(p);
+    fine = fine && reply_all(p);
+    bool changed = mig_dest_incoming(d) != before;
+    mig_turns_give(&p->turns);
+    if (changed) { /* there may be faults from now on, or none any more */
+        mig_bell_ring(p->kick);
+    }
     return fine;
 }
 
@@ -386,7 +396,7 @@ static void accept_channel(MigLivePostcopy *p)
         mig_dest_reconnect(p->load->dest);
     } else if (p->main && wants_preempt(p)) {
         p->preempt = t;
-        mig_live_ring(p->kick);
+        mig_bell_ring(p->kick);
     } else {
         mig_live_postcopy_drop(&t);
     }
@@ -469,7 +479,7 @@ static bool turn(MigLivePostcopy *p)
         accept_channel(p);
     }
     if (f[4].revents) {
-        mig_live_heard(p->told);
+        mig_bell_heard(p->told);
     }
     return (!f[5].revents || hear_receivers(p)) && (!f[0].revents || !p->main || read_main(p)) &&
            ((!f[1].revents && !f[4].revents) || reply_in_turn(p));

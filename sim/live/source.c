@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 #include "sim/engine/source-postcopy.h"
-#include "sim/live/hurry.h"
 #include "sim/live/live.h"
 #include "sim/simulate/guest-clock.h"
 #include "sim/simulate/snapshot.h"
+#include "sim/world/hurry.h"
 #include "sim/world/real-answers.h"
 
 #define PROGRESS_OPS 64u           /* operations between two looks at the progress */
@@ -223,6 +223,9 @@ static void make_world(Live *live)
         .devices = save_devices,
         .opaque = live,
     };
+    if (postcopy && live->m->mapped) {
+        mig_mapped_expect_requests(live->m->mapped);
+    }
     live->world = mig_real_new(&config);
     live->run.world = live->world;
     live->run.events = mig_real_events(live->world);
@@ -250,7 +253,7 @@ static void resume(Live *live)
     }
 }
 
-/* The one thread here is also the one that answers requests. */
+/* This thread is also the one that answers requests, unless the world has another one for them. */
 static void hurry(Live *live, bool on)
 {
     if (on != live->hurries) {
@@ -271,7 +274,8 @@ static void run_engine(Live *live)
         if (o->did) {
             o->did(o->opaque, live->m->source, live->op, began, &outcome);
         }
-        hurry(live, mig_source_in_postcopy(live->m->source));
+        hurry(live,
+              mig_source_in_postcopy(live->m->source) && !mig_source_urgent_runs(live->m->source));
         if (live->op->kind == MIG_OP_WAIT_RECOVER) {
             resume(live);
         }

@@ -17,6 +17,7 @@ struct MigFaultMemory {
     MigFaultsOf of;
     MigFaults *faults; /* NULL: not open */
     bool listening;
+    MigFaultPause pause; /* leave NULL: none */
     char *error;
 };
 
@@ -103,8 +104,12 @@ static MigPlace memory_place(MigMemory *memory, uint32_t block, uint64_t first, 
     void *at = mig_buffer_at(m->buffer, block) + first * memory->page_size;
     g_assert(count * memory->page_size ==
              MAX(memory_block(memory, block)->host_page, memory->page_size));
+    bool left = m->pause.leave && m->pause.leave(m->pause.opaque);
     MigPlace placed = bytes ? mig_faults_copy(m->faults, at, bytes, &error)
                             : mig_faults_zero(m->faults, at, &error);
+    if (left) {
+        m->pause.enter(m->pause.opaque);
+    }
     if (error) {
         note(m, error);
     }
@@ -159,6 +164,11 @@ void mig_fault_memory_free(MigFaultMemory *m)
 MigMemory *mig_fault_memory_memory(MigFaultMemory *m)
 {
     return &m->memory;
+}
+
+void mig_fault_memory_set_pause(MigFaultMemory *m, const MigFaultPause *pause)
+{
+    m->pause = *pause;
 }
 
 MigFaults *mig_fault_memory_faults(MigFaultMemory *m)

@@ -27,6 +27,18 @@ MigMemory *mig_fault_memory_memory(MigFaultMemory *m);
 /* Between listen and unlisten, else NULL. */
 MigFaults *mig_fault_memory_faults(MigFaultMemory *m);
 
+/*
+ * Around the system call that places a page: leave() says whether enter() is to be called behind
+ * it.
+ */
+typedef struct MigFaultPause {
+    bool (*leave)(void *opaque);
+    void (*enter)(void *opaque);
+    void *opaque;
+} MigFaultPause;
+
+void mig_fault_memory_set_pause(MigFaultMemory *m, const MigFaultPause *pause);
+
 /* Which page a fault's address belongs to; |page| is the first of its host page. */
 bool mig_fault_memory_find(const MigFaultMemory *m, const void *at, uint32_t *block,
                            uint64_t *page);

@@ -8,11 +8,14 @@
 
 #include <string.h>
 
+#include "stream/encoder.h"
+
 MigRealChannel *mig_real_channel_new(uint32_t number)
 {
     MigRealChannel *c = g_new0(MigRealChannel, 1);
     c->number = number;
     c->copied = g_malloc(MIG_OUTBUF_BYTES);
+    c->encoded = g_malloc(MIG_ENCODED_MAX);
     return c;
 }
 
@@ -22,6 +25,7 @@ void mig_real_channel_free(MigRealChannel *c)
         mig_real_channel_die(c, "it is not needed any more");
         g_free(mig_real_channel_close(c));
         g_free(c->copied);
+        g_free(c->encoded);
         g_free(c->error);
         g_free(c);
     }
@@ -48,11 +52,23 @@ static void consume(struct iovec **v, int *count, uint64_t n)
     }
 }
 
+static int64_t write_some(MigRealChannel *c, const struct iovec *v, int count, GError **error)
+{
+    if (c->slow) {
+        c->slow(c->opaque, true);
+    }
+    int64_t n = mig_transport_write(c->transport, v, MIN(count, MIG_TRANSPORT_VECTORS), error);
+    if (c->slow) {
+        c->slow(c->opaque, false);
+    }
+    return n;
+}
+
 bool mig_real_channel_write(MigRealChannel *c, struct iovec *v, int count)
 {
     while (count > 0 && !c->error && c->transport) {
         g_autoptr(GError) error = NULL;
-        int64_t n = mig_transport_write(c->transport, v, MIN(count, MIG_TRANSPORT_VECTORS), &error);
+        int64_t n = write_some(c, v, count, &error);
         if (n == MIG_IO_AGAIN) {
             c->full(c->opaque, c);
         } else if (n == MIG_IO_ERROR) {

@@ -24,7 +24,8 @@ struct MigRealChannel {
     MigOutbuf outbuf;
     struct iovec vectors[MIG_OUTBUF_VECTORS];
     int vector_count;
-    uint8_t *copied; /* MIG_OUTBUF_BYTES */
+    uint8_t *copied;  /* MIG_OUTBUF_BYTES */
+    uint8_t *encoded; /* MIG_ENCODED_MAX: the owner's, for one record on its way into the queue */
 
     uint64_t writes, bytes; /* system calls, and what they took */
 
@@ -33,6 +34,8 @@ struct MigRealChannel {
     /* A write has failed: the last chance to say why, before the transport's own words. May be
      * NULL. */
     void (*broken)(void *opaque, MigRealChannel *c);
+    /* A system call begins that may take long, or has ended. May be NULL. */
+    void (*slow)(void *opaque, bool begins);
     void *opaque;
 };
 

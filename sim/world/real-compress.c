@@ -13,10 +13,10 @@ static MigCompressors *compressors(MigReal *r, const MigCompress *how)
 }
 
 /* A thread's record goes into the stream in one piece (qemu_put_qemu_file()). */
-static void put_record(MigReal *r, MigRealChannel *c, const MigRecord *record, const uint8_t *bytes)
+static void put_record(MigRealChannel *c, const MigRecord *record, const uint8_t *bytes)
 {
-    size_t n = mig_record_encode(record, r->encoded, MIG_ENCODED_MAX);
-    mig_real_channel_put_piece(c, r->encoded, n);
+    size_t n = mig_record_encode(record, c->encoded, MIG_ENCODED_MAX);
+    mig_real_channel_put_piece(c, c->encoded, n);
     mig_real_channel_put_piece(c, bytes, record->payload);
 }
 
@@ -24,7 +24,7 @@ static void take(MigReal *r, MigRealChannel *c, MigPageJob *job)
 {
     MigRecord record;
     if (mig_page_job_take(job, &record, &r->compressed)) {
-        put_record(r, c, &record, job->bytes);
+        put_record(c, &record, job->bytes);
     }
 }
 
@@ -40,7 +40,7 @@ static void compress_named(MigReal *r, MigRealChannel *c, MigPageJob *job, const
     record.ram.cont = false;
     record.ram.name = mig_str(m->ops->block(m, block)->name);
     r->compressed.bytes += 1 + record.ram.name.len;
-    put_record(r, c, &record, job->bytes);
+    put_record(c, &record, job->bytes);
 }
 
 bool mig_real_compress(MigReal *r, MigRealChannel *c, const MigOp *op, uint64_t page, bool named)

@@ -55,7 +55,6 @@ bool mig_real_hear(MigReal *r)
     }
     if (r->postcopy) {
         r->counts.answers = mig_real_postcopy_count(r->postcopy);
-        mig_real_postcopy_serve(r);
         return said;
     }
     if (r->answers && mig_answers_error(r->answers)) {
@@ -63,6 +62,15 @@ bool mig_real_hear(MigReal *r)
     }
     r->counts.answers = r->answers ? mig_answers_count(r->answers) : 0;
     return said;
+}
+
+void mig_real_attend(MigReal *r)
+{
+    if (r->urgent) {
+        mig_real_urgent_let(r);
+    } else {
+        mig_real_hear(r);
+    }
 }
 
 void mig_real_sleep(MigReal *r, const MigOp *op, MigOutcome *out)

@@ -6,6 +6,7 @@
 #include "sim/world/real-answers.h"
 #include "sim/world/real-channel.h"
 #include "sim/world/real-postcopy.h"
+#include "sim/world/real-urgent.h"
 #include "sim/world/real.h"
 #include "sim/world/senders.h"
 
@@ -18,12 +19,12 @@ struct MigReal {
     GPtrArray *channels;          /* MigRealChannel, by number; NULL: not opened */
     MigAnswers *answers;          /* of the main channel; NULL: nobody listens, or postcopy */
     MigRealPostcopy *postcopy;    /* listens instead; NULL: a migration without it */
+    MigRealUrgent *urgent;        /* the thread that sends what it is asked for; NULL: none */
     MigRealCounts gone;           /* of channels that were dropped */
     MigSenders *senders;          /* which have the multifd channels; NULL: none */
     MigSendersCounts told;        /* of theirs, in outcomes */
     MigCompressors *compressors;  /* NULL: not used so far */
     MigCompressCounts compressed; /* by the operation under way */
-    uint8_t *encoded;             /* MIG_ENCODED_MAX */
     MigDevices *devices;
     MigRecord message;    /* of the last WAIT_RETURN */
     MigInterrupt pending; /* for the next outcome */
@@ -32,7 +33,7 @@ struct MigReal {
     char *close_error; /* or NULL */
 };
 
-/* Does an operation in the middle of another. */
+/* Does an operation, be it beside another one on another channel. */
 MigOutcome mig_real_perform(MigReal *r, const MigOp *op);
 
 /* NULL: it was not opened. */
@@ -53,6 +54,12 @@ void mig_real_wait_return(MigReal *r, MigOutcome *out);
 
 /* Reads what the destination says, without waiting. True when it said something. */
 bool mig_real_hear(MigReal *r);
+/* Between two things that are sent: hears, or lets the thread that hears do what it has to. */
+void mig_real_attend(MigReal *r);
+
+/* SEND_PAGES and SEND_PAGE. */
+void mig_real_pages(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome *out);
+void mig_real_page(MigRealChannel *c, const MigOp *op);
 
 #define MIG_WAIT_SENDERS 8u  /* a thread of multifd has done something */
 #define MIG_WAIT_MESSAGE 16u /* postcopy: the engine has heard a message */

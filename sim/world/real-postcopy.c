@@ -2,19 +2,18 @@
 /*
  * Postcopy on the real clock, see real-postcopy.h.
  *
- * Model. QEMU's source has a thread for the return path. Here the one thread of the world looks
- * there in front of each page of background (a system call of some hundred ns), at each flush and
- * wherever it waits. What the engine's second machine wants is done at once, in the middle of
- * whatever operation is under way, on its own channel.
+ * Model. QEMU's source has a thread for the return path. Here there is one where it sends pages by
+ * itself (real-urgent.h). Where the main channel's thread does, it looks there, too: in front of
+ * each page of background (a system call of some hundred ns), at each flush and wherever it waits.
  *
- * Limits. A request is not seen while one write is in the kernel (at most 64 vectors, 128 KiB).
+ * Limits. Without that thread a request is not seen while one write is in the kernel (at most 64
+ * vectors, 128 KiB).
  */
 #include "sim/world/real-postcopy.h"
 
 #include <string.h>
 
 #include "sim/world/real-internal.h"
-#include "stream/encoder.h"
 #include "stream/limits.h"
 
 struct MigRealPostcopy {
@@ -23,10 +22,8 @@ struct MigRealPostcopy {
     MigRecord message; /* whose payload is under way */
     char name[256];    /* of its block */
     uint8_t *payload;
-    uint64_t count;
+    uint64_t count, others;
     bool heard, urgent, shut;
-    bool serving;
-    uint8_t *encoded; /* records of the second machine */
 };
 
 static MigDecoder *new_decoder(void)
@@ -40,7 +37,6 @@ MigRealPostcopy *mig_real_postcopy_new(MigSource *source)
     MigRealPostcopy *p = g_new0(MigRealPostcopy, 1);
     p->source = source;
     p->decoder = new_decoder();
-    p->encoded = g_malloc(MIG_ENCODED_MAX);
     return p;
 }
 
@@ -48,7 +44,6 @@ void mig_real_postcopy_free(MigRealPostcopy *p)
 {
     if (p) {
         mig_decoder_free(p->decoder);
-        g_free(p->encoded);
         g_free(p->payload);
         g_free(p);
     }
@@ -79,23 +74,25 @@ uint64_t mig_real_postcopy_count(const MigRealPostcopy *p)
     return p->count;
 }
 
+uint64_t mig_real_postcopy_others(const MigRealPostcopy *p)
+{
+    return p->others;
+}
+
 /* Messages --------------------------------------------------------------------------------- */
 
 static void tell(MigReal *r, const MigRecord *message, const void *payload)
 {
     MigRealPostcopy *p = r->postcopy;
+    MigMessageEffect effect = mig_source_message(p->source, message, payload);
+    bool urgent = effect == MIG_MESSAGE_URGENT;
     p->count++;
-    p->heard = true;
+    p->others += !urgent;
+    p->urgent = p->urgent || urgent;
+    p->heard = p->heard || !urgent;
     p->shut = p->shut || message->rp.type == MIG_RP_SHUT;
-    switch (mig_source_message(p->source, message, payload)) {
-    case MIG_MESSAGE_BAD:
+    if (effect == MIG_MESSAGE_BAD) {
         mig_real_shutdown(r, "return path: the destination sent what it may not send now");
-        break;
-    case MIG_MESSAGE_URGENT:
-        p->urgent = true;
-        break;
-    case MIG_MESSAGE_TAKEN:
-        break;
     }
 }
 
@@ -153,32 +150,12 @@ void mig_real_postcopy_eof(MigReal *r)
     }
 }
 
-/* Requested pages ---------------------------------------------------------------------------- */
-
-/* In the middle of an operation, which may be between two pieces of a record. */
-void mig_real_postcopy_serve(MigReal *r)
-{
-    MigRealPostcopy *p = r->postcopy;
-    if (p->serving || !p->urgent || r->error) {
-        return;
-    }
-    uint8_t *encoded = r->encoded;
-    r->encoded = p->encoded;
-    p->serving = true;
-    const MigOp *op = mig_source_urgent_next(p->source, NULL);
-    while (op) {
-        MigOutcome outcome = mig_real_perform(r, op);
-        op = mig_source_urgent_next(p->source, &outcome);
-    }
-    p->serving = false;
-    r->encoded = encoded;
-}
-
 /* Broken lines ------------------------------------------------------------------------------- */
 
 void mig_real_postcopy_drop(MigReal *r)
 {
     MigRealPostcopy *p = r->postcopy;
+    mig_real_urgent_end(r);
     mig_real_multifd_end(r);
     for (guint i = 0; i < r->channels->len; i++) {
         MigRealChannel *c = g_ptr_array_index(r->channels, i);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Postcopy in the real world of a source: the engine hears every message of the return path when it
- * comes, page requests are served while an operation is under way, and a broken line is dropped.
+ * comes, and a broken line is dropped. Who listens is the main thread, or real-urgent.h's.
  */
 #ifndef MIG_SIM_WORLD_REAL_POSTCOPY_H
 #define MIG_SIM_WORLD_REAL_POSTCOPY_H
@@ -20,16 +20,13 @@ void mig_real_postcopy_eof(MigReal *r);
 /* SHUT was heard: nothing more is of interest. */
 bool mig_real_postcopy_done(const MigRealPostcopy *p);
 
-/*
- * What came since the last mig_real_postcopy_forget(): any message, or one that ends a sleep.
- */
+/* What came since the last mig_real_postcopy_forget(): a request for pages, or anything else. */
 bool mig_real_postcopy_heard(const MigRealPostcopy *p);
 bool mig_real_postcopy_urgent(const MigRealPostcopy *p);
 void mig_real_postcopy_forget(MigRealPostcopy *p);
-uint64_t mig_real_postcopy_count(const MigRealPostcopy *p); /* messages */
-
-/* Has the second machine of the engine (requested pages, preempt channel) do what it has to. */
-void mig_real_postcopy_serve(MigReal *r);
+/* All messages that have come; those that were no requests. */
+uint64_t mig_real_postcopy_count(const MigRealPostcopy *p);
+uint64_t mig_real_postcopy_others(const MigRealPostcopy *p);
 
 /* MIG_OP_DROP. */
 void mig_real_postcopy_drop(MigReal *r);

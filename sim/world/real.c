@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "sim/world/bell.h"
 #include "sim/world/compressors.h"
 #include "sim/world/real-internal.h"
 #include "stream/encoder.h"
@@ -48,7 +49,6 @@ MigReal *mig_real_new(const MigRealConfig *config)
     MigReal *r = g_new0(MigReal, 1);
     r->config = *config;
     r->epoch = monotonic() - config->clock->now;
-    r->encoded = g_malloc(MIG_ENCODED_MAX);
     r->channels = g_ptr_array_new_with_free_func((GDestroyNotify)mig_real_channel_free);
     r->answers = config->answers && !config->postcopy ? mig_answers_new() : NULL;
     r->postcopy = config->postcopy ? mig_real_postcopy_new(config->postcopy) : NULL;
@@ -61,6 +61,7 @@ MigReal *mig_real_new(const MigRealConfig *config)
 void mig_real_free(MigReal *r)
 {
     if (r) {
+        mig_real_urgent_end(r);
         mig_senders_free(r->senders); /* they have channels */
         mig_compressors_free(r->compressors);
         g_ptr_array_unref(r->channels);
@@ -68,7 +69,6 @@ void mig_real_free(MigReal *r)
         mig_answers_free(r->answers);
         mig_real_postcopy_free(r->postcopy);
         mig_devices_free(r->devices);
-        g_free(r->encoded);
         g_free(r->error);
         g_free(r->close_error);
         g_free(r);
@@ -104,10 +104,13 @@ void mig_real_shutdown(MigReal *r, const char *error)
 }
 
 /* Sleeps until one of |p| is ready or |ns| have passed (negative: for ever). */
-static void sleep_for(struct pollfd *p, nfds_t count, int64_t ns)
+static void sleep_for(MigReal *r, struct pollfd *p, nfds_t count, int64_t ns)
 {
     struct timespec span = { ns / MIG_NS_PER_S, ns % MIG_NS_PER_S };
-    if (ppoll(p, count, ns < 0 ? NULL : &span, NULL) <= 0) {
+    mig_real_urgent_away(r);
+    int ready = ppoll(p, count, ns < 0 ? NULL : &span, NULL);
+    mig_real_urgent_back(r);
+    if (ready <= 0) {
         for (nfds_t i = 0; i < count; i++) {
             p[i].revents = 0;
         }
@@ -119,18 +122,18 @@ static int fd_for(MigRealChannel *c, unsigned what)
     return what && c && c->transport ? mig_transport_fd(c->transport, what) : -1;
 }
 
-/* What postcopy's return path has said. */
+/* What postcopy's return path has said. Requests are the urgent thread's, where there is one. */
 static unsigned messages(const MigReal *r)
 {
-    unsigned heard = r->postcopy && mig_real_postcopy_heard(r->postcopy) ? MIG_WAIT_MESSAGE : 0;
-    unsigned urgent = r->postcopy && mig_real_postcopy_urgent(r->postcopy) ? MIG_WAIT_URGENT : 0;
-    return heard | urgent;
+    bool urgent = r->postcopy && !r->urgent && mig_real_postcopy_urgent(r->postcopy);
+    bool heard = r->postcopy && (urgent || mig_real_postcopy_heard(r->postcopy));
+    return (heard ? MIG_WAIT_MESSAGE : 0) | (urgent ? MIG_WAIT_URGENT : 0);
 }
 
 unsigned mig_real_wait(MigReal *r, MigRealChannel *c, unsigned what, int64_t until)
 {
     MigRealChannel *main = mig_real_channel_of(r, 0);
-    bool listen = mig_real_is_heard(r) && !(c == main && what & MIG_WAIT_READ);
+    bool listen = !r->urgent && mig_real_is_heard(r) && !(c == main && what & MIG_WAIT_READ);
     for (;;) {
         run_events(r);
         int64_t end = MIN(until, mig_events_next(&r->events)), now = mig_real_look(r);
@@ -144,11 +147,15 @@ unsigned mig_real_wait(MigReal *r, MigRealChannel *c, unsigned what, int64_t unt
             { .fd = listen ? fd_for(main, MIG_WAIT_READ) : -1, .events = POLLIN },
             { .fd = r->config.wake, .events = POLLIN },
             { .fd = threads ? mig_senders_fd(r->senders) : -1, .events = POLLIN },
+            { .fd = mig_real_urgent_bell(r), .events = POLLIN },
         };
-        sleep_for(p, G_N_ELEMENTS(p), end == MIG_FOREVER ? -1 : MAX(end - now, 0));
+        sleep_for(r, p, G_N_ELEMENTS(p), end == MIG_FOREVER ? -1 : MAX(end - now, 0));
         if (p[3].revents && r->config.woken) {
             mig_real_look(r);
             r->config.woken(r->config.opaque);
+        }
+        if (p[5].revents) {
+            mig_bell_heard(p[5].fd);
         }
         if (p[2].revents && !mig_real_hear(r)) {
             listen = false; /* its end was seen: it would be readable for ever */
@@ -172,9 +179,14 @@ unsigned mig_real_wait(MigReal *r, MigRealChannel *c, unsigned what, int64_t unt
 static void wait_writable(void *opaque, MigRealChannel *c)
 {
     MigReal *r = opaque;
-    int64_t from = r->config.clock->now;
+    int64_t from = mig_real_look(r);
     r->counts.waits++;
-    mig_real_wait(r, c, MIG_WAIT_WRITE, MIG_FOREVER);
+    if (mig_real_urgent_owns(r, c)) {
+        mig_real_urgent_wait(r, c);
+        mig_real_look(r);
+    } else {
+        mig_real_wait(r, c, MIG_WAIT_WRITE, MIG_FOREVER);
+    }
     r->counts.waited += r->config.clock->now - from;
     if (r->error) {
         mig_real_channel_die(c, r->error);
@@ -191,6 +203,12 @@ static void hear_last_words(void *opaque, MigRealChannel *c)
     }
 }
 
+/* The other thread goes on while the main channel is written to. */
+static void step_aside(void *opaque, bool begins)
+{
+    (begins ? mig_real_urgent_away : mig_real_urgent_back)(opaque);
+}
+
 /* Operations ------------------------------------------------------------------------------- */
 
 static MigRealChannel *new_channel(MigReal *r, uint32_t number)
@@ -198,6 +216,7 @@ static MigRealChannel *new_channel(MigReal *r, uint32_t number)
     MigRealChannel *c = mig_real_channel_new(number);
     c->full = wait_writable;
     c->broken = hear_last_words;
+    c->slow = number == 0 ? step_aside : NULL;
     c->opaque = r;
     while (r->channels->len <= number) {
         g_ptr_array_add(r->channels, NULL);
@@ -258,112 +277,22 @@ static void note_sent(MigReal *r, const MigRecord *record)
 static void do_send(MigReal *r, MigRealChannel *c, const MigOp *op)
 {
     const MigRecord *record = op->send.record;
-    size_t n = mig_record_encode(record, r->encoded, MIG_ENCODED_MAX);
+    size_t n = mig_record_encode(record, c->encoded, MIG_ENCODED_MAX);
     g_assert(n <= MIG_ENCODED_MAX);
     note_sent(r, record);
-    mig_real_channel_put(c, r->encoded, n);
+    mig_real_channel_put(c, c->encoded, n);
     mig_real_channel_put_piece(c, op->send.payload, record->payload);
     if (record->type == MIG_REC_MULTIFD_INIT) {
         mig_real_multifd_begin(r, c);
     }
 }
 
-/* A page's record in the pieces in which QEMU puts it: word and name's length, name, the rest. */
-static void put_head(MigReal *r, MigRealChannel *c, const MigRecord *record)
-{
-    size_t n = mig_record_encode(record, r->encoded, MIG_ENCODED_MAX);
-    size_t head = record->ram.cont ? 8 : 9, name = record->ram.cont ? 0 : record->ram.name.len;
-    mig_real_channel_put(c, r->encoded, head);
-    mig_real_channel_put_piece(c, r->encoded + head, name);
-    mig_real_channel_put(c, r->encoded + head + name, n - head - name);
-}
-
-/* A page that the engine has looked at: copied, as its cache may change it before the flush. */
-static void do_page(MigReal *r, MigRealChannel *c, const MigOp *op)
-{
-    if (op->page.record) {
-        put_head(r, c, op->page.record);
-        mig_real_channel_put_piece(c, op->page.payload, op->page.record->payload);
-    }
-}
-
-/* One page: looked at now, queued; true if it was zero. */
-static bool send_page(MigReal *r, MigRealChannel *c, const MigOp *op, uint64_t page, bool named)
-{
-    MigMemory *m = r->config.memory;
-    uint32_t block = op->pages.block;
-    MigPagesHow how = op->pages.how;
-    bool look = how != MIG_PAGES_RAW && how != MIG_PAGES_QUEUE;
-    bool zero = look && m->ops->is_zero(m, block, page);
-    if (how == MIG_PAGES_QUEUE || (how == MIG_PAGES_QUEUE_NORMAL && !zero)) {
-        return false;
-    }
-    MigRecord record = { .type = zero ? MIG_REC_RAM_ZERO : MIG_REC_RAM_PAGE };
-    record.ram.offset = page * m->page_size;
-    record.ram.cont = !named;
-    record.ram.block = block;
-    record.ram.name = named ? mig_str(m->ops->block(m, block)->name) : (MigStr){ 0 };
-    record.payload = zero ? 0 : m->page_size;
-    put_head(r, c, &record);
-    if (!zero) {
-        mig_real_channel_put_page(c, m->ops->read(m, block, page, NULL), m->page_size);
-    }
-    return zero;
-}
-
-/* Bytes of which those that this operation adds count against its quota. */
-static uint64_t counted(MigReal *r, const MigRealChannel *c, const MigOp *op)
-{
-    if (op->pages.counts != MIG_QUOTA_FLUSHED) {
-        return c->outbuf.queued;
-    }
-    return c->outbuf.flushed + (r->senders ? mig_senders_counts(r->senders).bytes : 0);
-}
-
-/* Whoever asks for a page by now comes first; on the preempt channel a page is sent already. */
-static MigClaim claim_page(MigReal *r, const MigOp *op, uint64_t page)
-{
-    if (!op->pages.claim) {
-        return MIG_CLAIM_TAKE;
-    }
-    mig_real_hear(r);
-    return op->pages.claim(op->pages.engine, op->pages.block, page);
-}
-
-static void do_pages(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome *out)
-{
-    if (op->pages.mapped) {
-        mig_real_place_pages(r, c, op, out);
-        return;
-    }
-    bool named = op->pages.named, limited = op->pages.quota != UINT64_MAX;
-    uint64_t before = limited ? counted(r, c, op) : 0;
-    for (uint64_t left = op->pages.dirty; left && !c->error; left &= left - 1) {
-        uint64_t bit = left & -left, page = op->pages.first + (unsigned)__builtin_ctzll(left);
-        MigClaim claim = claim_page(r, op, page);
-        if (claim == MIG_CLAIM_STOP) {
-            break;
-        }
-        if (claim == MIG_CLAIM_SKIP) {
-            continue;
-        }
-        bool packed =
-            op->pages.how == MIG_PAGES_COMPRESS && mig_real_compress(r, c, op, page, named);
-        bool zero = !packed && send_page(r, c, op, page, named);
-        named = named && op->pages.how == MIG_PAGES_QUEUE_NORMAL && !zero;
-        out->sent |= bit;
-        out->packed |= packed ? bit : 0;
-        out->zero |= zero ? bit : 0;
-        if (limited && counted(r, c, op) - before > op->pages.quota) {
-            break;
-        }
-    }
-}
-
 static void do_flush(MigReal *r, MigRealChannel *c)
 {
     mig_real_channel_flush(c);
-    mig_real_hear(r);
+    if (c->number == 0) { /* answers are to what went there */
+        mig_real_attend(r);
+    }
 }
 
 static void do_guest(MigReal *r, bool run)
@@ -392,6 +321,7 @@ static void do_notify(MigReal *r, const MigOp *op)
 /* Closes every channel. */
 static void do_close(MigReal *r)
 {
+    mig_real_urgent_end(r);
     mig_real_multifd_end(r);
     for (guint i = 0; i < r->channels->len; i++) {
         MigRealChannel *c = g_ptr_array_index(r->channels, i);
@@ -417,10 +347,10 @@ static void dispatch(MigReal *r, MigRealChannel *c, const MigOp *op, MigOutcome 
         do_send(r, c, op);
         break;
     case MIG_OP_SEND_PAGES:
-        do_pages(r, c, op, out);
+        mig_real_pages(r, c, op, out);
         break;
     case MIG_OP_SEND_PAGE:
-        do_page(r, c, op);
+        mig_real_page(c, op);
         break;
     case MIG_OP_PROTECT: /* the engine asks memory itself */
         if (r->config.guest.frozen) {
@@ -518,9 +448,7 @@ MigOutcome mig_real_perform(MigReal *r, const MigOp *op)
     uint64_t queued = before ? before->outbuf.queued : 0;
     uint64_t flushed = before ? before->outbuf.flushed : 0;
     MigOutcome out = { 0 };
-    r->compressed = (MigCompressCounts){ 0 };
     dispatch(r, before, op, &out);
-    out.compressed = r->compressed;
     MigRealChannel *c = mig_real_channel_of(r, op->channel);
     out.now = mig_real_look(r);
     if (c && c == before && !c->lent) { /* what threads do they count themselves */
@@ -540,7 +468,10 @@ MigOutcome mig_real_perform(MigReal *r, const MigOp *op)
 MigOutcome mig_real_do(MigReal *r, const MigOp *op)
 {
     run_events(r);
+    mig_real_urgent_begin(r);
+    r->compressed = (MigCompressCounts){ 0 };
     MigOutcome out = mig_real_perform(r, op);
+    out.compressed = r->compressed;
     mig_real_multifd_count(r, &out);
     if (out.interrupt != MIG_INTERRUPT_ERROR && r->pending != MIG_UNINTERRUPTED) {
         out.interrupt = r->pending;

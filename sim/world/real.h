@@ -7,7 +7,8 @@
  *
  * What an operation costs is what it takes. One thread does it all and blocks in one place, which
  * watches the channel, its answers, the events of the scenario and a wake-up descriptor; so nothing
- * the destination does or omits can keep a cancel out.
+ * the destination does or omits can keep a cancel out. Only pages that are asked for in postcopy
+ * have a thread of their own, where QEMU has one (real-urgent.h).
  */
 #ifndef MIG_SIM_WORLD_REAL_H
 #define MIG_SIM_WORLD_REAL_H

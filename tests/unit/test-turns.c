@@ -2,8 +2,8 @@
 /* The lock with a preference: one at a time, and who is in a hurry is next. */
 #include <glib.h>
 
-#include "sim/live/hurry.h"
-#include "sim/live/turns.h"
+#include "sim/world/hurry.h"
+#include "sim/world/turns.h"
 
 #define ROUNDS 20000
 

@@ -11,7 +11,7 @@
  * argument before glibc 2.41, and then one that clashes with the kernel's header: so it has its own
  * here.
  */
-#include "sim/live/hurry.h"
+#include "sim/world/hurry.h"
 
 #include <stdint.h>
 #include <sys/syscall.h>

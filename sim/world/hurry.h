@@ -3,8 +3,8 @@
  * A thread on which others wait: it asks the kernel to let it run as soon as it has something to
  * do, rather than when whoever has the processor has used up its slice.
  */
-#ifndef MIG_SIM_LIVE_HURRY_H
-#define MIG_SIM_LIVE_HURRY_H
+#ifndef MIG_SIM_WORLD_HURRY_H
+#define MIG_SIM_WORLD_HURRY_H
 
 #include <stdbool.h>
 

@@ -7,8 +7,8 @@
  *     background: take(t, false) ... some microseconds ... give(t), and again
  *     urgent:     take(t, true) ... give(t)
  */
-#ifndef MIG_SIM_LIVE_TURNS_H
-#define MIG_SIM_LIVE_TURNS_H
+#ifndef MIG_SIM_WORLD_TURNS_H
+#define MIG_SIM_WORLD_TURNS_H
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -16,7 +16,7 @@
 typedef struct MigTurns {
     pthread_mutex_t lock; /* of what follows; held for moments */
     pthread_cond_t urgent, background;
-    unsigned hurried; /* who wait in a hurry */
+    _Atomic unsigned hurried; /* who wait in a hurry; changed under the lock */
     bool taken;
 } MigTurns;
 
@@ -26,5 +26,8 @@ void mig_turns_clear(MigTurns *t); /* nobody has it, nobody waits */
 /* Waits for it. Not to be taken twice by one thread. */
 void mig_turns_take(MigTurns *t, bool urgent);
 void mig_turns_give(MigTurns *t);
+
+/* Somebody waits in a hurry. To be asked by who has the turn, or by anybody as a guess. */
+bool mig_turns_wanted(MigTurns *t);
 
 #endif
