@@ -95,20 +95,25 @@ void reference_guest_at(ReferenceGuest *g, int64_t now)
     }
 }
 
-void reference_guest_start_log(ReferenceGuest *g)
+uint64_t reference_guest_start_log(ReferenceGuest *g, bool ignore_shared)
 {
+    uint64_t dirty = 0;
     for (ReferencePage *p = g->pages; p < g->pages + g->count; p++) {
-        p->dirty = true;
+        p->left_out =
+            ignore_shared && g_array_index(g->s->blocks, MigScenarioBlock, p->block).shared;
+        p->dirty = !p->left_out;
         p->logged = false;
+        dirty += p->dirty;
     }
+    return dirty;
 }
 
 uint64_t reference_guest_sync(ReferenceGuest *g, bool manual)
 {
     uint64_t fresh = 0;
     for (ReferencePage *p = g->pages; p < g->pages + g->count; p++) {
-        fresh += p->logged && !p->dirty;
-        p->dirty |= p->logged;
+        fresh += p->logged && !p->dirty && !p->left_out;
+        p->dirty |= p->logged && !p->left_out;
         p->reported = manual && (p->reported || p->logged);
         p->logged = manual && p->logged;
     }

@@ -18,7 +18,8 @@ typedef struct ReferencePage {
     bool logged;            /* written since the log was taken, or cleared */
     bool reported;          /* taken, and not cleared */
     bool zero;
-    bool touched; /* the destination has it */
+    bool touched;  /* the destination has it */
+    bool left_out; /* never sent */
 } ReferencePage;
 
 typedef struct ReferenceGuest {
@@ -37,8 +38,9 @@ void reference_guest_clear(ReferenceGuest *g);
 /* Everything is written that is by |now|, ns. */
 void reference_guest_at(ReferenceGuest *g, int64_t now);
 
-/* Every page is dirty, and nothing logged. */
-void reference_guest_start_log(ReferenceGuest *g);
+/* Every page is dirty, and nothing logged: how many. |ignore_shared|: but those of shared blocks.
+ */
+uint64_t reference_guest_start_log(ReferenceGuest *g, bool ignore_shared);
 
 /* Takes the log: how many pages became dirty. |manual|: it is to be cleared, block by block. */
 uint64_t reference_guest_sync(ReferenceGuest *g, bool manual);

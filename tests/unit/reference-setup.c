@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The plain simulator's setup (reference.h): connections, header, configuration, list of blocks. */
+#include <string.h>
+
+#include "tests/unit/reference-internal.h"
+
+/* Bytes in front of RAM's section: header, configuration, commands. */
+static uint64_t head_of(const Sim *m, bool returns)
+{
+    uint64_t named = (HAS(X_IGNORE_SHARED) ? 16 : 0) + (HAS(MAPPED_RAM) ? 11 : 0);
+    uint64_t uuid = HAS(VALIDATE_UUID) && m->s->has_uuid ? 40 : 0;
+    uint64_t configuration = m->v >= V(2, 4) ? 9 + (named ? 36 + named : 0) + uuid : 0;
+    return 8 + configuration + (returns ? 14 : 0) + (HAS(POSTCOPY_RAM) ? 21 : 0);
+}
+
+/* Names, lengths, and with x-ignore-shared addresses; in a file the pages' places, behind each. */
+static void send_list(Sim *m)
+{
+    reference_send(m, 8);
+    for (guint b = 0; b < m->s->blocks->len; b++) {
+        reference_send(m, 9 + strlen(BLOCK(b).name) + (HAS(X_IGNORE_SHARED) ? 8 : 0));
+        if (HAS(MAPPED_RAM)) {
+            reference_send(m, 28);
+            reference_send_flush(m);
+        }
+    }
+    if (!HAS(MULTIFD) || reference_multifd_sync(m)) {
+        reference_send(m, 8);
+        reference_send_flush(m);
+    }
+}
+
+void reference_set_up(Sim *m, bool returns)
+{
+    reference_spend(m, m->s->host.connect + 2 * m->s->link.latency);
+    HAS(MULTIFD) ? reference_multifd_open(m) : (void)0;
+    m->window = MS;
+    m->forced = HAS(AUTO_CONVERGE) && m->v >= V(10, 0) ? MS + 5000 : 0;
+    reference_send(m, head_of(m, returns) + 17);
+    reference_spend(m, m->s->host.setup);
+    reference_guest_at(&m->guest, m->now);
+    m->dirty = reference_guest_start_log(&m->guest, HAS(X_IGNORE_SHARED));
+    reference_sync(m, true);
+    send_list(m);
+    reference_send(m, m->v >= V(2, 4) ? 5 : 0);
+}
