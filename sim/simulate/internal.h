@@ -22,6 +22,7 @@ struct MigSteered {
     MigSimulatedIncoming *incoming; /* NULL: without postcopy */
     uint32_t generation;            /* of its line, from 0 */
     uint32_t acks;                  /* of devices, that have not come; accounting only */
+    bool acks_at_once;              /* likewise: none is of a device, and it has not come */
     bool stream_failed;
     MigImage *image; /* mapped-ram: the file; NULL: there is none */
     GError *error;

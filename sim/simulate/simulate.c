@@ -239,8 +239,17 @@ static void plan_acks(Run *run)
             mig_events_add(run->run.events, at, device_acks, run);
         }
     }
-    if (wanted && acks->len == 0 && run->options->accounting && run->run.era.switchover_ack == 1) {
-        send_ack(run);
+    run->acks_at_once =
+        wanted && acks->len == 0 && !run->m->dest && run->run.era.switchover_ack == 1;
+}
+
+/* A destination without such devices acknowledges when it hears that there is a return path, which
+ * is in the first bytes that leave, at |at|. Here nobody reads them. */
+static void see_first_bytes(Run *run, int64_t at, const MigOutcome *outcome)
+{
+    if (run->acks_at_once && outcome->flushed > 0) {
+        run->acks_at_once = false;
+        mig_events_add(run->run.events, at + run->s->link.latency, acknowledged, run);
     }
 }
 
@@ -410,6 +419,7 @@ static void run_engine(Run *run)
         }
         int64_t began = run->clock.now;
         outcome = mig_virtual_do(run->world, run->op);
+        see_first_bytes(run, began, &outcome);
         mig_guest_clock_did(&run->guest_clock, run->op, &outcome);
         if (run->options->did) {
             run->options->did(run->options->opaque, run->m->source, run->op, began, &outcome);

@@ -80,6 +80,7 @@ void reference_write(Sim *m, uint64_t limit)
 {
     uint64_t n = MIN(m->waiting, limit);
     if (n > 0) {
+        m->first_write = m->written ? m->first_write : m->now;
         m->waiting -= n;
         m->written += n;
         ReferenceWrite w = reference_link_write(&m->link, m->now, n, m->work / 1000);

@@ -177,7 +177,10 @@ static void wait_window(Sim *m)
 static bool may_switch(const Sim *m)
 {
     const GArray *at = m->s->acks;
-    guint wanted = m->v >= V(11, 1) ? at->len : MAX(at->len, 1), come = at->len == 0;
+    guint wanted = m->v >= V(11, 1) ? at->len : MAX(at->len, 1), come = 0;
+    if (at->len == 0) { /* when it hears of the return path */
+        come = m->written > 0 && m->first_write + m->s->link.latency <= m->now;
+    }
     for (guint i = 0; i < at->len; i++) {
         int64_t when = g_array_index(at, int64_t, i);
         come += when >= 0 && when + m->s->link.latency <= m->now;
