@@ -161,6 +161,9 @@ static int listen_on(int family, const struct sockaddr *a, socklen_t n, int *cod
     }
     if (family == AF_INET || family == AF_INET6) {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+        /* What it accepts has it, too: or a small request waits for the one before to be
+         * acknowledged, which may take 40 ms. */
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     }
     if (bind(fd, a, n) < 0 || listen(fd, BACKLOG) < 0) {
         *code = errno;
