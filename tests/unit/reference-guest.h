@@ -20,6 +20,7 @@ typedef struct ReferencePage {
     bool zero;
     bool touched;  /* the destination has it */
     bool left_out; /* never sent */
+    bool missing;  /* postcopy: the destination waits for it */
 } ReferencePage;
 
 typedef struct ReferenceGuest {

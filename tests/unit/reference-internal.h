@@ -20,6 +20,7 @@
 
 typedef struct ReferenceMultifd ReferenceMultifd;
 typedef struct ReferenceCompress ReferenceCompress;
+typedef struct ReferencePostcopy ReferencePostcopy;
 
 /* QEMU's stream object: |copied| bytes in its buffer, |vectors| in its list, |open|: the last of
  * them goes on. */
@@ -41,10 +42,12 @@ typedef struct Sim {
     ReferenceXbzrle xbzrle;
     ReferenceMultifd *multifd;        /* NULL: off */
     ReferenceCompress *compress;      /* likewise */
+    ReferencePostcopy *postcopy;      /* likewise: nobody will start it */
     int64_t cost, work;               /* ps, less than a ns each but for what is to be written */
     uint64_t waiting;                 /* 1.4: flushed, and not written */
     uint64_t written, handed, placed; /* bytes: main channel; multifd's; mapped-ram's file */
-    uint64_t multifd_written;
+    uint64_t beside;                  /* written on other channels */
+    bool unlimited, pushing, urgent;  /* the guest stopped; postcopy; a page was asked for */
 
     uint64_t position, at_block, last_sent; /* a page; its block, and that of the last one sent */
     uint64_t dirty, new_dirty, rate, uncleared; /* bits */
@@ -63,7 +66,8 @@ GArray *reference_events_new(void);
 typedef void (*ReferenceEventFn)(Sim *m, uint64_t argument);
 void reference_later(Sim *m, int64_t at, ReferenceEventFn fn, uint64_t argument);
 void reference_pass(Sim *m, int64_t until);
-int64_t reference_next(const Sim *m); /* INT64_MAX: nothing will happen */
+void reference_wait(Sim *m, int64_t until, const bool *ends); /* or until that is so */
+int64_t reference_next(const Sim *m);                         /* INT64_MAX: nothing will happen */
 /* Costs of pages: the sum is rounded. */
 void reference_price(Sim *m, int64_t ps);
 /* When work of |ps| is done on one of |count| processors. */
@@ -79,6 +83,7 @@ void reference_write(Sim *m, uint64_t limit);
 
 /* The same as operations: none begins when time is up. */
 void reference_spend(Sim *m, int64_t ns);
+void reference_sleep(Sim *m, int64_t ns); /* a request for a page ends it, too */
 void reference_send(Sim *m, uint64_t n);
 void reference_send_flush(Sim *m);
 
@@ -88,6 +93,14 @@ void reference_place(Sim *m, uint64_t n);
 /* From the connection to the first section's end, but for the sync. */
 void reference_set_up(Sim *m, bool returns);
 void reference_sync(Sim *m, bool counts);
+
+/* The loop's parts. */
+bool reference_exceeded(const Sim *m);
+void reference_wait_window(Sim *m);
+void reference_stop(Sim *m); /* the guest */
+
+/* A record on the main channel, or in mapped-ram's file; |delta| of XBZRLE: bytes, -1: none. */
+void reference_send_record(Sim *m, ReferencePage *p, bool zero, bool cached, int delta);
 
 /* A page on its way. NOT_SENT: time was up. */
 typedef enum ReferenceSent { NOT_SENT, SENT, UNCHANGED } ReferenceSent;
@@ -99,6 +112,15 @@ bool reference_multifd_make_room(Sim *m, uint64_t block); /* for a page of it */
 bool reference_multifd_queue(Sim *m, ReferencePage *p);
 bool reference_multifd_sync(Sim *m);
 void reference_multifd_close(Sim *m);
+
+/* Postcopy. */
+void reference_postcopy_open(Sim *m);
+bool reference_postcopy_wanted(const Sim *m);
+void reference_postcopy_run(Sim *m, uint64_t devices); /* from the switchover to the end */
+void reference_postcopy_ping(Sim *m, uint64_t value);
+void reference_postcopy_written(Sim *m, uint64_t n, const ReferenceWrite *w); /* main channel */
+void reference_postcopy_end(Sim *m); /* the end was queued: until the destination's verdict */
+void reference_postcopy_close(Sim *m);
 
 /* Compress threads. A page: false, none takes it, and it goes as it is. */
 void reference_compress_open(Sim *m);

@@ -32,7 +32,7 @@ static void is_written(Sim *m, uint64_t number)
 {
     Channel *c = &m->multifd->channels[number];
     c->busy = false;
-    m->multifd_written += c->size;
+    m->beside += c->size;
 }
 
 static void write_packet(Sim *m, uint64_t number)

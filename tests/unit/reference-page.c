@@ -4,8 +4,7 @@
 
 #include "tests/unit/reference-internal.h"
 
-/* A record on the main channel, or in mapped-ram's file; |delta| of XBZRLE: bytes, -1: none. */
-static void send_record(Sim *m, ReferencePage *p, bool zero, bool cached, int delta)
+void reference_send_record(Sim *m, ReferencePage *p, bool zero, bool cached, int delta)
 {
     const MigCosts *c = &m->s->host, *rc = &m->s->destination_host;
     uint64_t name = p->block == m->last_sent ? 0 : 1 + strlen(BLOCK(p->block).name);
@@ -44,7 +43,7 @@ ReferenceSent reference_send_page(Sim *m, ReferencePage *p)
             return NOT_SENT;
         }
     } else {
-        send_record(m, p, zero, cached, delta);
+        reference_send_record(m, p, zero, cached, delta);
     }
     uint64_t bytes = m->r->queued - queued + m->placed - placed;
     m->ram_bytes += bytes;

@@ -16,20 +16,20 @@ static const char *const versions[] = {
 
 /* What the plain simulator knows, */
 static const MigCapability known_ones[] = {
-    MIG_CAP_XBZRLE,          MIG_CAP_AUTO_CONVERGE,
-    MIG_CAP_POSTCOPY_RAM,    MIG_CAP_RETURN_PATH,
-    MIG_CAP_RELEASE_RAM,     MIG_CAP_LATE_BLOCK_ACTIVATE,
-    MIG_CAP_EVENTS,          MIG_CAP_MULTIFD,
-    MIG_CAP_COMPRESS,        MIG_CAP_MAPPED_RAM,
-    MIG_CAP_X_IGNORE_SHARED, MIG_CAP_VALIDATE_UUID,
-    MIG_CAP_SWITCHOVER_ACK,  MIG_CAP_PAUSE_BEFORE_SWITCHOVER,
+    MIG_CAP_XBZRLE,           MIG_CAP_AUTO_CONVERGE,
+    MIG_CAP_POSTCOPY_RAM,     MIG_CAP_RETURN_PATH,
+    MIG_CAP_RELEASE_RAM,      MIG_CAP_LATE_BLOCK_ACTIVATE,
+    MIG_CAP_EVENTS,           MIG_CAP_MULTIFD,
+    MIG_CAP_COMPRESS,         MIG_CAP_MAPPED_RAM,
+    MIG_CAP_X_IGNORE_SHARED,  MIG_CAP_VALIDATE_UUID,
+    MIG_CAP_SWITCHOVER_ACK,   MIG_CAP_PAUSE_BEFORE_SWITCHOVER,
+    MIG_CAP_POSTCOPY_PREEMPT, MIG_CAP_POSTCOPY_PREEMPT,
+    MIG_CAP_POSTCOPY_RAM,     MIG_CAP_POSTCOPY_BLOCKTIME,
+    MIG_CAP_POSTCOPY_PREEMPT,
 };
 
 /* and what, beside that, is compared mode against mode. */
-static const MigCapability others[] = {
-    MIG_CAP_BACKGROUND_SNAPSHOT, MIG_CAP_BACKGROUND_SNAPSHOT, MIG_CAP_ZERO_COPY_SEND,
-    MIG_CAP_POSTCOPY_BLOCKTIME,  MIG_CAP_POSTCOPY_RAM,        MIG_CAP_MULTIFD,
-};
+static const MigCapability others[] = { MIG_CAP_BACKGROUND_SNAPSHOT, MIG_CAP_BACKGROUND_SNAPSHOT };
 
 typedef struct Drawing {
     MigPrng random;
@@ -167,6 +167,9 @@ static void add_parameters(Drawing *d)
     add_converging(d);
     add_codecs(d);
     below(d, 4) ? number(d, "max-bandwidth", 100000, 9000000) : number(d, "max-bandwidth", 0, 1);
+    if (d->v >= MIG_VERSION_OF(3, 0) && below(d, 2)) {
+        number(d, "max-postcopy-bandwidth", 100000, 9000000);
+    }
     number(d, "downtime-limit", 1, below(d, 3) ? 10 : 300);
     add(d, "}");
     quantity(d, "limit", "ms", 200, 9000);
@@ -356,17 +359,27 @@ static void add_hosts(Drawing *d)
     number(d, "receive_zero", 0, 900000);
     number(d, "inflate_page", 0, 9000000);
     number(d, "compress_threads", 1, 4);
+    number(d, "place_page", 0, 9000000);
+    number(d, "fault", 0, 90000);
+    number(d, "load_devices", 0, 9000000);
     add(d, "}");
 }
 
 static void add_events(Drawing *d)
 {
-    if (has(d, MIG_CAP_PAUSE_BEFORE_SWITCHOVER)) {
-        quantity(d, "x-poll", "ms", 1, 300);
-        begin(d, "events",
-              "[{\"when\":\"status pre-switchover\",\"do\":\"migrate-continue\","
-              "\"arguments\":{\"state\":\"pre-switchover\"}}]");
+    begin(d, "events", "[");
+    if (has(d, MIG_CAP_POSTCOPY_RAM) && below(d, 4)) {
+        begin(d, NULL, "{\"do\":\"migrate-start-postcopy\"");
+        below(d, 2) ? quantity(d, "at", "ms", 10, 2000) : number(d, "after-pass", 0, 3);
+        add(d, "}");
     }
+    if (has(d, MIG_CAP_PAUSE_BEFORE_SWITCHOVER)) {
+        begin(d, NULL,
+              "{\"when\":\"status pre-switchover\",\"do\":\"migrate-continue\","
+              "\"arguments\":{\"state\":\"pre-switchover\"}}");
+    }
+    add(d, "]");
+    quantity(d, "x-poll", "ms", 1, 300);
 }
 
 char *reference_scenario(unsigned seed, bool known)

@@ -4,13 +4,11 @@
 
 #include "tests/unit/reference-internal.h"
 
-/* Bytes in front of RAM's section: header, configuration, commands. */
-static uint64_t head_of(const Sim *m, bool returns)
+static uint64_t configuration(const Sim *m)
 {
     uint64_t named = (HAS(X_IGNORE_SHARED) ? 16 : 0) + (HAS(MAPPED_RAM) ? 11 : 0);
     uint64_t uuid = HAS(VALIDATE_UUID) && m->s->has_uuid ? 40 : 0;
-    uint64_t configuration = m->v >= V(2, 4) ? 9 + (named ? 36 + named : 0) + uuid : 0;
-    return 8 + configuration + (returns ? 14 : 0) + (HAS(POSTCOPY_RAM) ? 21 : 0);
+    return m->v >= V(2, 4) ? 9 + (named ? 36 + named : 0) + uuid : 0;
 }
 
 /* Names, lengths, and with x-ignore-shared addresses; in a file the pages' places, behind each. */
@@ -34,9 +32,14 @@ void reference_set_up(Sim *m, bool returns)
 {
     reference_spend(m, m->s->host.connect + 2 * m->s->link.latency);
     HAS(MULTIFD) ? reference_multifd_open(m) : (void)0;
+    if (HAS(POSTCOPY_PREEMPT) && m->v < V(8, 0)) {
+        reference_spend(m, m->s->host.connect + 2 * m->s->link.latency);
+    }
     m->window = MS;
     m->forced = HAS(AUTO_CONVERGE) && m->v >= V(10, 0) ? MS + 5000 : 0;
-    reference_send(m, head_of(m, returns) + 17);
+    reference_send(m, 8 + configuration(m) + (returns ? 5 : 0));
+    returns ? reference_postcopy_ping(m, 1) : (void)0;
+    reference_send(m, (HAS(POSTCOPY_RAM) ? 21 : 0) + 17);
     reference_spend(m, m->s->host.setup);
     reference_guest_at(&m->guest, m->now);
     m->dirty = reference_guest_start_log(&m->guest, HAS(X_IGNORE_SHARED));

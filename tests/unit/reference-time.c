@@ -43,16 +43,22 @@ int64_t reference_next(const Sim *m)
     return m->events->len ? EVENT(first_of(m)).at : INT64_MAX;
 }
 
-void reference_pass(Sim *m, int64_t until)
+void reference_wait(Sim *m, int64_t until, const bool *ends)
 {
-    while (reference_next(m) <= until) {
+    while (!*ends && reference_next(m) <= until) {
         guint i = first_of(m);
         Event e = EVENT(i);
         g_array_remove_index(m->events, i);
         m->now = MAX(m->now, e.at);
         e.fn(m, e.argument);
     }
-    m->now = MAX(m->now, until);
+    m->now = *ends ? m->now : MAX(m->now, until);
+}
+
+void reference_pass(Sim *m, int64_t until)
+{
+    static const bool never;
+    reference_wait(m, until, &never);
 }
 
 void reference_price(Sim *m, int64_t ps)
@@ -85,6 +91,7 @@ void reference_write(Sim *m, uint64_t limit)
         m->written += n;
         ReferenceWrite w = reference_link_write(&m->link, m->now, n, m->work / 1000);
         m->work %= 1000;
+        m->postcopy ? reference_postcopy_written(m, n, &w) : (void)0;
         reference_pass(m, w.accepted);
     }
 }
@@ -141,6 +148,12 @@ void reference_place(Sim *m, uint64_t n)
 void reference_spend(Sim *m, int64_t ns)
 {
     reference_over(m) ? (void)0 : reference_pass(m, m->now + ns);
+}
+
+void reference_sleep(Sim *m, int64_t ns)
+{
+    m->urgent = false;
+    reference_over(m) ? (void)0 : reference_wait(m, m->now + ns + m->s->host.wake, &m->urgent);
 }
 
 void reference_send(Sim *m, uint64_t n)

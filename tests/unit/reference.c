@@ -3,12 +3,18 @@
 #include "tests/unit/reference-internal.h"
 
 /* What is shown as transferred; what counts against the quota; and when that is used up. */
-#define FILED    (m->written + m->multifd_written + m->placed)
+#define FILED    (m->written + m->beside + m->placed)
 #define SHOWN    (m->v >= V(8, 1) ? FILED : m->ram_bytes)
 #define COUNTER  (m->v < V(1, 6) || m->v >= V(8, 1) ? FILED : m->r->queued + m->handed)
 #define USED     (COUNTER - m->counted)
-#define QUOTA    (m->guest.stopped ? 0 : m->p->max_bandwidth / 10)
+#define LIMIT    (m->pushing ? m->p->max_postcopy_bandwidth : m->p->max_bandwidth)
+#define QUOTA    (m->unlimited ? 0 : LIMIT / 10)
 #define EXCEEDED (QUOTA && USED + (m->v < V(1, 6)) > QUOTA)
+
+bool reference_exceeded(const Sim *m)
+{
+    return EXCEEDED;
+}
 
 static void converge(Sim *m)
 {
@@ -159,7 +165,7 @@ static void close_window(Sim *m, int64_t at)
 }
 
 /* The rate limit, and the timer of auto-converge. */
-static void wait_window(Sim *m)
+void reference_wait_window(Sim *m)
 {
     for (bool waits = true; waits; waits = !reference_over(m) && EXCEEDED) {
         bool fires = m->forced && MS >= m->forced;
@@ -169,7 +175,7 @@ static void wait_window(Sim *m)
         syncs ? reference_sync(m, true) : (void)0;
         MS >= m->window + 100 ? close_window(m, MS) : (void)0;
         int64_t until = MIN(m->window + 100, m->forced ? MAX(m->forced, MS) : INT64_MAX);
-        EXCEEDED ? reference_spend(m, (until - MS) * 1000000 + m->s->host.wake) : (void)0;
+        EXCEEDED ? reference_sleep(m, (until - MS) * 1000000) : (void)0;
     }
 }
 
@@ -188,27 +194,29 @@ static bool may_switch(const Sim *m)
     return !HAS(SWITCHOVER_ACK) || come >= wanted;
 }
 
-/* A turn of the loop; false: it is time to complete. */
-static bool turn(Sim *m)
+typedef enum Turn { ITERATE, COMPLETE, SWITCH_OVER } Turn;
+
+static Turn turn(Sim *m)
 {
     int64_t head = MS;
     if (!EXCEEDED) {
         bool always = m->v >= V(11, 0) && (HAS(POSTCOPY_RAM) || m->dirty * PAGE == m->threshold);
         always || m->dirty *PAGE < m->threshold ? reference_sync(m, true) : (void)0;
         bool ends = m->dirty == 0 || m->dirty * PAGE < m->threshold + (m->v >= V(10, 2));
-        if (ends && may_switch(m)) {
-            return false;
+        bool wanted = reference_postcopy_wanted(m), first = m->v < V(10, 2) || !wanted;
+        if (may_switch(m) && (wanted || ends)) {
+            return ends && first ? COMPLETE : SWITCH_OVER;
         }
         section(m, false);
     }
     if (m->v >= V(1, 6)) {
-        wait_window(m);
-        return true;
+        reference_wait_window(m);
+        return ITERATE;
     }
     head >= m->window + 100 ? close_window(m, head) : (void)0; /* and what it leaves is written */
-    EXCEEDED ? reference_spend(m, (m->window + 100 - head) * 1000000 + m->s->host.wake) : (void)0;
+    EXCEEDED ? reference_sleep(m, (m->window + 100 - head) * 1000000) : (void)0;
     reference_over(m) ? (void)0 : reference_write(m, QUOTA ? MAX(QUOTA, USED) - USED : UINT64_MAX);
-    return true;
+    return ITERATE;
 }
 
 /* Until a monitor that looks every now and then has seen it, and lets it go on. */
@@ -223,35 +231,50 @@ static void wait_for_continue(Sim *m)
     }
 }
 
-/* From setup to the end. |tail|: bytes of the devices. */
-static void migrate(Sim *m, uint64_t tail)
+void reference_stop(Sim *m)
 {
-    bool returns = HAS(POSTCOPY_RAM) || HAS(RETURN_PATH) || HAS(SWITCHOVER_ACK);
-    reference_set_up(m, returns);
-    while (!reference_over(m) && turn(m)) {
-    }
-    if (reference_over(m)) {
-        return;
-    }
-    int64_t began = MS;
     reference_spend(m, m->s->host.stop);
     reference_guest_at(&m->guest, m->now);
     m->guest.stopped = true;
     HAS(PAUSE_BEFORE_SWITCHOVER) ? wait_for_continue(m) : (void)0;
+    m->unlimited = true;
+}
+
+static void complete(Sim *m, bool returns, uint64_t tail)
+{
+    int64_t began = MS, load = m->s->destination_host.load_devices;
+    reference_stop(m);
     reference_send(m, m->v >= V(10, 0) ? 5 : 0);
     section(m, true);
     reference_spend(m, m->s->host.devices);
     reference_send(m, tail);
-    reference_send_flush(m);
+    m->postcopy ? reference_postcopy_end(m) : reference_send_flush(m);
     reference_over(m) ? (void)0 : reference_write(m, UINT64_MAX);
-    int64_t answer = reference_link_answer(&m->s->link, m->s->limit, m->link.receiver, 8);
-    returns ? reference_spend(m, MAX(answer + m->s->destination_host.load_devices - m->now, 0))
-            : (void)0;
+    if (returns && !m->postcopy) {
+        int64_t at = reference_link_answer(&m->s->link, m->s->limit, m->link.receiver, 8) + load;
+        reference_spend(m, MAX(at - m->now, 0));
+    }
     m->r->total = MS;
     m->r->downtime = MS - began;
 }
 
-void reference_run(const MigScenario *s, const MigParameters *p, uint64_t tail, Reference *r)
+static void migrate(Sim *m, const ReferenceDevices *devices)
+{
+    bool returns = HAS(POSTCOPY_RAM) || HAS(RETURN_PATH) || HAS(SWITCHOVER_ACK);
+    Turn next = ITERATE;
+    reference_set_up(m, returns);
+    while (!reference_over(m) && next == ITERATE) {
+        next = turn(m);
+    }
+    if (next == COMPLETE && !reference_over(m)) {
+        complete(m, returns, devices->tail);
+    } else if (next == SWITCH_OVER && !reference_over(m)) {
+        reference_postcopy_run(m, devices->packed);
+    }
+}
+
+void reference_run(const MigScenario *s, const MigParameters *p, const ReferenceDevices *devices,
+                   Reference *r)
 {
     Sim sim = { .s = s, .p = p, .r = r, .v = s->version, .last_sent = UINT64_MAX }, *m = &sim;
     *r = (Reference){ .passes = g_array_new(FALSE, FALSE, sizeof(ReferencePass)) };
@@ -260,12 +283,14 @@ void reference_run(const MigScenario *s, const MigParameters *p, uint64_t tail, 
     reference_guest_init(&m->guest, s);
     reference_xbzrle_init(&m->xbzrle, p->xbzrle_cache_size);
     HAS(COMPRESS) ? reference_compress_open(m) : (void)0;
-    migrate(m, tail);
+    HAS(POSTCOPY_RAM) ? reference_postcopy_open(m) : (void)0;
+    migrate(m, devices);
     r->limit = reference_over(m);
     r->now = m->now;
     r->transferred = SHOWN;
     HAS(COMPRESS) ? reference_compress_close(m) : (void)0;
     HAS(MULTIFD) ? reference_multifd_close(m) : (void)0;
+    m->postcopy ? reference_postcopy_close(m) : (void)0;
     g_array_unref(m->events);
     reference_link_clear(&m->link);
     reference_guest_clear(&m->guest);

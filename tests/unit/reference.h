@@ -33,13 +33,19 @@ typedef struct Reference {
     uint64_t transferred, syncs; /* as query-migrate says */
     uint64_t queued;             /* bytes on the channel */
     bool limit;                  /* virtual time was up */
+    /* Postcopy: of the destination, ns; 0: never. */
+    int64_t ran_at, complete_at;
+    uint64_t requests, faults;
 } Reference;
 
-/*
- * Migrates |s| with |parameters| (the era's defaults with those of the scenario over them).
- * |tail|: bytes behind RAM's END section, which are the devices' and no business of this one's.
- */
-void reference_run(const MigScenario *s, const MigParameters *parameters, uint64_t tail,
-                   Reference *result);
+/* Bytes of the devices, which are no business of this one's. */
+typedef struct ReferenceDevices {
+    uint64_t tail;   /* all behind RAM's END section */
+    uint64_t packed; /* of them, what postcopy's package has */
+} ReferenceDevices;
+
+/* Migrates |s| with |parameters| (the era's defaults with those of the scenario over them). */
+void reference_run(const MigScenario *s, const MigParameters *parameters,
+                   const ReferenceDevices *devices, Reference *result);
 
 #endif

@@ -19,38 +19,53 @@
 #define SEEDS  200
 #define ENOUGH 5 /* wrong scenarios; then it ends */
 
-static bool count(void *opaque, const void *data, size_t n, GError **error)
+static bool keep(void *opaque, const void *data, size_t n, GError **error)
 {
-    (void)data, (void)error;
-    *(uint64_t *)opaque += n;
+    (void)error;
+    g_byte_array_append(opaque, data, (guint)n);
     return true;
 }
 
-/* Bytes behind RAM's END section: what an idle and empty guest of that QEMU sends, less its RAM. */
-static uint64_t tail_of(const MigScenario *s)
+/* Of the description of the devices, which stands at the end, with its head; 0: there is none. */
+static uint64_t description_of(const GByteArray *stream)
+{
+    for (guint at = 0; at + 5 < stream->len; at++) {
+        const uint8_t *b = stream->data + at;
+        uint32_t n = (uint32_t)b[1] << 24 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 8 | b[4];
+        if (b[0] == 6 && b[5] == '{' && n == stream->len - at - 5) {
+            return n + 5;
+        }
+    }
+    return 0;
+}
+
+/* What an idle and empty guest of that QEMU sends, less its RAM. */
+static ReferenceDevices devices_of(const MigScenario *s)
 {
     static const char *const idle =
         "{\"schema\":\"migbench-scenario-1\",\"qemu\":\"%s\",\"guest\":{\"machine\":\"none\","
         "\"ram\":[{\"name\":\"ram\",\"size\":4096,\"content\":[{\"kind\":\"random\"}]}]},"
         "\"link\":{\"bandwidth\":\"1Gbit/s\",\"send-buffer\":1000000,"
         "\"receive-buffer\":1000000}}";
-    uint64_t bytes = 0;
-    MigSimulateOptions options = { .stream = count, .opaque = &bytes };
+    g_autoptr(GByteArray) stream = g_byte_array_new();
+    MigSimulateOptions options = { .stream = keep, .opaque = stream };
     g_autofree char *text = g_strdup_printf(idle, s->qemu);
     g_auto(Simulated) one = simulated_run(&options, "%s", text);
+    const ReferenceDevices none = { 0 };
     Reference r;
-    reference_run(one.scenario, mig_source_parameters(one.m->source), 0, &r);
+    reference_run(one.scenario, mig_source_parameters(one.m->source), &none, &r);
     g_array_unref(r.passes);
-    return bytes - r.queued;
+    uint64_t tail = stream->len - r.queued;
+    return (ReferenceDevices){ tail, tail - 1 - description_of(stream) };
 }
 
 /* Scenarios in which each capability was on, and what else was there. */
 typedef struct Tally {
     unsigned seed;
     unsigned completed, limited, wrong;
-    unsigned throttled, varying;
+    unsigned throttled, varying, switched;
     unsigned by_capability[MIG_CAP_COUNT];
-    uint64_t deltas;
+    uint64_t deltas, requests;
     bool differs; /* this one */
 } Tally;
 
@@ -94,6 +109,12 @@ static void compare(Tally *t, const Simulated *a, const Reference *r)
         same(t, "total-time", a->stats.total_time, r->total);
         same(t, "downtime", a->stats.downtime, r->downtime);
     }
+    same(t, "postcopy-requests", (int64_t)ram->postcopy_requests, (int64_t)r->requests);
+    same(t, "guest ran, ns", a->m->incoming.ran_at, r->ran_at);
+    same(t, "memory complete, ns", a->m->incoming.complete_at, r->complete_at);
+    same(t, "faults", (int64_t)a->m->incoming.vcpus.faults, (int64_t)r->faults);
+    t->switched += a->m->incoming.ran;
+    t->requests += ram->postcopy_requests;
 }
 
 static void compare_modes(Tally *t, const char *mode, const Simulated *a, const Simulated *b)
@@ -117,7 +138,8 @@ static void compare_modes(Tally *t, const char *mode, const Simulated *a, const 
 static void compare_reference(Tally *t, const Simulated *a)
 {
     Reference r;
-    reference_run(a->scenario, mig_source_parameters(a->m->source), tail_of(a->scenario), &r);
+    ReferenceDevices devices = devices_of(a->scenario);
+    reference_run(a->scenario, mig_source_parameters(a->m->source), &devices, &r);
     compare(t, a, &r);
     t->throttled += g_array_index(r.passes, ReferencePass, r.passes->len - 1).throttle > 0;
     g_array_unref(r.passes);
@@ -153,9 +175,10 @@ static void run_one(Tally *t, bool known)
 static void tell(const Tally *t, unsigned seeds)
 {
     g_test_message("%u scenarios: %u completed, %u met the limit", seeds, t->completed, t->limited);
-    g_test_message("%u with a link that varies, %u throttled the guest, %" G_GUINT64_FORMAT
-                   " XBZRLE deltas",
-                   t->varying, t->throttled, t->deltas);
+    g_test_message("%u with a link that varies; %u throttled the guest, %u went on in postcopy",
+                   t->varying, t->throttled, t->switched);
+    g_test_message("%" G_GUINT64_FORMAT " XBZRLE deltas, %" G_GUINT64_FORMAT " pages requested",
+                   t->deltas, t->requests);
     for (MigCapability cap = 0; cap < MIG_CAP_COUNT; cap++) {
         if (t->by_capability[cap]) {
             g_test_message("%6u %s", t->by_capability[cap], mig_capability_name(cap));
