@@ -245,10 +245,11 @@ static unsigned run_limit(const MigSource *s)
     } else if (mig_source_compresses(s) && mig_source_has(s, MIG_CAP_POSTCOPY_RAM)) {
         limit = 1;
     } else if (queues(s)) {
-        /* A packet that was in the way may have used the quota up: this page goes, no other. */
-        limit = mig_source_quota_exceeded(s) ? 1 : MIN(limit, s->packet_room - s->packet_count);
+        limit = MIN(limit, s->packet_room - s->packet_count);
     }
-    return (unsigned)limit;
+    /* A packet that was in the way, or what threads had, may have used the quota up: this page
+     * goes, no other. */
+    return mig_source_quota_exceeded(s) ? 1 : (unsigned)limit;
 }
 
 static uint64_t quota_of_run(const MigSource *s)

@@ -176,6 +176,29 @@ static void test_accounting(void)
     }
 }
 
+/*
+ * What the threads hand in at the end of a round can use the window's quota up: one more page goes
+ * then, in runs as one by one, though it queues nothing.
+ */
+static void test_round_ends_at_quota(void)
+{
+    static const MigSimulateOptions single = { .accounting = true, .max_run = 1 };
+    static const MigSimulateOptions runs = { .accounting = true };
+    for (unsigned pages = 8; pages <= 40; pages++) {
+        g_autofree char *text = g_strdup_printf(
+            "{\"schema\": \"migbench-scenario-1\", \"qemu\": \"2.4\", \"guest\": {\"ram\": "
+            "[{\"name\": "
+            "\"ram\", \"size\": %u, \"content\": [{\"kind\": \"random\"}]}], \"workload\": "
+            "[{\"block\": \"ram\", \"pattern\": \"random\", \"rate\": 5000, \"write\": "
+            "\"page\"}]}, \"capabilities\": {\"compress\": true}, \"parameters\": "
+            "{\"max-bandwidth\": 1000000, \"downtime-limit\": 10}, \"limit\": \"1s\"}",
+            pages * 4096);
+        g_auto(Simulated) a = simulated_run(&single, "%s", text);
+        g_auto(Simulated) b = simulated_run(&runs, "%s", text);
+        g_assert_cmpstr(a.m->events_digest, ==, b.m->events_digest);
+    }
+}
+
 static void test_refused(void)
 {
     g_autofree char *gone = simulated_refusal(IDLE, "9.1", 4096, 8, "");
@@ -195,6 +218,7 @@ int main(int argc, char **argv)
     g_test_add_func("/source/compress/named-once", test_named_once);
     g_test_add_func("/source/compress/no-detection", test_no_detection);
     g_test_add_func("/source/compress/accounting", test_accounting);
+    g_test_add_func("/source/compress/round-ends-at-quota", test_round_ends_at_quota);
     g_test_add_func("/source/compress/refused", test_refused);
     return g_test_run();
 }
