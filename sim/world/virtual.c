@@ -287,8 +287,7 @@ static void do_devices(MigVirtual *v, MigOutcome *out)
 /* The next message: pongs as they were asked for, then the verdict. */
 static void do_wait_return(MigVirtual *v, MigOutcome *out)
 {
-    int64_t at = v->link.receiver + v->config.link.latency;
-    at += mig_virtual_answer_span(v, v->link.receiver, ANSWER);
+    int64_t at = v->link.receiver + (v->sink_failed ? 0 : v->config.receiver.load_devices);
     MigRecord *r = &v->answer;
     if (v->config.source) {
         mig_virtual_wait_answer(v);
@@ -304,7 +303,7 @@ static void do_wait_return(MigVirtual *v, MigOutcome *out)
         v->answered = true;
         r->rp.type = MIG_RP_SHUT;
         r->rp.value = v->sink_failed;
-        at += v->sink_failed ? 0 : v->config.receiver.load_devices;
+        at += mig_virtual_answer_span(v, at, ANSWER) + v->config.link.latency;
     } else {
         v->cut = v->cut ? v->cut : "the return path was closed";
     }
