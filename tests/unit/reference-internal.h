@@ -52,7 +52,7 @@ typedef struct Sim {
     uint64_t position, at_block, last_sent; /* a page; its block, and that of the last one sent */
     uint64_t dirty, new_dirty, rate, uncleared; /* bits */
     bool round_done;
-    int64_t window, last_rate, forced, first_write;
+    int64_t window, last_rate, forced, first_write, stopped;
     uint64_t ram_bytes, period_bytes, counted, threshold, idle, strikes;
     int64_t processors[64]; /* ns: when each is free for a thread */
 } Sim;

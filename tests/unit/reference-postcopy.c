@@ -35,7 +35,7 @@ struct ReferencePostcopy {
     GArray *items[2]; /* main channel, preempt channel: what has not arrived */
     uint64_t put[2];  /* bytes, ever */
     uint64_t flushed; /* of the preempt channel */
-    int64_t done[2], preempt_sent, preempt_work, stopped;
+    int64_t done[2], preempt_sent, preempt_work;
     ReferenceLink back;
     GArray *requests; /* page numbers */
     uint64_t asked_block, urgent_block, last_channel, hint;
@@ -121,7 +121,7 @@ static void start_guest(Sim *m, uint64_t unused)
     m->r->ran_at = m->now;
     for (guint i = 0; i < VCPUS; i++) {
         m->postcopy->vcpus[i].run = m->guest.runs[i];
-        mig_workload_stall(&m->postcopy->vcpus[i].run, m->postcopy->stopped, m->now);
+        mig_workload_stall(&m->postcopy->vcpus[i].run, m->stopped, m->now);
         go_on(m, i);
     }
 }
@@ -471,7 +471,6 @@ void reference_postcopy_run(Sim *m, uint64_t devices)
     }
     int64_t began = MS;
     reference_stop(m);
-    p->stopped = m->now;
     reference_send(m, m->v >= V(10, 0) ? 5 : 0);
     reference_sync(m, m->v < V(11, 0));
     m->last_sent = UINT64_MAX;

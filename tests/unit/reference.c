@@ -236,6 +236,7 @@ void reference_stop(Sim *m)
     reference_spend(m, m->s->host.stop);
     reference_guest_at(&m->guest, m->now);
     m->guest.stopped = true;
+    m->stopped = m->now;
     HAS(PAUSE_BEFORE_SWITCHOVER) ? wait_for_continue(m) : (void)0;
     m->unlimited = true;
 }
@@ -251,7 +252,7 @@ static void complete(Sim *m, bool returns, uint64_t tail)
     m->postcopy ? reference_postcopy_end(m) : reference_send_flush(m);
     reference_over(m) ? (void)0 : reference_write(m, UINT64_MAX);
     if (returns && !m->postcopy) {
-        int64_t at = reference_link_answer(&m->s->link, m->s->limit, m->link.receiver, 8) + load;
+        int64_t at = reference_link_answer(&m->s->link, m->s->limit, m->link.receiver + load, 8);
         reference_spend(m, MAX(at - m->now, 0));
     }
     m->r->total = MS;
