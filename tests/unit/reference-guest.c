@@ -40,6 +40,8 @@ static void add_block(ReferenceGuest *g, guint block)
 void reference_guest_init(ReferenceGuest *g, const MigScenario *s)
 {
     *g = (ReferenceGuest){ .s = s, .runs = g_new0(MigWorkloadRun, s->workloads->len) };
+    g->vcpus = MAX(s->vcpus, 1);
+    g->holds = g_new0(ReferenceHold, g->vcpus);
     for (guint b = 0; b < s->blocks->len; b++) {
         add_block(g, b);
     }
@@ -52,16 +54,24 @@ void reference_guest_clear(ReferenceGuest *g)
     }
     g_free(g->pages);
     g_free(g->runs);
+    g_free(g->holds);
+}
+
+/* The vCPU of a workload waits. */
+static ReferenceHold *hold_of(const ReferenceGuest *g, const MigWorkloadRun *r)
+{
+    return &g->holds[(guint)(r - g->runs) % g->vcpus];
 }
 
 /* Of all workloads, the one whose next write comes first; of equal ones the scenario's first. */
 static MigWorkloadRun *first_of(const ReferenceGuest *g)
 {
-    MigWorkloadRun *first = g->runs;
+    MigWorkloadRun *first = NULL;
     for (MigWorkloadRun *r = g->runs; r < g->runs + g->s->workloads->len; r++) {
-        first = mig_workload_next(r) < mig_workload_next(first) ? r : first;
+        bool sooner = !first || mig_workload_next(r) < mig_workload_next(first);
+        first = sooner && !hold_of(g, r)->page ? r : first;
     }
-    return g->s->workloads->len ? first : NULL;
+    return first;
 }
 
 static void run(const ReferenceGuest *g, int64_t until)
@@ -69,6 +79,10 @@ static void run(const ReferenceGuest *g, int64_t until)
     MigWorkloadRun *r;
     while ((r = first_of(g)) && mig_workload_next(r) <= until) {
         ReferencePage *p = &g->pages[mig_workload_page(r)];
+        if (r->w.access == MIG_ACCESS_WRITE && p->held_back) {
+            *hold_of(g, r) = (ReferenceHold){ p, mig_workload_next(r) };
+            continue;
+        }
         if (r->w.access == MIG_ACCESS_WRITE) {
             MigPageOrigin origin = origin_of(g, p);
             MigWrite w = mig_workload_write(r);
@@ -84,6 +98,10 @@ void reference_guest_at(ReferenceGuest *g, int64_t now)
 {
     int64_t length = (int64_t)SLICE * g->throttle / (100 - g->throttle);
     int64_t late = MIN(g->s->host.wake, SLICE);
+    if (now <= g->seen) {
+        return;
+    }
+    g->seen = now;
     for (; !g->stopped && g->throttle && g->nap <= now; g->nap += length + SLICE) {
         run(g, g->nap);
         for (guint i = 0; i < g->s->workloads->len; i++) {
@@ -134,4 +152,42 @@ void reference_guest_read(const ReferenceGuest *g, uint64_t page, uint8_t *bytes
 {
     MigPageOrigin origin = origin_of(g, &g->pages[page]);
     mig_content_read(&g->pages[page].state, &origin, bytes);
+}
+
+void reference_guest_go_on(ReferenceGuest *g, int64_t from, int64_t now)
+{
+    for (guint i = 0; i < g->s->workloads->len; i++) {
+        mig_workload_stall(&g->runs[i], from, now);
+    }
+    g->stopped = false;
+    g->seen = now;
+}
+
+void reference_guest_protect(ReferenceGuest *g)
+{
+    g->protects = true;
+    for (ReferencePage *p = g->pages; p < g->pages + g->count; p++) {
+        p->held_back = true;
+    }
+}
+
+void reference_guest_release(ReferenceGuest *g, ReferencePage *p, int64_t now)
+{
+    p->held_back = false;
+    for (guint v = 0; v < g->vcpus; v++) {
+        for (guint i = v; i < g->s->workloads->len && g->holds[v].page == p; i += g->vcpus) {
+            mig_workload_stall(&g->runs[i], g->holds[v].since, now);
+        }
+        g->holds[v].page = g->holds[v].page == p ? NULL : g->holds[v].page;
+    }
+}
+
+const ReferencePage *reference_guest_wanted(const ReferenceGuest *g)
+{
+    const ReferenceHold *first = &g->holds[0];
+    for (guint v = 1; v < g->vcpus; v++) {
+        bool sooner = !first->page || g->holds[v].since < first->since;
+        first = g->holds[v].page && sooner ? &g->holds[v] : first;
+    }
+    return first->page;
 }

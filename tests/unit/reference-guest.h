@@ -18,10 +18,17 @@ typedef struct ReferencePage {
     bool logged;            /* written since the log was taken, or cleared */
     bool reported;          /* taken, and not cleared */
     bool zero;
-    bool touched;  /* the destination has it */
-    bool left_out; /* never sent */
-    bool missing;  /* postcopy: the destination waits for it */
+    bool touched;   /* the destination has it */
+    bool left_out;  /* never sent */
+    bool missing;   /* postcopy: the destination waits for it */
+    bool held_back; /* nobody may write to it */
 } ReferencePage;
+
+/* A vCPU that waits for a page that is held back. */
+typedef struct ReferenceHold {
+    ReferencePage *page; /* NULL: it doesn't */
+    int64_t since;
+} ReferenceHold;
 
 typedef struct ReferenceGuest {
     const MigScenario *s;
@@ -31,6 +38,10 @@ typedef struct ReferenceGuest {
     unsigned throttle; /* percent */
     int64_t nap;       /* ns: while throttled, its next sleep begins */
     bool stopped;
+    int64_t seen; /* ns: what it does at a time it has done when that is looked at first */
+    bool protects; /* pages are held back */
+    ReferenceHold *holds;
+    guint vcpus;
 } ReferenceGuest;
 
 void reference_guest_init(ReferenceGuest *g, const MigScenario *s);
@@ -46,6 +57,14 @@ uint64_t reference_guest_start_log(ReferenceGuest *g, bool ignore_shared);
 /* Takes the log: how many pages became dirty. |manual|: it is to be cleared, block by block. */
 uint64_t reference_guest_sync(ReferenceGuest *g, bool manual);
 void reference_guest_clear_log(ReferenceGuest *g, uint64_t block);
+
+/* It goes on at |now|, having stood still since |from|. */
+void reference_guest_go_on(ReferenceGuest *g, int64_t from, int64_t now);
+
+/* Writes wait from now on; until the page is released; which is the first that is waited for. */
+void reference_guest_protect(ReferenceGuest *g);
+void reference_guest_release(ReferenceGuest *g, ReferencePage *p, int64_t now);
+const ReferencePage *reference_guest_wanted(const ReferenceGuest *g);
 
 /* The bytes of a page, by its number of all. */
 void reference_guest_read(const ReferenceGuest *g, uint64_t page, uint8_t *bytes);

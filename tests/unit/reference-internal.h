@@ -51,7 +51,7 @@ typedef struct Sim {
 
     uint64_t position, at_block, last_sent; /* a page; its block, and that of the last one sent */
     uint64_t dirty, new_dirty, rate, uncleared; /* bits */
-    bool round_done;
+    bool round_done, vain; /* the search has been round all blocks; it found nothing */
     int64_t window, last_rate, forced, first_write, stopped;
     uint64_t ram_bytes, period_bytes, counted, threshold, idle, strikes;
     int64_t processors[64]; /* ns: when each is free for a thread */
@@ -98,6 +98,7 @@ void reference_sync(Sim *m, bool counts);
 bool reference_exceeded(const Sim *m);
 void reference_wait_window(Sim *m);
 void reference_stop(Sim *m); /* the guest */
+void reference_section(Sim *m, bool final);
 
 /* A record on the main channel, or in mapped-ram's file; |delta| of XBZRLE: bytes, -1: none. */
 void reference_send_record(Sim *m, ReferencePage *p, bool zero, bool cached, int delta);
@@ -112,6 +113,12 @@ bool reference_multifd_make_room(Sim *m, uint64_t block); /* for a page of it */
 bool reference_multifd_queue(Sim *m, ReferencePage *p);
 bool reference_multifd_sync(Sim *m);
 void reference_multifd_close(Sim *m);
+
+/* Background snapshot. */
+void reference_snapshot_run(Sim *m, uint64_t tail);
+void reference_snapshot_jump(Sim *m); /* to a page that a vCPU waits for */
+/* False: time was up, and nobody may write to the page. Without a snapshot: true. */
+bool reference_snapshot_saved(Sim *m, ReferencePage *p);
 
 /* Postcopy. */
 void reference_postcopy_open(Sim *m);

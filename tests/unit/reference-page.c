@@ -47,7 +47,8 @@ ReferenceSent reference_send_page(Sim *m, ReferencePage *p)
     }
     uint64_t bytes = m->r->queued - queued + m->placed - placed;
     m->ram_bytes += bytes;
-    if (packs && HAS(POSTCOPY_RAM) && !reference_compress_flush(m)) {
+    if ((packs && HAS(POSTCOPY_RAM) && !reference_compress_flush(m)) ||
+        !reference_snapshot_saved(m, p)) {
         return NOT_SENT;
     }
     m->dirty--;

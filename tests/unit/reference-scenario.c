@@ -16,15 +16,25 @@ static const char *const versions[] = {
 
 /* What the plain simulator knows, */
 static const MigCapability known_ones[] = {
-    MIG_CAP_XBZRLE,           MIG_CAP_AUTO_CONVERGE,
-    MIG_CAP_POSTCOPY_RAM,     MIG_CAP_RETURN_PATH,
-    MIG_CAP_RELEASE_RAM,      MIG_CAP_LATE_BLOCK_ACTIVATE,
-    MIG_CAP_EVENTS,           MIG_CAP_MULTIFD,
-    MIG_CAP_COMPRESS,         MIG_CAP_MAPPED_RAM,
-    MIG_CAP_X_IGNORE_SHARED,  MIG_CAP_VALIDATE_UUID,
-    MIG_CAP_SWITCHOVER_ACK,   MIG_CAP_PAUSE_BEFORE_SWITCHOVER,
-    MIG_CAP_POSTCOPY_PREEMPT, MIG_CAP_POSTCOPY_PREEMPT,
-    MIG_CAP_POSTCOPY_RAM,     MIG_CAP_POSTCOPY_BLOCKTIME,
+    MIG_CAP_BACKGROUND_SNAPSHOT,
+    MIG_CAP_XBZRLE,
+    MIG_CAP_AUTO_CONVERGE,
+    MIG_CAP_POSTCOPY_RAM,
+    MIG_CAP_RETURN_PATH,
+    MIG_CAP_RELEASE_RAM,
+    MIG_CAP_LATE_BLOCK_ACTIVATE,
+    MIG_CAP_EVENTS,
+    MIG_CAP_MULTIFD,
+    MIG_CAP_COMPRESS,
+    MIG_CAP_MAPPED_RAM,
+    MIG_CAP_X_IGNORE_SHARED,
+    MIG_CAP_VALIDATE_UUID,
+    MIG_CAP_SWITCHOVER_ACK,
+    MIG_CAP_PAUSE_BEFORE_SWITCHOVER,
+    MIG_CAP_POSTCOPY_PREEMPT,
+    MIG_CAP_POSTCOPY_PREEMPT,
+    MIG_CAP_POSTCOPY_RAM,
+    MIG_CAP_POSTCOPY_BLOCKTIME,
     MIG_CAP_POSTCOPY_PREEMPT,
 };
 
@@ -256,6 +266,7 @@ static void add_guest(Drawing *d)
     begin(d, "guest", "{\"machine\":\"none\"");
     CHOICE(d, "dirty-tracking", "tcg", "kvm-log", "kvm-manual-clear");
     below(d, 2) ? begin(d, "uuid", "\"0f3c4d5e-0000-4000-8000-00000000abcd\"") : (void)0;
+    number(d, "vcpus", 1, 3);
     add_acks(d);
     begin(d, "ram", "[");
     for (unsigned i = 0; i < blocks; i++) {
@@ -346,6 +357,8 @@ static void add_hosts(Drawing *d)
     number(d, "zero_page", 0, 900000);
     number(d, "sync_base", 0, 900000);
     number(d, "clear_chunk", 0, 90000);
+    number(d, "protect_gib", 0, 900000000);
+    number(d, "start", 0, 900000);
     number(d, "multifd_queue", 0, 900000);
     number(d, "multifd_threads", 1, 4);
     number(d, "compress_threads", 1, 4);

@@ -105,7 +105,9 @@ static bool send_pages(Sim *m, bool final)
     int64_t began = m->now;
     bool late = false, unchanged = false;
     for (uint64_t i = 0; unchanged || (!late && !EXCEEDED);) {
+        reference_snapshot_jump(m);
         ReferencePage *p = find(m);
+        m->vain = !p;
         if (!p) {
             return end_round(m);
         }
@@ -143,7 +145,7 @@ static bool finish_pages(Sim *m, bool final)
     return !HAS(MULTIFD) || PER_ROUND || reference_multifd_sync(m);
 }
 
-static void section(Sim *m, bool final)
+void reference_section(Sim *m, bool final)
 {
     reference_send(m, 5);
     final ? reference_sync(m, m->v < V(11, 0)) : (void)0;
@@ -207,7 +209,7 @@ static Turn turn(Sim *m)
         if (may_switch(m) && (wanted || ends)) {
             return ends && first ? COMPLETE : SWITCH_OVER;
         }
-        section(m, false);
+        reference_section(m, false);
     }
     if (m->v >= V(1, 6)) {
         reference_wait_window(m);
@@ -246,7 +248,7 @@ static void complete(Sim *m, bool returns, uint64_t tail)
     int64_t began = MS, load = m->s->destination_host.load_devices;
     reference_stop(m);
     reference_send(m, m->v >= V(10, 0) ? 5 : 0);
-    section(m, true);
+    reference_section(m, true);
     reference_spend(m, m->s->host.devices);
     reference_send(m, tail);
     m->postcopy ? reference_postcopy_end(m) : reference_send_flush(m);
@@ -264,6 +266,10 @@ static void migrate(Sim *m, const ReferenceDevices *devices)
     bool returns = HAS(POSTCOPY_RAM) || HAS(RETURN_PATH) || HAS(SWITCHOVER_ACK);
     Turn next = ITERATE;
     reference_set_up(m, returns);
+    if (HAS(BACKGROUND_SNAPSHOT)) {
+        reference_snapshot_run(m, devices->tail);
+        return;
+    }
     while (!reference_over(m) && next == ITERATE) {
         next = turn(m);
     }

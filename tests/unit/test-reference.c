@@ -141,7 +141,8 @@ static void compare_reference(Tally *t, const Simulated *a)
     ReferenceDevices devices = devices_of(a->scenario);
     reference_run(a->scenario, mig_source_parameters(a->m->source), &devices, &r);
     compare(t, a, &r);
-    t->throttled += g_array_index(r.passes, ReferencePass, r.passes->len - 1).throttle > 0;
+    guint n = r.passes->len;
+    t->throttled += n > 0 && g_array_index(r.passes, ReferencePass, n - 1).throttle > 0;
     g_array_unref(r.passes);
 }
 
