@@ -42,6 +42,7 @@ void reference_guest_init(ReferenceGuest *g, const MigScenario *s)
     *g = (ReferenceGuest){ .s = s, .runs = g_new0(MigWorkloadRun, s->workloads->len) };
     g->vcpus = MAX(s->vcpus, 1);
     g->holds = g_new0(ReferenceHold, g->vcpus);
+    g->rings = g_new0(ReferenceRing, g->vcpus);
     for (guint b = 0; b < s->blocks->len; b++) {
         add_block(g, b);
     }
@@ -55,6 +56,7 @@ void reference_guest_clear(ReferenceGuest *g)
     g_free(g->pages);
     g_free(g->runs);
     g_free(g->holds);
+    g_free(g->rings);
 }
 
 /* The vCPU of a workload waits. */
@@ -74,7 +76,42 @@ static MigWorkloadRun *first_of(const ReferenceGuest *g)
     return first;
 }
 
-static void run(const ReferenceGuest *g, int64_t until)
+static void reap(const ReferenceGuest *g, guint vcpu)
+{
+    for (ReferencePage *p = g->pages; p < g->pages + g->count; p++) {
+        p->ring = p->ring == vcpu + 1 ? 0 : p->ring;
+    }
+    g->rings[vcpu].count = 0;
+}
+
+void reference_guest_reap(ReferenceGuest *g)
+{
+    for (guint v = 0; v < g->vcpus; v++) {
+        reap(g, v);
+    }
+}
+
+/* A page was written to at |at|: in a ring that is full then, it is the last one. */
+static void note(ReferenceGuest *g, guint vcpu, ReferencePage *p, int64_t at)
+{
+    ReferenceRing *ring = &g->rings[vcpu];
+    if (g->s->tracking != MIG_TRACKING_KVM_RING || !g->logs || p->ring) {
+        return;
+    }
+    p->ring = vcpu + 1;
+    ring->noted++;
+    if (++ring->count == g->s->ring_pages) {
+        int64_t until = at + ring->sleep * 1000;
+        reap(g, vcpu);
+        for (guint i = vcpu; i < g->s->workloads->len; i += g->vcpus) {
+            mig_workload_stall(&g->runs[i], at, until);
+        }
+        g->limited += until - at;
+        g->asleep_until = MAX(g->asleep_until, until);
+    }
+}
+
+static void run(ReferenceGuest *g, int64_t until)
 {
     MigWorkloadRun *r;
     while ((r = first_of(g)) && mig_workload_next(r) <= until) {
@@ -83,6 +120,7 @@ static void run(const ReferenceGuest *g, int64_t until)
             *hold_of(g, r) = (ReferenceHold){ p, mig_workload_next(r) };
             continue;
         }
+        int64_t at = mig_workload_next(r);
         if (r->w.access == MIG_ACCESS_WRITE) {
             MigPageOrigin origin = origin_of(g, p);
             MigWrite w = mig_workload_write(r);
@@ -91,6 +129,7 @@ static void run(const ReferenceGuest *g, int64_t until)
             p->zero = w.kind == MIG_WRITE_FILL;
         }
         mig_workload_step(r);
+        r->w.access == MIG_ACCESS_WRITE ? note(g, (guint)(r - g->runs) % g->vcpus, p, at) : (void)0;
     }
 }
 
@@ -116,6 +155,7 @@ void reference_guest_at(ReferenceGuest *g, int64_t now)
 uint64_t reference_guest_start_log(ReferenceGuest *g, bool ignore_shared)
 {
     uint64_t dirty = 0;
+    g->logs = true;
     for (ReferencePage *p = g->pages; p < g->pages + g->count; p++) {
         p->left_out =
             ignore_shared && g_array_index(g->s->blocks, MigScenarioBlock, p->block).shared;

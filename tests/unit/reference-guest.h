@@ -22,6 +22,7 @@ typedef struct ReferencePage {
     bool left_out;  /* never sent */
     bool missing;   /* postcopy: the destination waits for it */
     bool held_back; /* nobody may write to it */
+    guint ring;     /* the vCPU, from 1, in whose ring it is; 0: none's */
 } ReferencePage;
 
 /* A vCPU that waits for a page that is held back. */
@@ -29,6 +30,12 @@ typedef struct ReferenceHold {
     ReferencePage *page; /* NULL: it doesn't */
     int64_t since;
 } ReferenceHold;
+
+/* The dirty ring of a vCPU. */
+typedef struct ReferenceRing {
+    uint64_t count, noted, then; /* pages in it; ever, and when the period began */
+    int64_t rate, sleep;         /* MB/s; us, when it is full */
+} ReferenceRing;
 
 typedef struct ReferenceGuest {
     const MigScenario *s;
@@ -38,9 +45,12 @@ typedef struct ReferenceGuest {
     unsigned throttle; /* percent */
     int64_t nap;       /* ns: while throttled, its next sleep begins */
     bool stopped;
-    int64_t seen; /* ns: what it does at a time it has done when that is looked at first */
+    int64_t seen;  /* ns: what it does at a time it has done when that is looked at first */
     bool protects; /* pages are held back */
     ReferenceHold *holds;
+    ReferenceRing *rings;
+    bool logs;
+    int64_t asleep_until, limited; /* ns: a vCPU for its ring; all of them, ever */
     guint vcpus;
 } ReferenceGuest;
 
@@ -65,6 +75,9 @@ void reference_guest_go_on(ReferenceGuest *g, int64_t from, int64_t now);
 void reference_guest_protect(ReferenceGuest *g);
 void reference_guest_release(ReferenceGuest *g, ReferencePage *p, int64_t now);
 const ReferencePage *reference_guest_wanted(const ReferenceGuest *g);
+
+/* All rings are emptied. */
+void reference_guest_reap(ReferenceGuest *g);
 
 /* The bytes of a page, by its number of all. */
 void reference_guest_read(const ReferenceGuest *g, uint64_t page, uint8_t *bytes);

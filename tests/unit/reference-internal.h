@@ -54,7 +54,9 @@ typedef struct Sim {
     bool round_done, vain; /* the search has been round all blocks; it found nothing */
     int64_t window, last_rate, forced, first_write, stopped;
     uint64_t ram_bytes, period_bytes, counted, threshold, idle, strikes;
-    int64_t processors[64]; /* ns: when each is free for a thread */
+    bool limited;
+    int64_t limit_began, largest_rate; /* of any vCPU in any period, MB/s */
+    int64_t processors[64];            /* ns: when each is free for a thread */
 } Sim;
 
 /* An operation can't begin any more. */
@@ -113,6 +115,11 @@ bool reference_multifd_make_room(Sim *m, uint64_t block); /* for a page of it */
 bool reference_multifd_queue(Sim *m, ReferencePage *p);
 bool reference_multifd_sync(Sim *m);
 void reference_multifd_close(Sim *m);
+
+/* A second and more is over, in which so many bytes were sent: auto-converge, or a dirty limit. */
+void reference_converge(Sim *m, uint64_t sent);
+/* An operation that begins when no vCPU sleeps for its limit. */
+void reference_limit_spend(Sim *m, int64_t ns);
 
 /* Background snapshot. */
 void reference_snapshot_run(Sim *m, uint64_t tail);

@@ -16,36 +16,40 @@ static const char *const versions[] = {
 
 /* What the plain simulator knows, */
 static const MigCapability known_ones[] = {
-    MIG_CAP_BACKGROUND_SNAPSHOT,
-    MIG_CAP_XBZRLE,
-    MIG_CAP_AUTO_CONVERGE,
-    MIG_CAP_POSTCOPY_RAM,
-    MIG_CAP_RETURN_PATH,
-    MIG_CAP_RELEASE_RAM,
-    MIG_CAP_LATE_BLOCK_ACTIVATE,
-    MIG_CAP_EVENTS,
-    MIG_CAP_MULTIFD,
-    MIG_CAP_COMPRESS,
-    MIG_CAP_MAPPED_RAM,
-    MIG_CAP_X_IGNORE_SHARED,
-    MIG_CAP_VALIDATE_UUID,
-    MIG_CAP_SWITCHOVER_ACK,
-    MIG_CAP_PAUSE_BEFORE_SWITCHOVER,
-    MIG_CAP_POSTCOPY_PREEMPT,
-    MIG_CAP_POSTCOPY_PREEMPT,
-    MIG_CAP_POSTCOPY_RAM,
-    MIG_CAP_POSTCOPY_BLOCKTIME,
+    MIG_CAP_DIRTY_LIMIT,      MIG_CAP_DIRTY_LIMIT,
+    MIG_CAP_DIRTY_LIMIT,      MIG_CAP_BACKGROUND_SNAPSHOT,
+    MIG_CAP_XBZRLE,           MIG_CAP_AUTO_CONVERGE,
+    MIG_CAP_POSTCOPY_RAM,     MIG_CAP_RETURN_PATH,
+    MIG_CAP_RELEASE_RAM,      MIG_CAP_LATE_BLOCK_ACTIVATE,
+    MIG_CAP_EVENTS,           MIG_CAP_MULTIFD,
+    MIG_CAP_COMPRESS,         MIG_CAP_MAPPED_RAM,
+    MIG_CAP_X_IGNORE_SHARED,  MIG_CAP_VALIDATE_UUID,
+    MIG_CAP_SWITCHOVER_ACK,   MIG_CAP_PAUSE_BEFORE_SWITCHOVER,
+    MIG_CAP_POSTCOPY_PREEMPT, MIG_CAP_POSTCOPY_PREEMPT,
+    MIG_CAP_POSTCOPY_RAM,     MIG_CAP_POSTCOPY_BLOCKTIME,
     MIG_CAP_POSTCOPY_PREEMPT,
 };
 
 /* and what, beside that, is compared mode against mode. */
-static const MigCapability others[] = { MIG_CAP_BACKGROUND_SNAPSHOT, MIG_CAP_BACKGROUND_SNAPSHOT };
+static const MigCapability others[] = {
+    MIG_CAP_BLOCK,         MIG_CAP_ZERO_BLOCKS,   MIG_CAP_X_COLO,
+    MIG_CAP_DIRTY_BITMAPS, MIG_CAP_DIRTY_BITMAPS, MIG_CAP_RDMA_PIN_ALL,
+};
+
+/* With RDMA, which of the others go. */
+static const MigCapability with_rdma[] = {
+    MIG_CAP_XBZRLE,
+    MIG_CAP_AUTO_CONVERGE,
+    MIG_CAP_RETURN_PATH,
+    MIG_CAP_EVENTS,
+};
 
 typedef struct Drawing {
     MigPrng random;
     GString *text;
     MigVersion v;
     MigCapabilitySet caps;
+    bool rings;
 } Drawing;
 
 /* Writing JSON: each draw is a statement of its own, so that every compiler draws in this order. */
@@ -125,10 +129,11 @@ static bool clash(MigCapabilitySet set)
 /* Any set of them that this QEMU takes. */
 static void add_capabilities(Drawing *d, const MigCapability *caps, unsigned n)
 {
+    unsigned host = d->rings ? MIG_HOST_DIRTY_RING : 0;
     for (unsigned i = 0; i < n; i++) {
         MigCapabilitySet more = d->caps | MIG_CAP_BIT(caps[i]);
         bool wanted = below(d, 4) == 0 && mig_capability_exists(caps[i], d->v) && !clash(more);
-        g_autofree char *refused = wanted ? mig_capabilities_check(more, d->v, 0) : NULL;
+        g_autofree char *refused = wanted ? mig_capabilities_check(more, d->v, host) : NULL;
         if (wanted && !refused && more != d->caps) {
             begin(d, mig_capability_name_in(caps[i], d->v), "true");
             d->caps = more;
@@ -176,13 +181,18 @@ static void add_parameters(Drawing *d)
     fixed(d, "xbzrle-cache-size", 65536u << below(d, 8));
     add_converging(d);
     add_codecs(d);
-    below(d, 4) ? number(d, "max-bandwidth", 100000, 9000000) : number(d, "max-bandwidth", 0, 1);
+    bool slow = below(d, 4) || has(d, MIG_CAP_DIRTY_LIMIT);
+    slow ? number(d, "max-bandwidth", 100000, 9000000) : number(d, "max-bandwidth", 0, 1);
+    if (d->v >= MIG_VERSION_OF(8, 1)) {
+        number(d, "vcpu-dirty-limit", 1, 40);
+        number(d, "x-vcpu-dirty-limit-period", 1, below(d, 2) ? 1000 : 100);
+    }
     if (d->v >= MIG_VERSION_OF(3, 0) && below(d, 2)) {
         number(d, "max-postcopy-bandwidth", 100000, 9000000);
     }
     number(d, "downtime-limit", 1, below(d, 3) ? 10 : 300);
     add(d, "}");
-    quantity(d, "limit", "ms", 200, 9000);
+    quantity(d, "limit", "ms", has(d, MIG_CAP_DIRTY_LIMIT) ? 5000 : 200, 9000);
 }
 
 /* The guest ----------------------------------------------------------------------------------- */
@@ -216,16 +226,17 @@ static void add_range(Drawing *d, unsigned pages, unsigned most)
 
 static void add_workload(Drawing *d, const char *block, unsigned pages)
 {
+    bool limit = has(d, MIG_CAP_DIRTY_LIMIT); /* only a fast guest meets it */
     begin(d, NULL, "{");
     CHOICE(d, "block", block);
     add_range(d, pages, below(d, 2) ? pages : MIN(pages, 100));
-    number(d, "rate", 1, below(d, 3) ? 20000 : 500);
+    number(d, "rate", 1, limit ? 90000 : below(d, 3) ? 20000 : 500);
     add_pattern(d);
     CHOICE(d, "access", "write", "write", "read");
     CHOICE(d, "pace", "clock", "cpu");
     quantity(d, "catch-up", "ms", 0, 100);
     quantity(d, "start", "ms", 0, below(d, 2) ? 900 : 1);
-    quantity(d, "write-cost", "ns", 0, 200000);
+    quantity(d, "write-cost", "ns", 0, limit ? 20000 : 200000);
     CHOICE(d, "write", "counter", "page", "zero");
     add(d, "}");
 }
@@ -258,13 +269,42 @@ static void add_acks(Drawing *d)
     }
 }
 
+static void add_disks(Drawing *d)
+{
+    begin(d, "disks", "[");
+    for (unsigned n = 1 + below(d, 2); n > 0; n--) {
+        unsigned pages = 256 * (1 + below(d, 3));
+        begin(d, NULL, "{");
+        CHOICE(d, "name", n == 1 ? "disk-1" : "disk-2");
+        fixed(d, "size", pages * 4096);
+        begin(d, "content", "[{");
+        add_range(d, pages, pages);
+        CHOICE(d, "kind", "random", "text");
+        add(d, "}]");
+        begin(d, "workload", "[{");
+        add_range(d, pages, pages);
+        CHOICE(d, "pattern", "random", "sequential");
+        number(d, "rate", 1, 2000);
+        add(d, "}]");
+        begin(d, "dirty-bitmaps", below(d, 2) ? "[{\"name\":\"b\"}]" : "[]");
+        add(d, "}");
+    }
+    add(d, "]");
+}
+
 static void add_guest(Drawing *d)
 {
     static const char *const names[] = { "ram", "a-block-with-a-longer-name" };
     unsigned pages[2] = { 1 + below(d, 1500), 0 }, blocks = 1 + below(d, 2);
     pages[1] = 1 + below(d, 300);
+    pages[0] += has(d, MIG_CAP_DIRTY_LIMIT) ? 1500 : 0; /* more than a ring has */
     begin(d, "guest", "{\"machine\":\"none\"");
-    CHOICE(d, "dirty-tracking", "tcg", "kvm-log", "kvm-manual-clear");
+    if (d->rings) {
+        CHOICE(d, "dirty-tracking", "kvm-ring");
+        fixed(d, "dirty-ring-size", 1024u << below(d, 2));
+    } else {
+        CHOICE(d, "dirty-tracking", "tcg", "kvm-log", "kvm-manual-clear");
+    }
     below(d, 2) ? begin(d, "uuid", "\"0f3c4d5e-0000-4000-8000-00000000abcd\"") : (void)0;
     number(d, "vcpus", 1, 3);
     add_acks(d);
@@ -274,7 +314,7 @@ static void add_guest(Drawing *d)
     }
     add(d, "]");
     begin(d, "workload", "[");
-    for (unsigned n = below(d, 4); n > 0; n--) {
+    for (unsigned n = below(d, 4) + 2 * has(d, MIG_CAP_DIRTY_LIMIT); n > 0; n--) {
         unsigned i = below(d, blocks);
         add_workload(d, names[i], pages[i]);
     }
@@ -340,6 +380,7 @@ static void add_variations(Drawing *d, unsigned mbits)
 static void add_link(Drawing *d)
 {
     begin(d, "link", "{");
+    has(d, MIG_CAP_RDMA_PIN_ALL) ? (void)CHOICE(d, "transport", "rdma") : (void)0;
     unsigned mbits = quantity(d, "bandwidth", "Mbit/s", 1, below(d, 2) ? 30 : 2000);
     quantity(d, "latency", "us", 0, 3000);
     CHOICE(d, "framing", "none", "ethernet-tcp");
@@ -402,11 +443,17 @@ char *reference_scenario(unsigned seed, bool known)
     const char *qemu = choice_of(&d, "qemu", versions, G_N_ELEMENTS(versions));
     g_assert_true(mig_version_parse(qemu, &d.v));
     fixed(&d, "seed", seed);
+    d.rings = below(&d, 3) == 0;
     begin(&d, "capabilities", "{");
     known ? (void)0 : add_capabilities(&d, others, G_N_ELEMENTS(others));
-    add_capabilities(&d, known_ones, G_N_ELEMENTS(known_ones));
+    if (has(&d, MIG_CAP_RDMA_PIN_ALL)) {
+        add_capabilities(&d, with_rdma, G_N_ELEMENTS(with_rdma));
+    } else {
+        add_capabilities(&d, known_ones, G_N_ELEMENTS(known_ones));
+    }
     add(&d, "}");
     add_guest(&d);
+    has(&d, MIG_CAP_BLOCK) || has(&d, MIG_CAP_DIRTY_BITMAPS) ? add_disks(&d) : (void)0;
     add_link(&d);
     add_hosts(&d);
     add_events(&d);

@@ -16,23 +16,6 @@ bool reference_exceeded(const Sim *m)
     return EXCEEDED;
 }
 
-static void converge(Sim *m)
-{
-    const MigParameters *p = m->p;
-    uint64_t allowed = (SHOWN - m->period_bytes) * p->throttle_trigger_threshold / 100;
-    unsigned strikes = m->v < V(2, 5) ? 6 : m->v < V(3, 0) ? 3 : 2, cpu = 100 - m->guest.throttle;
-    bool rated = m->v < V(2, 5) || m->v >= V(3, 0) || m->rate;
-    if (HAS(AUTO_CONVERGE) && rated && m->new_dirty * PAGE > allowed && ++m->strikes == strikes) {
-        uint64_t slow = cpu - (uint64_t)(cpu * ((double)allowed / (double)(m->new_dirty * PAGE)));
-        uint64_t most = p->cpu_throttle_increment;
-        uint64_t more = m->guest.throttle + (p->cpu_throttle_tailslow ? MIN(slow, most) : most);
-        m->strikes = 0;
-        m->guest.nap = m->guest.throttle ? m->guest.nap : m->now;
-        more = m->guest.throttle ? MIN(more, p->max_cpu_throttle) : p->cpu_throttle_initial;
-        m->guest.throttle = m->v < V(2, 5) ? 75 : (unsigned)more;
-    }
-}
-
 void reference_sync(Sim *m, bool counts)
 {
     bool manual = m->s->tracking == MIG_TRACKING_KVM_MANUAL && m->v >= V(4, 2);
@@ -40,15 +23,16 @@ void reference_sync(Sim *m, bool counts)
     if (reference_over(m)) {
         return;
     }
-    reference_spend(m, m->s->host.sync_base +
-                           (int64_t)(m->s->host.sync_gib * m->guest.count * PAGE >> 30));
+    int64_t ns = m->s->host.sync_gib * (int64_t)(m->guest.count * PAGE) >> 30;
+    reference_limit_spend(m, m->s->host.sync_base + ns);
     reference_guest_at(&m->guest, m->now);
+    reference_guest_reap(&m->guest);
     uint64_t fresh = reference_guest_sync(&m->guest, manual);
     m->uncleared = manual ? ~0ull : 0;
     m->dirty += fresh;
     m->new_dirty += fresh;
     if (MS > m->last_rate + 1000) {
-        converge(m);
+        reference_converge(m, SHOWN - m->period_bytes);
         m->rate = m->new_dirty * 1000 / (uint64_t)(MS - m->last_rate);
         m->last_rate = MS;
         m->new_dirty = 0;
@@ -235,7 +219,7 @@ static void wait_for_continue(Sim *m)
 
 void reference_stop(Sim *m)
 {
-    reference_spend(m, m->s->host.stop);
+    reference_limit_spend(m, m->s->host.stop);
     reference_guest_at(&m->guest, m->now);
     m->guest.stopped = true;
     m->stopped = m->now;
@@ -295,6 +279,7 @@ void reference_run(const MigScenario *s, const MigParameters *p, const Reference
     r->limit = reference_over(m);
     r->now = m->now;
     r->transferred = SHOWN;
+    r->limited = m->guest.limited;
     HAS(COMPRESS) ? reference_compress_close(m) : (void)0;
     HAS(MULTIFD) ? reference_multifd_close(m) : (void)0;
     m->postcopy ? reference_postcopy_close(m) : (void)0;

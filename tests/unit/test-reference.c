@@ -63,7 +63,7 @@ static ReferenceDevices devices_of(const MigScenario *s)
 typedef struct Tally {
     unsigned seed;
     unsigned completed, limited, wrong;
-    unsigned throttled, varying, switched;
+    unsigned throttled, limited_vcpus, varying, switched;
     unsigned by_capability[MIG_CAP_COUNT];
     uint64_t deltas, requests;
     bool differs; /* this one */
@@ -109,12 +109,11 @@ static void compare(Tally *t, const Simulated *a, const Reference *r)
         same(t, "total-time", a->stats.total_time, r->total);
         same(t, "downtime", a->stats.downtime, r->downtime);
     }
+    same(t, "limited, ns", a->m->guest_stats.limited, r->limited);
     same(t, "postcopy-requests", (int64_t)ram->postcopy_requests, (int64_t)r->requests);
     same(t, "guest ran, ns", a->m->incoming.ran_at, r->ran_at);
     same(t, "memory complete, ns", a->m->incoming.complete_at, r->complete_at);
     same(t, "faults", (int64_t)a->m->incoming.vcpus.faults, (int64_t)r->faults);
-    t->switched += a->m->incoming.ran;
-    t->requests += ram->postcopy_requests;
 }
 
 static void compare_modes(Tally *t, const char *mode, const Simulated *a, const Simulated *b)
@@ -141,9 +140,14 @@ static void compare_reference(Tally *t, const Simulated *a)
     ReferenceDevices devices = devices_of(a->scenario);
     reference_run(a->scenario, mig_source_parameters(a->m->source), &devices, &r);
     compare(t, a, &r);
-    guint n = r.passes->len;
-    t->throttled += n > 0 && g_array_index(r.passes, ReferencePass, n - 1).throttle > 0;
     g_array_unref(r.passes);
+}
+
+static bool is_throttled(const MigSource *source)
+{
+    size_t passes;
+    const MigPass *p = mig_source_passes(source, &passes);
+    return passes > 0 && p[passes - 1].throttle > 0;
 }
 
 /* One scenario; |known|: also through the plain simulator. */
@@ -162,6 +166,10 @@ static void run_one(Tally *t, bool known)
     known ? compare_reference(t, &a) : (void)0;
     *(a.m->outcome ? &t->limited : &t->completed) += 1;
     t->deltas += a.stats.xbzrle.pages - a.stats.xbzrle.overflow;
+    t->throttled += is_throttled(a.m->source);
+    t->limited_vcpus += a.m->guest_stats.limited > 0;
+    t->switched += a.m->incoming.ran;
+    t->requests += a.stats.ram.postcopy_requests;
     t->varying += link->trace.count || link->background.load.count || link->bucket.rate;
     for (MigCapability cap = 0; cap < MIG_CAP_COUNT; cap++) {
         t->by_capability[cap] += a.scenario->capabilities >> cap & 1;
@@ -173,11 +181,14 @@ static void run_one(Tally *t, bool known)
     }
 }
 
-static void tell(const Tally *t, unsigned seeds)
+static void tell(const Tally *t, bool known, unsigned seeds)
 {
-    g_test_message("%u scenarios: %u completed, %u met the limit", seeds, t->completed, t->limited);
-    g_test_message("%u with a link that varies; %u throttled the guest, %u went on in postcopy",
-                   t->varying, t->throttled, t->switched);
+    g_test_message("%u scenarios %s: %u completed, %u met the limit", seeds,
+                   known ? "through the plain simulator, too" : "mode against mode", t->completed,
+                   t->limited);
+    g_test_message("%u with a link that varies; %u throttled the guest, %u had vCPUs sleep for a "
+                   "limit, %u went on in postcopy",
+                   t->varying, t->throttled, t->limited_vcpus, t->switched);
     g_test_message("%" G_GUINT64_FORMAT " XBZRLE deltas, %" G_GUINT64_FORMAT " pages requested",
                    t->deltas, t->requests);
     for (MigCapability cap = 0; cap < MIG_CAP_COUNT; cap++) {
@@ -195,7 +206,7 @@ static void run_many(bool known, unsigned seeds)
         t.seed = first + i;
         run_one(&t, known);
     }
-    tell(&t, seeds);
+    tell(&t, known, seeds);
     if (t.wrong == 0 && seeds >= SEEDS / 5) { /* else too little is compared */
         g_assert_cmpuint(t.completed, >, seeds / 4);
         g_assert_true(!known || seeds < SEEDS || (t.deltas > 0 && t.throttled > 0));
