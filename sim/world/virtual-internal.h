@@ -7,6 +7,7 @@
 
 #include "sim/engine/bitmap.h"
 #include "sim/engine/outbuf.h"
+#include "sim/world/sha256.h"
 #include "sim/world/virtual.h"
 #include "stream/multifd-codec.h"
 
@@ -49,7 +50,7 @@ struct MigVirtual {
     uint8_t *encoded;
     MigRecord answer;
     MigDevices *devices;
-    GChecksum *events_sum, *bytes_sum;
+    MigSha256 *events_sum, *bytes_sum;
 
     MigVirtualPostcopy *postcopy;
     bool heard; /* a message of the return path arrived since somebody waited */

@@ -16,7 +16,7 @@ void mig_virtual_seek(MigVirtual *v, uint64_t at)
 void mig_virtual_put_at(MigVirtual *v, uint64_t at, const void *data, uint64_t n)
 {
     if (v->bytes && !v->sink_failed) {
-        g_checksum_update(v->bytes_sum, data, (gssize)n);
+        mig_sha256_update(v->bytes_sum, data, n);
         v->sink_failed = !v->config.sink.place(v->config.sink.opaque, at, data, n);
     }
 }

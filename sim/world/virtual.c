@@ -42,10 +42,10 @@ MigVirtual *mig_virtual_new(const MigVirtualConfig *config)
     v->scratch = g_malloc(m->page_size);
     v->encoded = g_malloc(MIG_ENCODED_MAX);
     mig_virtual_postcopy_init(v);
-    v->events_sum = g_checksum_new(G_CHECKSUM_SHA256);
+    v->events_sum = mig_sha256_new();
     if (config->sink.bytes) {
         v->bytes = g_byte_array_new();
-        v->bytes_sum = g_checksum_new(G_CHECKSUM_SHA256);
+        v->bytes_sum = mig_sha256_new();
     }
     return v;
 }
@@ -67,10 +67,10 @@ void mig_virtual_free(MigVirtual *v)
     mig_link_clear(&v->link);
     mig_events_clear(&v->events);
     mig_devices_free(v->devices);
-    g_checksum_free(v->events_sum);
+    mig_sha256_free(v->events_sum);
     if (v->bytes) {
         g_byte_array_unref(v->bytes);
-        g_checksum_free(v->bytes_sum);
+        mig_sha256_free(v->bytes_sum);
     }
     g_free(v->scratch);
     g_free(v->encoded);
@@ -126,7 +126,7 @@ static void digest(MigVirtual *v, const char *what, const char *status, uint64_t
                        " %" G_GUINT64_FORMAT "\n",
                        v->config.clock->now, what, status ? status : "-", number, v->outbuf.queued,
                        v->outbuf.flushed);
-    g_checksum_update(v->events_sum, (const guchar *)line, n);
+    mig_sha256_update(v->events_sum, line, (size_t)n);
 }
 
 /* Bytes. */
@@ -135,7 +135,7 @@ void mig_virtual_deliver(MigVirtual *v, uint32_t channel, const uint8_t *data, u
                          int64_t arrival)
 {
     if (!mig_virtual_is_late(v)) { /* else it was when it was written */
-        g_checksum_update(v->bytes_sum, data, (gssize)n);
+        mig_sha256_update(v->bytes_sum, data, n);
     }
     if (!v->sink_failed) {
         v->sink_failed = !v->config.sink.bytes(v->config.sink.opaque, channel, data, n, arrival);
@@ -160,7 +160,7 @@ static void write_out(MigVirtual *v, uint64_t n)
     }
     MigLinkWrite w = mig_link_write(&v->link, v->config.clock->now, n, (int64_t)work);
     if (mig_virtual_is_late(v)) {
-        g_checksum_update(v->bytes_sum, v->bytes->data, (gssize)n);
+        mig_sha256_update(v->bytes_sum, v->bytes->data, n);
         mig_virtual_late(v, v->bytes->data, n, &w);
         g_byte_array_remove_range(v->bytes, 0, (guint)n);
     } else {
@@ -514,10 +514,10 @@ int64_t mig_virtual_receiver_done(const MigVirtual *v)
 
 const char *mig_virtual_events_digest(MigVirtual *v)
 {
-    return g_checksum_get_string(v->events_sum);
+    return mig_sha256_text(v->events_sum);
 }
 
 const char *mig_virtual_bytes_digest(MigVirtual *v)
 {
-    return v->bytes_sum ? g_checksum_get_string(v->bytes_sum) : NULL;
+    return v->bytes_sum ? mig_sha256_text(v->bytes_sum) : NULL;
 }
