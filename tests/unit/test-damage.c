@@ -234,13 +234,31 @@ static void test_enough(void)
 
 /* ---- truncation ---- */
 
+/* The last but one bytes of a payload: one place there is like the other. */
+static bool inside_payload(const GArray *marks, gsize at)
+{
+    for (guint i = 0; i < marks->len; i++) {
+        const MigRecord *r = &g_array_index(marks, MigMark, i).r;
+        uint64_t end = r->offset + r->wire + r->payload;
+        if (at + 1 < end && at > end - r->payload + 1) {
+            return r->payload > 0;
+        }
+    }
+    return false;
+}
+
+/* At every byte of headers, records and devices, and at both edges of each payload. */
 static void test_truncation(gconstpointer id)
 {
     g_autoptr(GBytes) good = mig_test_trace_load(id);
+    g_autoptr(GArray) marks = marks_of(good);
     gsize n;
     const guint8 *data = g_bytes_get_data(good, &n);
 
     for (gsize at = 0; at < n; at++) {
+        if (inside_payload(marks, at)) {
+            continue;
+        }
         g_autoptr(MigCheck) check = judge(data, at, MIG_PROFILE_INTEROP);
         MigVerdict verdict = mig_check_verdict(check);
         g_assert_cmpint(verdict, !=, MIG_VERDICT_PASS);
@@ -262,7 +280,7 @@ int main(int argc, char **argv)
     g_test_add_func("/damage/rows-are-named-by-their-rules", test_rows_are_named);
     g_test_add_func("/damage/killers-exist", test_killers_exist);
     g_test_add_func("/damage/at-least-sixty-kinds", test_enough);
-    g_test_add_data_func("/truncation/every-byte/none-7.2", "none-stopped-7.2", test_truncation);
-    g_test_add_data_func("/truncation/every-byte/none-10.0", "none-stopped-10.0", test_truncation);
+    g_test_add_data_func("/truncation/none-7.2", "none-stopped-7.2", test_truncation);
+    g_test_add_data_func("/truncation/none-10.0", "none-stopped-10.0", test_truncation);
     return g_test_run();
 }

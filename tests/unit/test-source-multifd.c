@@ -134,12 +134,14 @@ static void test_measured(void)
     }
 }
 
+/* Each third time with bytes. */
 static void test_cancel_and_cut(void)
 {
     static const char *const does[] = { "migrate_cancel", "x-cut-link" };
     for (unsigned at = 5; at < 700; at += 17) {
+        const MigSimulateOptions options = { .accounting = at % 3 != 0 };
         g_auto(Simulated) s = simulated_run(
-            NULL,
+            &options,
             "{\"schema\": \"migbench-scenario-1\", \"qemu\": \"%s\", \"guest\": {\"ram\": "
             "[{\"name\": \"ram\", \"size\": \"24M\", \"content\": [{\"length\": \"24M\", "
             "\"kind\": \"random\"}]}]}, \"link\": {\"bandwidth\": \"300Mbit/s\", \"send-buffer\": "
