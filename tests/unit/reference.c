@@ -276,6 +276,7 @@ void reference_run(const MigScenario *s, const MigParameters *p, const Reference
     HAS(COMPRESS) ? reference_compress_open(m) : (void)0;
     HAS(POSTCOPY_RAM) ? reference_postcopy_open(m) : (void)0;
     migrate(m, devices);
+    reference_guest_at(&m->guest, m->now);
     r->limit = reference_over(m);
     r->now = m->now;
     r->transferred = SHOWN;

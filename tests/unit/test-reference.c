@@ -16,7 +16,7 @@
 #include "tests/unit/reference.h"
 #include "tests/unit/simulated.h"
 
-#define SEEDS  200
+#define SEEDS  80
 #define ENOUGH 5 /* wrong scenarios; then it ends */
 
 static bool keep(void *opaque, const void *data, size_t n, GError **error)
