@@ -131,28 +131,42 @@ uint64_t mig_bitmap_count_range(const MigBitmap *b, uint64_t first, uint64_t n)
 
 /*
  * No branch depends on a bit: whether one is set already is anybody's guess. A word is asked for
- * AHEAD bits before it is needed, which is what memory takes.
+ * AHEAD bits before it is needed, which is what memory takes; with |left| the caller has asked.
  */
-unsigned mig_bitmap_set_list(MigBitmap *b, uint64_t *list, unsigned n, const bool *sure)
+static inline unsigned set_list(MigBitmap *b, const uint64_t *list, unsigned n, const bool *sure,
+                                uint64_t *restrict left)
 {
     enum { AHEAD = 32 };
-    static const bool never = false;
-    uint64_t *words = b->words, *summary = b->summary, fresh = 0, bits = b->bits;
-    const bool *drops = sure ? sure : &never;
-    unsigned left = 0, stride = sure ? 1 : 0;
+    uint64_t *restrict words = b->words, *restrict summary = b->summary;
+    uint64_t fresh = 0, bits = b->bits;
+    unsigned count = 0;
     for (unsigned i = 0; i < n; i++) {
         uint64_t at = list[i], w = at / 64, old = words[w];
         bool clear = ~old >> at % 64 & 1;
         assert(at < bits);
-        __builtin_prefetch(&words[list[i + AHEAD < n ? i + AHEAD : i] / 64], 1);
         words[w] = old | 1ull << at % 64;
         summary[w / 64] |= 1ull << w % 64;
         fresh += clear;
-        list[left] = at;
-        left += clear | !drops[at / MIG_BITMAP_GROUP * stride];
+        if (left) {
+            left[count] = at;
+            count += clear | !sure[at / MIG_BITMAP_GROUP];
+        } else {
+            __builtin_prefetch(&words[list[i + AHEAD < n ? i + AHEAD : i] / 64], 1);
+        }
     }
     b->set += fresh;
-    return left;
+    return count;
+}
+
+void mig_bitmap_set_list(MigBitmap *b, const uint64_t *list, unsigned n)
+{
+    set_list(b, list, n, NULL, NULL);
+}
+
+unsigned mig_bitmap_set_list_but(MigBitmap *b, const uint64_t *list, unsigned n, const bool *sure,
+                                 uint64_t *left)
+{
+    return set_list(b, list, n, sure, left);
 }
 
 uint64_t mig_bitmap_next(const MigBitmap *b, uint64_t from)
@@ -220,10 +234,13 @@ uint64_t mig_bitmap_move_both(MigBitmap *into, MigBitmap *also, MigBitmap *from)
     assert(into->bits == from->bits && (!also || also->bits == from->bits));
     uint64_t before = into->set;
     for (uint64_t group = 0, left = from->set; left > 0; group++) {
+        uint64_t all = from->summary[group];
+        if (!all) {
+            continue;
+        }
         ask_for(from, from, group + 2);
         ask_for(into, from, group + 1);
         ask_for(also, from, group + 1);
-        uint64_t all = from->summary[group];
         for (uint64_t some = all; some; some &= some - 1) {
             uint64_t w = group * 64 + (unsigned)__builtin_ctzll(some), bits = from->words[w];
             into->set += count_bits(bits & ~into->words[w]);
@@ -251,35 +268,29 @@ uint64_t mig_bitmap_move(MigBitmap *into, MigBitmap *from)
 }
 
 /* The words of |group| that have bits in [first, end). */
-static void move_group(MigBitmap *into, MigBitmap *from, uint64_t group, uint64_t first,
-                       uint64_t end)
+static void move_group(MigBitmap *into, MigBitmap *from, MigBitmap *also, uint64_t group,
+                       uint64_t first, uint64_t end)
 {
-    uint64_t moved = 0, fresh = 0;
+    uint64_t moved = 0, fresh = 0, both = also->summary[group];
     for (uint64_t some = from->summary[group]; some; some &= some - 1) {
-        uint64_t w = group * 64 + (unsigned)__builtin_ctzll(some);
+        uint64_t w = group * 64 + (unsigned)__builtin_ctzll(some), word = some & -some;
         bool inside = (w + 1) * 64 > first && w * 64 < end;
         uint64_t bits = inside ? from->words[w] & mask_in(w, first, end) : 0;
+        if (both & word) {
+            mig_bitmap_clear_mask(also, w, bits);
+        }
         from->words[w] &= ~bits;
-        from->summary[group] &= from->words[w] ? ~0ull : ~(some & -some);
+        from->summary[group] &= from->words[w] ? ~0ull : ~word;
         moved += count_bits(bits);
         if (into && bits) {
             fresh += count_bits(bits & ~into->words[w]);
             into->words[w] |= bits;
-            into->summary[group] |= some & -some;
+            into->summary[group] |= word;
         }
     }
     from->set -= moved;
     if (into) {
         into->set += fresh;
-    }
-}
-
-static void drop_same(MigBitmap *also, const MigBitmap *from, uint64_t first, uint64_t end)
-{
-    for (uint64_t i = mig_bitmap_next(from, first); i < end && also->set > 0;) {
-        mig_bitmap_clear_mask(also, i / 64, from->words[i / 64] & mask_in(i / 64, first, end));
-        uint64_t behind = (i / 64 + 1) * 64;
-        i = behind < end ? mig_bitmap_next(from, behind) : end;
     }
 }
 
@@ -291,8 +302,7 @@ void mig_bitmap_move_range(MigBitmap *into, MigBitmap *from, MigBitmap *also, ui
     if (n == 0 || from->set == 0) {
         return;
     }
-    drop_same(also, from, first, end);
     for (uint64_t group = first / 4096; group <= (end - 1) / 4096; group++) {
-        move_group(into, from, group, first, end);
+        move_group(into, from, also, group, first, end);
     }
 }

@@ -101,13 +101,15 @@ static inline bool mig_bitmap_clear(MigBitmap *b, uint64_t i)
     return mig_bitmap_clear_mask(b, i / 64, 1ull << (i % 64)) != 0;
 }
 
+/* Sets the |n| bits that |list| has, in any order and as far apart as they are. */
+void mig_bitmap_set_list(MigBitmap *b, const uint64_t *list, unsigned n);
 /*
- * Sets the bits that |list| has, |n| of them, in any order and as far apart as they are. Leaves in
- * it those that were clear, and all of a group of MIG_BITMAP_GROUP bits for which |sure| is false
- * (NULL: for all); returns how many.
+ * The same. Puts into |left|, another list of |n|, those that were clear, and all of a group of
+ * MIG_BITMAP_GROUP bits for which |sure| is false; returns how many.
  */
 #define MIG_BITMAP_GROUP 4096u
-unsigned mig_bitmap_set_list(MigBitmap *b, uint64_t *list, unsigned n, const bool *sure);
+unsigned mig_bitmap_set_list_but(MigBitmap *b, const uint64_t *list, unsigned n, const bool *sure,
+                                 uint64_t *left);
 
 /* Sets or clears |n| bits from |first|; returns how many changed. */
 uint64_t mig_bitmap_set_range(MigBitmap *b, uint64_t first, uint64_t n);

@@ -39,6 +39,10 @@ uint64_t mig_guest_block_sync(GuestBlock *b, MigBitmap *dirty, bool manual)
 void mig_guest_block_clear(GuestBlock *b, uint64_t from, uint64_t end)
 {
     mig_bitmap_move_range(b->touched, b->reported, b->log, from, end - from);
+    for (uint64_t group = from / MIG_BITMAP_GROUP; b->sure && group * MIG_BITMAP_GROUP < end;
+         group++) {
+        b->sure[group] = false;
+    }
 }
 
 void mig_guest_block_forget(GuestBlock *b)

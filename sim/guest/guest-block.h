@@ -25,7 +25,8 @@ typedef struct GuestBlock {
     MigBitmap *touched;  /* while they are: written at all, the next two apart; else NULL */
     MigBitmap *log;      /* since the last sync */
     MigBitmap *reported; /* KVM_MANUAL: what syncs saw until clear() */
-    bool *sure; /* deferred, by MIG_BITMAP_GROUP: what is dirty there was touched, for sure */
+    bool *sure; /* deferred, by MIG_BITMAP_GROUP: what is dirty there is touched (KVM_MANUAL: is
+                   reported), for sure */
 } GuestBlock;
 
 /* A bitmap that writes set bits of at random: a large one asks for huge pages, without which each

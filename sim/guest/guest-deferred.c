@@ -12,7 +12,8 @@
  *
  * What a sync finds dirty already may be so since the migration began, and not have been written.
  * But where nothing was dirty once, all that is comes from syncs: there only what is new has to be
- * remembered as touched, which spares half of the way to memory.
+ * remembered as touched (or reported, until that is cleared), which spares half of the way to
+ * memory. Where many writes wait for a sync, they are drawn into the log alone, whose words go on.
  *
  * It takes a guest in which each page has one writer at most, and what that leaves behind is zero,
  * or is not, for sure.
@@ -48,6 +49,13 @@ static bool goes_in_line(const MigWorkload *w)
            w->pattern == MIG_PATTERN_PERIODIC;
 }
 
+/* Where bits go that were drawn: into one bitmap, or two. */
+typedef struct Target {
+    MigBitmap *bits;
+    MigBitmap *also; /* of which who is |sure| only needs what is new in |bits|; or both NULL */
+    bool *sure;
+} Target;
+
 static void set_line(const MigWorkload *w, uint64_t from, uint64_t to, MigBitmap *bits)
 {
     uint64_t n = MIN(to - from, w->pages), at = from % w->pages, part = MIN(n, w->pages - at);
@@ -55,22 +63,23 @@ static void set_line(const MigWorkload *w, uint64_t from, uint64_t to, MigBitmap
     mig_bitmap_set_range(bits, w->first, n - part);
 }
 
-static void set_drawn(const MigWorkloadRun *r, uint64_t from, uint64_t to, MigBitmap *bits,
-                      MigBitmap *also, const bool *sure)
+static void set_drawn(const MigWorkloadRun *r, uint64_t from, uint64_t to, const Target *t)
 {
-    enum { PART = 1024 };
-    uint64_t pages[PART];
+    enum { PART = 256 }; /* their words stay in the nearest cache until they are set */
+    uint64_t pages[PART], left[PART];
     for (unsigned n; from < to; from += n) {
         n = (unsigned)MIN(to - from, PART);
-        mig_workload_pages_of(r, from, n, pages);
-        unsigned left = mig_bitmap_set_list(bits, pages, n, sure);
-        if (also) {
-            mig_bitmap_set_list(also, pages, left, NULL);
+        mig_workload_pages_of(r, from, n, pages, t->bits->words);
+        if (t->also) {
+            unsigned count = mig_bitmap_set_list_but(t->bits, pages, n, t->sure, left);
+            mig_bitmap_set_list(t->also, left, count);
+        } else {
+            mig_bitmap_set_list(t->bits, pages, n);
         }
     }
 }
 
-/* Where it writes to and nothing is dirty now. */
+/* Where it writes to and nothing is dirty now: what will be comes from syncs. */
 static void become_sure(const MigWorkload *w, const MigBitmap *dirty, bool *sure)
 {
     for (uint64_t group = w->first / MIG_BITMAP_GROUP;
@@ -79,25 +88,35 @@ static void become_sure(const MigWorkload *w, const MigBitmap *dirty, bool *sure
     }
 }
 
-/* Everything of the block up to now, into |bits| and |also| (may be NULL). */
-static void draw_into(MigGuest *g, uint32_t block, MigBitmap *bits, MigBitmap *also, bool *sure)
+/* |n| writes hit most words more than once. */
+static bool are_many(const MigWorkload *w, uint64_t n)
+{
+    return n > w->pages / 64 * 2;
+}
+
+static void draw_run(const MigWorkloadRun *r, uint64_t from, const Target *t, MigBitmap *log)
+{
+    if (goes_in_line(&r->w)) {
+        set_line(&r->w, from, r->next, t->bits);
+        t->also ? set_line(&r->w, from, r->next, t->also) : (void)0;
+    } else if (!t->also || are_many(&r->w, r->next - from)) {
+        /* Instead of two bitmaps the log: the sync takes that word by word. */
+        set_drawn(r, from, r->next, &(Target){ .bits = t->also ? log : t->bits });
+    } else {
+        become_sure(&r->w, t->bits, t->sure);
+        set_drawn(r, from, r->next, t);
+    }
+}
+
+/* Everything of the block up to now. */
+static void draw_into(MigGuest *g, uint32_t block, const Target *t)
 {
     for (uint32_t i = 0; g->deferred && i < g->run_count; i++) {
         const MigWorkloadRun *r = &g->runs[i];
         uint64_t from = g->drawn[i];
-        if (r->w.block != block || from == r->next) {
-            continue;
-        }
-        g->drawn[i] = r->next;
-        if (r->w.access == MIG_ACCESS_READ) {
-            continue;
-        }
-        if (goes_in_line(&r->w)) {
-            set_line(&r->w, from, r->next, bits);
-            also ? set_line(&r->w, from, r->next, also) : (void)0;
-        } else {
-            sure ? become_sure(&r->w, bits, sure) : (void)0;
-            set_drawn(r, from, r->next, bits, also, sure);
+        if (r->w.block == block && from != r->next) {
+            g->drawn[i] = r->next;
+            r->w.access == MIG_ACCESS_WRITE ? draw_run(r, from, t, g->blocks[block].log) : (void)0;
         }
     }
 }
@@ -105,7 +124,7 @@ static void draw_into(MigGuest *g, uint32_t block, MigBitmap *bits, MigBitmap *a
 void mig_guest_draw(MigGuest *g, uint32_t block)
 {
     GuestBlock *b = &g->blocks[block];
-    draw_into(g, block, g->logging ? b->log : b->touched, NULL, NULL);
+    draw_into(g, block, &(Target){ .bits = g->logging ? b->log : b->touched });
 }
 
 void mig_guest_draw_all(MigGuest *g)
@@ -120,10 +139,9 @@ uint64_t mig_guest_draw_sync(MigGuest *g, uint32_t block, MigBitmap *dirty)
     GuestBlock *b = &g->blocks[block];
     bool manual = g->tracking == MIG_TRACKING_KVM_MANUAL;
     uint64_t before = dirty->set;
-    if (g->logging && manual) {
-        draw_into(g, block, dirty, b->reported, NULL);
-    } else if (g->logging) {
-        draw_into(g, block, dirty, b->touched, b->sure);
+    if (g->logging) {
+        Target t = { dirty, manual ? b->reported : b->touched, b->sure };
+        draw_into(g, block, &t);
     }
     return dirty->set - before + mig_guest_block_sync(b, dirty, manual);
 }
@@ -159,8 +177,7 @@ static const MigWorkload *writer_of(const MigGuest *g, uint32_t block, uint64_t 
 {
     for (uint32_t i = 0; i < g->run_count; i++) {
         const MigWorkload *w = &g->runs[i].w;
-        if (w->access == MIG_ACCESS_WRITE && w->block == block && page >= w->first &&
-            page - w->first < w->pages) {
+        if (mig_guest_is_reached(w, block, page, 1)) {
             return w;
         }
     }

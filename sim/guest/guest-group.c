@@ -18,19 +18,12 @@ static bool leaves_zeros(const MigWorkload *w)
     return w->access == MIG_ACCESS_WRITE && w->write == MIG_WRITE_FILL && w->write_byte == 0;
 }
 
-/* It writes to some of the 64 pages. */
-static bool reaches(const MigWorkload *w, uint32_t block, uint64_t word)
-{
-    return w->access == MIG_ACCESS_WRITE && w->block == block && w->first < (word + 1) * 64 &&
-           w->first + w->pages > word * 64;
-}
-
 static bool any_reaches(const MigGuest *g, uint32_t block, uint64_t word, bool *zeros)
 {
     bool some = false;
     *zeros = false;
     for (uint32_t i = 0; i < g->run_count; i++) {
-        bool one = reaches(&g->runs[i].w, block, word);
+        bool one = mig_guest_is_reached(&g->runs[i].w, block, word * 64, 64);
         some = some || one;
         *zeros = *zeros || (one && leaves_zeros(&g->runs[i].w));
     }
@@ -149,7 +142,8 @@ bool mig_guest_memory_may_write(MigMemory *m, uint32_t block, uint64_t word, uin
     const MigGuest *g = mig_guest_of(m);
     bool may = false;
     for (uint32_t i = 0; g->running && i < g->run_count && !may; i++) {
-        may = reaches(&g->runs[i].w, block, word) && run_may_write(g->runs[i], word, mask, until);
+        may = mig_guest_is_reached(&g->runs[i].w, block, word * 64, 64) &&
+              run_may_write(g->runs[i], word, mask, until);
     }
     return may;
 }

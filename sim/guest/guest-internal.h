@@ -53,6 +53,14 @@ static inline MigGuest *mig_guest_look(MigMemory *m)
     return g;
 }
 
+/* It writes to some of the |count| pages from |first| on. */
+static inline bool mig_guest_is_reached(const MigWorkload *w, uint32_t block, uint64_t first,
+                                        uint64_t count)
+{
+    return w->access == MIG_ACCESS_WRITE && w->block == block && w->first < first + count &&
+           w->first + w->pages > first;
+}
+
 /* Where initial contents of the page come from. */
 MigPageOrigin mig_guest_origin(const MigGuest *g, const GuestBlock *b, uint64_t page);
 

@@ -305,11 +305,23 @@ static uint64_t memory_sync(MigMemory *m, uint32_t block, MigBitmap *dirty)
     return mig_guest_draw_sync(g, block, dirty);
 }
 
+/* Some workload writes to the pages. */
+static bool is_written(const MigGuest *g, uint32_t block, uint64_t first, uint64_t count)
+{
+    bool some = false;
+    for (uint32_t i = 0; i < g->run_count && !some; i++) {
+        some = mig_guest_is_reached(&g->runs[i].w, block, first, count);
+    }
+    return some;
+}
+
 static void memory_clear(MigMemory *m, uint32_t block, uint64_t first, uint64_t count)
 {
     MigGuest *g = mig_guest_look(m);
     if (g->tracking == MIG_TRACKING_KVM_MANUAL) {
-        mig_guest_draw(g, block);
+        if (is_written(g, block, first, count)) {
+            mig_guest_draw(g, block);
+        }
         mig_guest_block_clear(&g->blocks[block], first, first + count);
     }
 }

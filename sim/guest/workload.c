@@ -103,12 +103,14 @@ uint64_t mig_workload_page_of(const MigWorkloadRun *r, uint64_t n)
     return r->w.first + n % pages;
 }
 
-void mig_workload_pages_of(const MigWorkloadRun *r, uint64_t number, unsigned n, uint64_t *pages)
+void mig_workload_pages_of(const MigWorkloadRun *r, uint64_t number, unsigned n,
+                           uint64_t *restrict pages, const uint64_t *bits)
 {
     uint64_t key = r->key, first = r->w.first, bound = r->w.pages;
     bool random = r->w.pattern == MIG_PATTERN_RANDOM; /* the one that takes millions of draws */
     for (unsigned i = 0; random && i < n; i++) {
         pages[i] = first + below(mig_prng_at(key, number + i), bound);
+        __builtin_prefetch(&bits[pages[i] / 64], 1); /* the drawing hides what memory takes */
     }
     for (unsigned i = 0; !random && i < n; i++) {
         pages[i] = mig_workload_page_of(r, number + i);

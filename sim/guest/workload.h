@@ -93,8 +93,12 @@ MigWrite mig_workload_write(const MigWorkloadRun *r);
 /* Both of write |number|, whenever it happens. */
 uint64_t mig_workload_page_of(const MigWorkloadRun *r, uint64_t number);
 MigWrite mig_workload_write_of(const MigWorkloadRun *r, uint64_t number);
-/* The pages of |n| writes from |number| on. */
-void mig_workload_pages_of(const MigWorkloadRun *r, uint64_t number, unsigned n, uint64_t *pages);
+/*
+ * The pages of |n| writes from |number| on. |bits|: one for each page of the block, in words that
+ * will be needed next, so that a random workload asks for them already.
+ */
+void mig_workload_pages_of(const MigWorkloadRun *r, uint64_t number, unsigned n, uint64_t *pages,
+                           const uint64_t *bits);
 
 /*
  * Many at once: how many of the next writes are made by |until|, each when it is due, and can be

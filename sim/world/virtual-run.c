@@ -59,10 +59,10 @@ static unsigned first_byte(uint64_t sums, uint64_t n)
     return (unsigned)__builtin_ctzll(((sums | HIGHS) - n * ONES) & HIGHS) & ~7u;
 }
 
-/* Everything up to the |n|-th bit that is set in |bits|, which has as many; 1 <= n <= 64. */
-static uint64_t up_to(uint64_t bits, uint64_t n)
+/* Everything up to the |n|-th bit that is set in |bits|, which has |total| sums and as many bits;
+ * 1 <= n <= 64. */
+static uint64_t up_to(uint64_t bits, uint64_t total, uint64_t n)
 {
-    uint64_t total = sums(bits);
     unsigned byte = first_byte(total, n);
     uint64_t one = bits >> byte & 0xff, before = total << 8 >> byte & 0xff;
     /* The same among the byte's bits: each becomes a byte that is 0 or 1. */
@@ -101,9 +101,10 @@ static uint64_t cost_of(const MigVirtual *v, uint64_t normal, uint64_t zero)
 /* The next |n| normal pages of |left|, or, when it hasn't as many, all. */
 static uint64_t next_normal(uint64_t left, uint64_t zeros, unsigned n, unsigned *normal)
 {
-    unsigned there = mig_bits_count(left & ~zeros);
+    uint64_t others = left & ~zeros, total = sums(others);
+    unsigned there = (unsigned)(total >> 56);
     *normal = MIN(there, n);
-    return there < n ? left : left & up_to(left & ~zeros, n);
+    return there < n ? left : left & up_to(others, total, n);
 }
 
 /* The pages of |left| as far as they can flush once; false: that can't be told. */
@@ -150,17 +151,28 @@ static void send_batch(LongRun *r, const Batch *t)
     look_up(r, t->normal + t->zero);
 }
 
-/* |pages| of |word|, |normal| of them not zero. */
-static void add(LongRun *r, Batch *t, uint64_t word, uint64_t pages, uint64_t zeros,
-                unsigned normal)
+/* The receiver writes |pages| of |word|, |n| of them: how many for the first time? Mostly all, or
+ * none, which needs no counting. */
+static unsigned touch(MigBitmap *touched, uint64_t word, uint64_t pages, unsigned n)
 {
-    MigBitmap *touched = r->v->touched[r->op->run.block];
-    uint64_t before = touched->set;
+    uint64_t fresh = pages & ~touched->words[word];
+    unsigned count = fresh == pages ? n : mig_bits_count(fresh);
+    if (fresh) {
+        touched->words[word] |= fresh;
+        touched->summary[word / 64] |= 1ull << word % 64;
+        touched->set += count;
+    }
+    return count;
+}
+
+/* |pages| of |word|, |normal| of them not zero. */
+static inline void add(LongRun *r, Batch *t, uint64_t word, uint64_t pages, uint64_t zeros,
+                       unsigned normal)
+{
     unsigned last = 63 - (unsigned)__builtin_clzll(pages);
-    mig_bitmap_set_mask(touched, word, pages & ~zeros);
-    t->fresh += touched->set - before;
+    t->fresh += touch(r->v->touched[r->op->run.block], word, pages & ~zeros, normal);
     t->normal += normal;
-    t->zero += mig_bits_count(pages & zeros);
+    t->zero += pages & zeros ? mig_bits_count(pages & zeros) : 0;
     t->last_is_zero = zeros >> last & 1;
     r->end = word * 64 + last + 1;
 }
