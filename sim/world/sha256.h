@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SHA-256 of bytes that come piece by piece, by the processor's own instructions where it has them
- * (x86 with SHA): a simulation with bytes would spend two thirds of its time in GLib's.
+ * SHA-256 of bytes that come piece by piece. Nettle's uses the processor's instructions for it: a
+ * simulation with bytes would spend two thirds of its time in GLib's, which has none.
  */
 #ifndef MIG_SIM_WORLD_SHA256_H
 #define MIG_SIM_WORLD_SHA256_H
