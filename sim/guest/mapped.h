@@ -6,8 +6,9 @@
  *     guest: write number -> page, time      *now moves: its writes are made and logged,
  *     mapping: the bytes                     their pages are stale until somebody looks at them
  *
- * One thread does it all, so a page's dirty bit and its bytes can't disagree: nothing is written
- * between the two that a sync could miss, and no page is read half-written.
+ * One thread does it all (two take turns, in postcopy), so a page's dirty bit and its bytes can't
+ * disagree: nothing is written between the two that a sync could miss, and no page is read
+ * half-written.
  */
 #ifndef MIG_SIM_GUEST_MAPPED_H
 #define MIG_SIM_GUEST_MAPPED_H
