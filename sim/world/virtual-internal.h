@@ -11,7 +11,8 @@
 #include "sim/world/virtual.h"
 #include "stream/multifd-codec.h"
 
-#define MIG_VIRTUAL_PROCESSORS 64u
+#define MIG_VIRTUAL_PROCESSORS  64u
+#define MIG_VIRTUAL_RETURN_POLL 1000000000ll /* ns: a wait for an answer ends without one */
 
 /* The thread of a multifd channel: one packet at a time. */
 typedef struct MigVirtualChannel {

@@ -19,8 +19,7 @@
 #include "sim/world/virtual-internal.h"
 #include "stream/encoder.h"
 
-#define PIECE        8208u        /* bytes that reach the destination at a time */
-#define RETURN_POLL  1000000000ll /* ns after which a wait for nothing returns */
+#define PIECE        8208u /* bytes that reach the destination at a time */
 #define RECOVER_POLL 100000000ll
 
 /* Something that will happen unless the line breaks before. */
@@ -414,7 +413,7 @@ void mig_virtual_connected(MigVirtual *v)
 void mig_virtual_wait_answer(MigVirtual *v)
 {
     v->heard = false;
-    mig_virtual_advance(v, v->config.clock->now + RETURN_POLL,
+    mig_virtual_advance(v, v->config.clock->now + MIG_VIRTUAL_RETURN_POLL,
                         MIG_BY_CUT | MIG_BY_ANY_SIGNAL | MIG_BY_ANSWER);
 }
 

@@ -300,10 +300,14 @@ static void do_wait_return(MigVirtual *v, MigOutcome *out)
         r->rp.value = v->pings[v->ping_at++];
         at = v->config.clock->now; /* came long ago */
     } else if (!v->answered && !v->cut) {
+        at += mig_virtual_answer_span(v, at, ANSWER) + v->config.link.latency;
+        if (at > v->config.clock->now + MIG_VIRTUAL_RETURN_POLL) { /* the engine asks again */
+            mig_virtual_wait_answer(v);
+            return;
+        }
         v->answered = true;
         r->rp.type = MIG_RP_SHUT;
         r->rp.value = v->sink_failed;
-        at += mig_virtual_answer_span(v, at, ANSWER) + v->config.link.latency;
     } else {
         v->cut = v->cut ? v->cut : "the return path was closed";
     }

@@ -46,9 +46,11 @@ ReferenceSent reference_send_page(Sim *m, ReferencePage *p)
         reference_send_record(m, p, zero, cached, delta);
     }
     uint64_t bytes = m->r->queued - queued + m->placed - placed;
+    if (!reference_snapshot_saved(m, p)) {
+        return NOT_SENT;
+    }
     m->ram_bytes += bytes;
-    if ((packs && HAS(POSTCOPY_RAM) && !reference_compress_flush(m)) ||
-        !reference_snapshot_saved(m, p)) {
+    if (packs && HAS(POSTCOPY_RAM) && !reference_compress_flush(m)) {
         return NOT_SENT;
     }
     m->dirty--;

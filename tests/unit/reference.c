@@ -239,7 +239,9 @@ static void complete(Sim *m, bool returns, uint64_t tail)
     reference_over(m) ? (void)0 : reference_write(m, UINT64_MAX);
     if (returns && !m->postcopy) {
         int64_t at = reference_link_answer(&m->s->link, m->s->limit, m->link.receiver + load, 8);
-        reference_spend(m, MAX(at - m->now, 0));
+        while (m->now < at && !reference_over(m)) { /* it asks again every second */
+            reference_spend(m, MIN(at - m->now, 1000000000));
+        }
     }
     m->r->total = MS;
     m->r->downtime = MS - began;
