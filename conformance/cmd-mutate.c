@@ -92,7 +92,7 @@ static int mutate(char **argv, const Options *o, const char *file)
         g_string_new("{\"type\":\"run\",\"schema\":\"migbench-mutants-1\"");
 
     if (!source) {
-        return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s: %s", file, error->message);
+        return mig_command_fail(argv, MIG_EXIT_ENVIRONMENT, "%s", error->message);
     }
     g_autoptr(MigMutatePlan) plan = mig_mutate_plan(source, (uint64_t)o->seed, o->rule);
     if (!plan->strata->len) {

@@ -180,5 +180,8 @@ int mig_cmd_recode(int argc, char **argv)
     if (!to) {
         return mig_command_fail(argv, MIG_EXIT_USAGE, "-o OUT is missing");
     }
+    if (!mig_command_keeps(argv, to, files)) {
+        return MIG_EXIT_USAGE;
+    }
     return recode_any(argv, files[0], to, channel);
 }

@@ -99,12 +99,22 @@ bool mig_command_parse(int argc, char **argv, const GOptionEntry *entries, const
     return true;
 }
 
+/* "file:PATH,offset=N" names a file, too. */
+static char *file_of(const char *name)
+{
+    bool uri = g_str_has_prefix(name, "file:");
+    const char *path = uri ? name + strlen("file:") : name;
+    const char *offset = uri ? g_strrstr(path, ",offset=") : NULL;
+    return offset ? g_strndup(path, (gsize)(offset - path)) : g_strdup(path);
+}
+
 bool mig_command_keeps(char **argv, const char *to, char **files)
 {
     g_autoptr(GError) error = NULL;
 
     for (; *files; files++) {
-        const MigOutputName names[] = { { "FILE", *files, true }, { "-o", to, false } };
+        g_autofree char *file = file_of(*files);
+        const MigOutputName names[] = { { "FILE", file, true }, { "-o", to, false } };
         if (!mig_output_apart(names, G_N_ELEMENTS(names), &error)) {
             mig_command_fail(argv, 0, "%s", error->message);
             return false;

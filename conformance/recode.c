@@ -22,8 +22,8 @@ typedef struct Recoder {
 static bool put(Recoder *c, const void *data, size_t n, GError **error)
 {
     if (n && fwrite(data, 1, n, c->out) != n) {
-        g_set_error(error, G_IO_ERROR, (gint)g_io_error_from_errno(errno), "write failed: %s",
-                    g_strerror(errno));
+        g_set_error(error, G_IO_ERROR, (gint)g_io_error_from_errno(errno),
+                    "cannot write the output: %s", g_strerror(errno));
         return false;
     }
     c->result->bytes += n;

@@ -304,6 +304,9 @@ static MigScenario *load_fitted(const SimOptions *o, const char *const *sets, GE
     g_autoptr(MigRecording) recording = mig_recording_open(o->workload_from, error);
     g_autoptr(MigSends) sends = recording ? mig_sends_read(recording, error) : NULL;
     g_autoptr(MigFit) fit = sends ? mig_fit(sends, (const char *const *)o->recorded, error) : NULL;
+    if (sends && !fit) {
+        g_prefix_error(error, "%s: ", o->workload_from);
+    }
     if (!fit || (o->scenario_out && !mig_json_save(fit->scenario, o->scenario_out, error))) {
         return NULL;
     }

@@ -375,7 +375,7 @@ static bool check(const MigSends *s, GError **error)
 {
     const char *why = NULL;
     if (!s->timed) {
-        why = "the stream has no times, which rates need: expected a recording of migbench record";
+        why = "it has no times, which rates need: expected a recording of migbench record";
     } else if (s->sends->len == 0 || s->end <= 0) {
         why = "the recording holds no pages";
     } else if (s->postcopy) {
@@ -424,6 +424,10 @@ void mig_fit_free(MigFit *f)
 
 void mig_fit_to_text(const MigFit *f, const MigSends *s, GString *out)
 {
+    if (s->is_cut) {
+        g_string_append_printf(out, "recording    of %s; the guest is fitted to what it has\n",
+                               s->cut.found);
+    }
     for (guint i = 0; i < f->regions->len; i++) {
         const MigFitRegion *r = &g_array_index(f->regions, MigFitRegion, i);
         json_object *write = write_kind(r, s->page_size);

@@ -385,6 +385,7 @@ MigSends *mig_sends_read(MigRecording *recording, GError **error)
     r.samples = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     r.payloads = g_ptr_array_new_with_free_func(pending_free);
     bool fine = read_all(&r, error);
+    s->is_cut = fine && mig_recording_cut(recording, &s->cut);
     g_array_unref(r.known);
     g_array_unref(r.first);
     g_hash_table_unref(r.samples);

@@ -63,6 +63,8 @@ typedef struct MigSends {
     uint64_t bytes;                   /* from the source, all channels */
     uint64_t device_bytes;            /* of device sections */
     uint64_t sampled, sampled_packed; /* bytes of some pages, and of them compressed */
+    bool is_cut;                      /* the recording is, which |cut| says */
+    MigDiagnosis cut;
 } MigSends;
 
 /* Reads |recording| to its end or to what can't be decoded. NULL and *error. */

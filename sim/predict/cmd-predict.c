@@ -248,6 +248,9 @@ static MigPredictGuest *load_guest(const Options *o, GError **error)
     json_object *facts = load_facts(o, error);
     bool fine = facts && (!o->save || mig_json_save(facts, o->save, error));
     MigPredictGuest *g = fine ? mig_predict_guest_of_facts(facts, error) : NULL;
+    if (fine && !g && o->facts) {
+        g_prefix_error(error, "%s: ", o->facts);
+    }
     json_object_put(facts);
     return g;
 }
@@ -292,11 +295,24 @@ static bool print(const Options *o, const MigPredictGuest *g, const GArray *rows
     return fflush(stdout) == 0;
 }
 
+/* What was asked makes sense: to be found out before anything is measured for seconds. */
+static bool check_lists(const Options *o, GError **error)
+{
+    int64_t limit;
+    g_autoptr(GArray) bandwidths = o->bandwidths ? read_bandwidths(o->bandwidths, error) : NULL;
+    g_autoptr(GArray) downtimes = o->downtimes ? read_downtimes(o->downtimes, error) : NULL;
+    return (bandwidths || !o->bandwidths) && (downtimes || !o->downtimes) &&
+           (!o->limit || mig_parse_time(o->limit, &limit, error));
+}
+
 static bool predict(const Options *o, GError **error)
 {
     const char *limit = o->limit ? o->limit : LIMIT;
     bool asked = o->bandwidths || o->downtimes || o->what_ifs;
     g_autoptr(GArray) rows = mig_predictions_new();
+    if (!check_lists(o, error)) {
+        return false;
+    }
     g_autoptr(MigPredictGuest) g = load_guest(o, error);
     if (!g || !change(o, g, error) ||
         !(g->recorded && !asked ? ask_usual(g, limit, rows, error)

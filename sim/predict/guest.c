@@ -48,6 +48,9 @@ MigPredictGuest *mig_predict_guest_of_recording(const char *path, const char *co
     g_autoptr(MigSends) sends = recording ? mig_sends_read(recording, error) : NULL;
     g_autoptr(MigFit) fit = sends ? mig_fit(sends, recorded, error) : NULL;
     if (!fit) {
+        if (sends) {
+            g_prefix_error(error, "%s: ", path);
+        }
         return NULL;
     }
     MigPredictGuest *g = g_new0(MigPredictGuest, 1);

@@ -155,10 +155,13 @@ static bool open_file(Import *im, GError **error)
     im->pcap =
         pcap_open_offline_with_tstamp_precision(im->config->path, PCAP_TSTAMP_PRECISION_NANO, why);
     if (!im->pcap) {
+        const char *begin = im->config->path; /* which libpcap names where it can't be opened */
+        size_t n = strlen(begin);
+        bool named = strncmp(why, begin, n) == 0 && g_str_has_prefix(why + n, ": ");
         g_autofree char *text = g_strdup_printf(
             "%s; expected captured packets, uncompressed, as tcpdump -w and Wireshark write them "
             "(pcap or pcapng)",
-            why);
+            named ? why + n + 2 : why);
         return fail(error, im->config->path, text);
     }
     im->link_type = pcap_datalink(im->pcap);

@@ -257,8 +257,8 @@ static bool run(Recoder *c, GError **error)
     }
     finish(c);
     if (c->failed) {
-        g_set_error(error, G_IO_ERROR, (gint)g_io_error_from_errno(errno), "write failed: %s",
-                    g_strerror(errno));
+        g_set_error(error, G_IO_ERROR, (gint)g_io_error_from_errno(errno),
+                    "cannot write the output: %s", g_strerror(errno));
     }
     return !c->failed;
 }

@@ -498,6 +498,12 @@ static gboolean play(Replay *p, GError **error)
         g_propagate_error(error, problem);
         return FALSE;
     }
+    if (first && !p->interrupted) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    "%s: expected a recording or a stream, found not one byte of it",
+                    p->config->path);
+        return FALSE;
+    }
     return p->interrupted || finish(p, error);
 }
 

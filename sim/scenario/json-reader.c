@@ -308,9 +308,13 @@ json_object *mig_json_parse(const char *text, size_t n, const char *name, GError
     enum json_tokener_error code = json_tokener_get_error(tokener);
     size_t at = json_tokener_get_parse_end(tokener);
     if (code == json_tokener_continue) {
-        fail_at(error, name, text, n, "the text ends too early");
+        bool empty = strspn(text, " \t\r\n") >= n;
+        fail_at(error, name, text, n,
+                empty ? "expected JSON, found nothing" : "the text ends too early");
     } else if (code != json_tokener_success) {
-        fail_at(error, name, text, at, json_tokener_error_desc(code));
+        g_autofree char *why = g_strdup_printf("expected JSON, found something else: %s",
+                                               json_tokener_error_desc(code));
+        fail_at(error, name, text, at, why);
     }
     json_tokener_free(tokener);
     size_t twice = code == json_tokener_success ? find_duplicate(text, n) : n;

@@ -124,6 +124,10 @@ MigRows *mig_rows_load(const char *path, GError **error)
     g_autoptr(MigRows) r = g_new0(MigRows, 1);
     r->path = g_strdup(path);
     r->lines = g_array_new(FALSE, FALSE, sizeof(MigRowLine));
+    if (g_file_test(path, G_FILE_TEST_IS_DIR)) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_ISDIR, "%s: is a directory", path);
+        return NULL;
+    }
     r->map = g_mapped_file_new(path, FALSE, error);
     return r->map && take_lines(r, error) ? g_steal_pointer(&r) : NULL;
 }

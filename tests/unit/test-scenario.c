@@ -186,6 +186,10 @@ static const struct {
       "\"periodic\" and \"trace\"" },
     { "guest.workload.0.pattern=periodic", "s: guest.workload[0]: the pattern \"periodic\" needs a "
                                            "\"period\"" },
+    { "guest.workload.0={\"length\":\"1M\",\"pattern\":\"periodic\",\"period\":\"1ns\","
+      "\"rate\":1000,\"write-cost\":\"0ns\"}",
+      "s: guest.workload[0]: 256 pages at this rate take longer than the period: the "
+      "\"write-cost\" has to be above 0" },
     { "guest.workload.0.write=bytes:0", "s: guest.workload[0]: \"bytes:0\": expected bytes:1 to "
                                         "bytes:4096" },
     { "guest.workload.0.hot={\"share\":101,\"size\":1}", "s: guest.workload[0].hot.share: a "
