@@ -312,8 +312,8 @@ json_object *mig_json_parse(const char *text, size_t n, const char *name, GError
         fail_at(error, name, text, n,
                 empty ? "expected JSON, found nothing" : "the text ends too early");
     } else if (code != json_tokener_success) {
-        g_autofree char *why = g_strdup_printf("expected JSON, found something else: %s",
-                                               json_tokener_error_desc(code));
+        g_autofree char *why = g_strconcat(at == 0 ? "expected JSON, found something else: " : "",
+                                           json_tokener_error_desc(code), NULL);
         fail_at(error, name, text, at, why);
     }
     json_tokener_free(tokener);

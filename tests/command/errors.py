@@ -78,7 +78,8 @@ def refused(status, words, arguments):
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         left = sorted(set(os.listdir(folder)) - set(INPUTS))
     if done.returncode != status or words not in done.stderr or left:
-        raise Fail(f"exit status {done.returncode} for {status}, left behind: {left}, without {words!r}:\n{done.stderr}")
+        raise Fail(f"exit status {done.returncode} for {status}, left behind: {left}, without {words!r}:\n"
+                   f"{done.stderr}")
 
 
 if __name__ == "__main__":

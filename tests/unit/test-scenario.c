@@ -280,6 +280,8 @@ static void test_syntax(void)
         { "{\n  \"a\": }", "s:2:8: unexpected character" },
         { "{\"a\": 1", "s:1:8: the text ends too early" },
         { "{} x", "s:1:4: unexpected character" },
+        { "QEVM", "s:1:1: expected JSON, found something else: unexpected character" },
+        { " \n", "s:2:1: expected JSON, found nothing" },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(GError) error = NULL;
