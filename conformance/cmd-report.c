@@ -14,6 +14,7 @@
 #include "sim/report/page.h"
 #include "sim/report/sweep-page.h"
 #include "sim/scenario/json-reader.h"
+#include "sim/simulate/repeat.h"
 #include "sim/simulate/result.h"
 
 /* NULL: *error. */
@@ -93,11 +94,12 @@ static bool says(const char *text, gsize n, const char *schema)
     return g_strstr_len(text, (gssize)MIN(n, 200), schema) != NULL;
 }
 
-static GString *page_of_result(const char *path, const char *text, gsize n, GError **error)
+static GString *page_of(MigPageKind kind, const char *path, const char *text, gsize n,
+                        GError **error)
 {
     json_object *result = mig_json_parse(text, n, path, error);
     g_autofree char *name = g_path_get_basename(path);
-    GString *page = result ? mig_page_make(MIG_PAGE_RESULT, name, result, error) : NULL;
+    GString *page = result ? mig_page_make(kind, name, result, error) : NULL;
     json_object_put(result);
     return page;
 }
@@ -126,7 +128,8 @@ static bool write_page(char **argv, const char *format, char **paths, const char
     gsize n = 0;
     /* What can't be read twice is no page; who renders logs says what else is wrong. */
     g_autofree char *text = strcmp(paths[0], "-") == 0 ? NULL : read_log(paths[0], &n, NULL);
-    bool result = text && says(text, n, MIG_RESULT_SCHEMA);
+    bool runs = text && says(text, n, MIG_REPEATS_SCHEMA);
+    bool result = runs || (text && says(text, n, MIG_RESULT_SCHEMA));
     if (!result && !(text && says(text, n, MIG_SWEEP_ROWS_SCHEMA))) {
         return false;
     }
@@ -139,8 +142,9 @@ static bool write_page(char **argv, const char *format, char **paths, const char
         *status = mig_command_fail(argv, MIG_EXIT_USAGE, "expected one result, not several");
         return true;
     }
-    GString *page =
-        result ? page_of_result(paths[0], text, n, &error) : page_of_rows(paths, &error);
+    GString *page = result
+                        ? page_of(runs ? MIG_PAGE_RUNS : MIG_PAGE_RESULT, paths[0], text, n, &error)
+                        : page_of_rows(paths, &error);
     bool written = page && write_text(to, page, &error);
     if (page) {
         g_string_free(page, TRUE);
@@ -163,12 +167,13 @@ int mig_cmd_report(int argc, char **argv)
         { NULL },
     };
 
-    if (!mig_command_parse(argc, argv, entries, "FILE...",
-                           "Renders the log of a run of migbench check --format ndjson, or of "
-                           "migbench matrix (run.ndjson); the logs of several shares as one run. "
-                           "The exit status is the run's. A result (--result of sim, source, dest) "
-                           "or the rows of a sweep become a page.",
-                           1, 0, &files, &status)) {
+    if (!mig_command_parse(
+            argc, argv, entries, "FILE...",
+            "Renders the log of a run of migbench check --format ndjson, or of "
+            "migbench matrix (run.ndjson); the logs of several shares as one run. "
+            "The exit status is the run's. A result (--result of sim, source, dest), "
+            "that of sim --runs, or the rows of a sweep become a page.",
+            1, 0, &files, &status)) {
         return status;
     }
     if (!mig_command_keeps(argv, to, files)) {

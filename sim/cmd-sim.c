@@ -12,6 +12,7 @@
 #include "sim/monitor/simulated.h"
 #include "sim/progress.h"
 #include "sim/report/files.h"
+#include "sim/report/page.h"
 #include "sim/scenario/from-manifest.h"
 #include "sim/simulate/repeat.h"
 #include "sim/simulate/result.h"
@@ -289,7 +290,10 @@ static int repeat(const MigScenario *s, const SimOptions *o)
         return complain(MIG_EXIT_ENVIRONMENT, error->message);
     }
     json_object *result = mig_repeats_to_json(r);
-    bool saved = !o->result || mig_json_save(result, o->result, &error);
+    g_autofree char *name = g_path_get_basename(s->name);
+    bool saved =
+        (!o->result || mig_json_save(result, o->result, &error)) &&
+        (!o->files.report || mig_page_save(MIG_PAGE_RUNS, name, result, o->files.report, &error));
     json_object_put(result);
     if (!saved) {
         return complain(MIG_EXIT_ENVIRONMENT, error->message);
@@ -376,11 +380,11 @@ static int check_and_run(const SimOptions *o, int argc, char **argv)
         bool name = g_error_matches(error, MIG_PLOT_ERROR, MIG_PLOT_ERROR_FORMAT);
         return complain(name ? MIG_EXIT_USAGE : MIG_EXIT_ENVIRONMENT, error->message);
     }
-    bool pictures = o->files.report || o->files.plot || o->files.timeline;
+    bool pictures = o->files.plot || o->files.timeline;
     if (o->runs < 0 || (o->runs > 0 && (o->stream || o->dumps || o->qmp || pictures))) {
         return complain(MIG_EXIT_USAGE,
                         "--runs is a number above 0, and goes with none of --stream, "
-                        "--dump, --qmp, --report, --plot and --timeline");
+                        "--dump, --qmp, --plot and --timeline");
     }
     if (!check_names(o, argv[1], &error)) {
         return complain(MIG_EXIT_USAGE, error->message);

@@ -13,6 +13,7 @@
 static const char *const scripts[] = {
     [MIG_PAGE_RESULT] = FOLDER "result.js",
     [MIG_PAGE_SWEEP] = FOLDER "sweep.js",
+    [MIG_PAGE_RUNS] = FOLDER "runs.js",
 };
 
 static GBytes *part(const char *path)

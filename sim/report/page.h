@@ -3,7 +3,8 @@
  * Reports as pages: one HTML file with its data, its style, its script and the chart library in
  * it, so that it needs nothing else to be looked at, now or in ten years.
  *
- *     data (JSON) + page.html + page.css + common.js + (result.js | sweep.js) + Chart.js --> file
+ *     data (JSON) + page.html + page.css + common.js + (result.js | sweep.js | runs.js) + Chart.js
+ * --> file
  *
  * The parts are resources of the program (report.gresource.xml).
  */
@@ -19,6 +20,7 @@
 typedef enum MigPageKind {
     MIG_PAGE_RESULT, /* data: migbench-result-1 */
     MIG_PAGE_SWEEP,  /* data: see sweep-page.h */
+    MIG_PAGE_RUNS,   /* data: migbench-runs-1 */
 } MigPageKind;
 
 /*

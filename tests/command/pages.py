@@ -184,6 +184,16 @@ def report_of_files(web, folder):
     look(web, again, "sweep-kept", ["Response", "Pareto front"], ["Parameters"])
 
 
+def runs(web, folder):
+    """How repeated runs spread: a page of its own, also of what was kept."""
+    path, kept, again = (os.path.join(folder, n) for n in ("runs.html", "runs.json", "runs-again.html"))
+    migbench("sim", os.path.join(EXAMPLES, "demo.json"), "--runs", "30", "--report", path, "--result", kept)
+    look(web, path, "report-runs", ["Downtime", "Total time", "Transferred"],
+         ["demo.json", "p50", "30 of 30", "do not converge", "exceed downtime-limit"])
+    migbench("report", kept, "-o", again)
+    look(web, again, "report-runs-kept", ["Downtime"], ["runs.json", "p95"])
+
+
 def matrix(web, folder):
     """One cell of the matrix, where there is a QEMU to take part in it."""
     out = os.path.join(folder, "matrix")
@@ -265,7 +275,7 @@ def main():
     runner = tap.Tap()
     with tempfile.TemporaryDirectory() as folder, browser.Browser() as web:
         for test in (precopy, dark_and_paper, postcopy, zoom, sweep, front, report_of_files, judged, hostile_names,
-                     matrix, plots, timeline):
+                     matrix, plots, timeline, runs):
             runner.run("/pages/" + test.__name__.replace("_", "-"), test, web, folder)
     return runner.done()
 
