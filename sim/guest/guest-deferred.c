@@ -49,13 +49,6 @@ static bool goes_in_line(const MigWorkload *w)
            w->pattern == MIG_PATTERN_PERIODIC;
 }
 
-/* Where bits go that were drawn: into one bitmap, or two. */
-typedef struct Target {
-    MigBitmap *bits;
-    MigBitmap *also; /* of which who is |sure| only needs what is new in |bits|; or both NULL */
-    bool *sure;
-} Target;
-
 static void set_line(const MigWorkload *w, uint64_t from, uint64_t to, MigBitmap *bits)
 {
     uint64_t n = MIN(to - from, w->pages), at = from % w->pages, part = MIN(n, w->pages - at);
@@ -63,19 +56,33 @@ static void set_line(const MigWorkload *w, uint64_t from, uint64_t to, MigBitmap
     mig_bitmap_set_range(bits, w->first, n - part);
 }
 
-static void set_drawn(const MigWorkloadRun *r, uint64_t from, uint64_t to, const Target *t)
+#define PART 256u /* draws, whose words stay in the nearest cache until they are set */
+
+/* Where writes from number |from| on went. */
+static void set_drawn(const MigWorkloadRun *r, uint64_t from, MigBitmap *bits)
 {
-    enum { PART = 256 }; /* their words stay in the nearest cache until they are set */
+    uint64_t pages[PART], full = UINT64_MAX;
+    bool fills = (r->next - from) / 8 > r->w.pages; /* long before the last of them */
+    if (fills) {
+        full = bits->set + r->w.pages - mig_bitmap_count_range(bits, r->w.first, r->w.pages);
+    }
+    for (unsigned n; from < r->next && bits->set < full; from += n) {
+        n = (unsigned)MIN(r->next - from, PART);
+        mig_workload_pages_of(r, from, n, pages, bits->words);
+        mig_bitmap_set_list(bits, pages, n);
+    }
+}
+
+/* The same, and into |also|, which, where it is |sure|, only needs what is new in |bits|. */
+static void set_both(const MigWorkloadRun *r, uint64_t from, MigBitmap *bits, MigBitmap *also,
+                     const bool *sure)
+{
     uint64_t pages[PART], left[PART];
-    for (unsigned n; from < to; from += n) {
-        n = (unsigned)MIN(to - from, PART);
-        mig_workload_pages_of(r, from, n, pages, t->bits->words);
-        if (t->also) {
-            unsigned count = mig_bitmap_set_list_but(t->bits, pages, n, t->sure, left);
-            mig_bitmap_set_list(t->also, left, count);
-        } else {
-            mig_bitmap_set_list(t->bits, pages, n);
-        }
+    for (unsigned n; from < r->next; from += n) {
+        n = (unsigned)MIN(r->next - from, PART);
+        mig_workload_pages_of(r, from, n, pages, bits->words);
+        unsigned count = mig_bitmap_set_list_but(bits, pages, n, sure, left);
+        mig_bitmap_set_list(also, left, count);
     }
 }
 
@@ -94,37 +101,53 @@ static bool are_many(const MigWorkload *w, uint64_t n)
     return n > w->pages / 64 * 2;
 }
 
-static void draw_run(const MigWorkloadRun *r, uint64_t from, const Target *t, MigBitmap *log)
+/* For a sync: into |dirty| and |also|, or into the log, which goes there word by word. */
+static void draw_for_sync(const MigWorkloadRun *r, uint64_t from, GuestBlock *b, MigBitmap *dirty,
+                          MigBitmap *also)
 {
     if (goes_in_line(&r->w)) {
-        set_line(&r->w, from, r->next, t->bits);
-        t->also ? set_line(&r->w, from, r->next, t->also) : (void)0;
-    } else if (!t->also || are_many(&r->w, r->next - from)) {
-        /* Instead of two bitmaps the log: the sync takes that word by word. */
-        set_drawn(r, from, r->next, &(Target){ .bits = t->also ? log : t->bits });
+        set_line(&r->w, from, r->next, dirty);
+        set_line(&r->w, from, r->next, also);
+    } else if (are_many(&r->w, r->next - from)) {
+        set_drawn(r, from, b->log);
     } else {
-        become_sure(&r->w, t->bits, t->sure);
-        set_drawn(r, from, r->next, t);
+        become_sure(&r->w, dirty, b->sure);
+        set_both(r, from, dirty, also, b->sure);
     }
 }
 
-/* Everything of the block up to now. */
-static void draw_into(MigGuest *g, uint32_t block, const Target *t)
+static void draw(const MigWorkloadRun *r, uint64_t from, MigBitmap *bits)
 {
+    if (goes_in_line(&r->w)) {
+        set_line(&r->w, from, r->next, bits);
+    } else {
+        set_drawn(r, from, bits);
+    }
+}
+
+/* Everything of the block up to now; |dirty|: for the sync that takes it, else NULL. */
+static void draw_block(MigGuest *g, uint32_t block, MigBitmap *dirty)
+{
+    GuestBlock *b = &g->blocks[block];
+    MigBitmap *also = g->tracking == MIG_TRACKING_KVM_MANUAL ? b->reported : b->touched;
     for (uint32_t i = 0; g->deferred && i < g->run_count; i++) {
         const MigWorkloadRun *r = &g->runs[i];
         uint64_t from = g->drawn[i];
-        if (r->w.block == block && from != r->next) {
-            g->drawn[i] = r->next;
-            r->w.access == MIG_ACCESS_WRITE ? draw_run(r, from, t, g->blocks[block].log) : (void)0;
+        if (r->w.block != block || from == r->next) {
+            continue;
+        }
+        g->drawn[i] = r->next;
+        if (r->w.access == MIG_ACCESS_WRITE && dirty) {
+            draw_for_sync(r, from, b, dirty, also);
+        } else if (r->w.access == MIG_ACCESS_WRITE) {
+            draw(r, from, g->logging ? b->log : b->touched);
         }
     }
 }
 
 void mig_guest_draw(MigGuest *g, uint32_t block)
 {
-    GuestBlock *b = &g->blocks[block];
-    draw_into(g, block, &(Target){ .bits = g->logging ? b->log : b->touched });
+    draw_block(g, block, NULL);
 }
 
 void mig_guest_draw_all(MigGuest *g)
@@ -140,8 +163,7 @@ uint64_t mig_guest_draw_sync(MigGuest *g, uint32_t block, MigBitmap *dirty)
     bool manual = g->tracking == MIG_TRACKING_KVM_MANUAL;
     uint64_t before = dirty->set;
     if (g->logging) {
-        Target t = { dirty, manual ? b->reported : b->touched, b->sure };
-        draw_into(g, block, &t);
+        draw_block(g, block, dirty);
     }
     return dirty->set - before + mig_guest_block_sync(b, dirty, manual);
 }

@@ -138,40 +138,84 @@ MigWrite mig_workload_write_of(const MigWorkloadRun *r, uint64_t number)
     };
 }
 
-/*
- * Turns up to the end of this second: due(t) <= until means t <= ((until - origin + 1) rate - 1) /
- * 10^9. A vCPU that is behind, or that a write keeps longer than its interval, makes them later.
- */
-uint64_t mig_workload_batch(const MigWorkloadRun *r, int64_t until)
-{
-    uint64_t rate = r->w.rate, left = r->w.pages - r->next;
-    until = r->w.end > 0 && until >= r->w.end ? r->w.end - 1 : until;
-    if (rate == 0 || r->w.phase_count > 0 || r->w.pattern == MIG_PATTERN_TRACE ||
-        r->w.pattern == MIG_PATTERN_PERIODIC || until < r->origin ||
-        (uint64_t)r->w.cost > NS_PER_S / rate || due(r, r->turn) < r->free) {
-        return 0;
-    }
-    uint64_t span = (uint64_t)(until - r->origin) + 1;
-    __uint128_t last = ((__uint128_t)span * rate - 1) / NS_PER_S;
-    uint64_t end = last < rate ? (uint64_t)last + 1 : rate;
-    uint64_t n = end > r->turn ? end - r->turn : 0;
-    return r->w.pattern == MIG_PATTERN_ONCE && n > left ? left : n;
-}
-
-void mig_workload_skip(MigWorkloadRun *r, uint64_t writes)
-{
-    if (writes > 0) {
-        r->turn += writes - 1;
-        r->next += writes - 1;
-        mig_workload_step(r);
-    }
-}
-
 /* Its rate is always the same, over all times. */
 static bool is_even(const MigWorkload *w)
 {
     return w->pattern != MIG_PATTERN_PERIODIC && w->pattern != MIG_PATTERN_TRACE &&
            w->phase_count == 0;
+}
+
+/* A write keeps the vCPU as long as their interval, or longer. */
+static bool is_busy(const MigWorkload *w)
+{
+    return (__uint128_t)(uint64_t)w->cost * w->rate >= NS_PER_S;
+}
+
+/*
+ * A vCPU that is behind the last write of a round stays behind to the end of the round, and for
+ * ever when it is also behind the next one's, and no round is over before its period is.
+ */
+static uint64_t behind_rounds(const MigWorkloadRun *r)
+{
+    __int128 pages = r->w.pages, cost = r->w.cost, rest = pages - (__int128)r->turn;
+    __int128 last = r->origin + (pages - 1) * (__int128)NS_PER_S / (__int128)r->w.rate;
+    bool next_too = pages * cost >= r->w.period && r->free + rest * cost >= last + r->w.period;
+    return cost == 0 || r->free < last ? 0 : next_too ? UINT64_MAX : (uint64_t)rest;
+}
+
+/* How many of the next writes are late for sure, each made when the one before is over. */
+static uint64_t behind(const MigWorkloadRun *r)
+{
+    if (r->w.pattern == MIG_PATTERN_PERIODIC) {
+        return behind_rounds(r);
+    }
+    bool late = is_even(&r->w) && is_busy(&r->w) && due(r, r->turn) <= r->free;
+    return late ? r->w.rate - r->turn : 0;
+}
+
+/*
+ * Turns up to the end of this second: due(t) <= until means t <= ((until - origin + 1) rate - 1) /
+ * 10^9. A vCPU that is behind, or that a write keeps longer than its interval, makes them later.
+ */
+static uint64_t in_time(const MigWorkloadRun *r, int64_t until)
+{
+    uint64_t rate = r->w.rate;
+    if (!is_even(&r->w) || until < r->origin || (uint64_t)r->w.cost > NS_PER_S / rate ||
+        due(r, r->turn) < r->free) {
+        return 0;
+    }
+    uint64_t span = (uint64_t)(until - r->origin) + 1;
+    __uint128_t last = ((__uint128_t)span * rate - 1) / NS_PER_S;
+    uint64_t end = last < rate ? (uint64_t)last + 1 : rate;
+    return end > r->turn ? end - r->turn : 0;
+}
+
+uint64_t mig_workload_batch(const MigWorkloadRun *r, int64_t until)
+{
+    uint64_t n = r->w.rate > 0 ? behind(r) : 0, left = r->w.pages - r->next;
+    until = r->w.end > 0 && until >= r->w.end ? r->w.end - 1 : until;
+    if (n > 0) {
+        uint64_t most = until < r->free ? 0 : (uint64_t)(until - r->free) / (uint64_t)r->w.cost + 1;
+        n = n < most ? n : most;
+    } else {
+        n = r->w.rate > 0 ? in_time(r, until) : 0;
+    }
+    return r->w.pattern == MIG_PATTERN_ONCE && n > left ? left : n;
+}
+
+void mig_workload_skip(MigWorkloadRun *r, uint64_t writes)
+{
+    if (writes == 0) {
+        return;
+    }
+    r->free += behind(r) > 0 ? (int64_t)(writes - 1) * r->w.cost : 0;
+    r->turn += writes - 1;
+    r->next += writes - 1;
+    if (r->w.pattern == MIG_PATTERN_PERIODIC) {
+        r->origin += (int64_t)(r->turn / r->w.pages) * r->w.period;
+        r->turn %= r->w.pages;
+    }
+    mig_workload_step(r);
 }
 
 void mig_workload_step(MigWorkloadRun *r)

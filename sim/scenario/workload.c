@@ -253,6 +253,22 @@ static bool check_rate(MigReader *r, const WorkloadText *t, const MigWorkload *w
     return w->end == 0 || w->end > w->start || mig_read_fail(r, "it ends before it starts");
 }
 
+/* Rounds that come faster than they can be made need a write that takes time, or time stands still.
+ */
+static bool check_period(MigReader *r, const MigWorkload *w)
+{
+    if (w->pattern == MIG_PATTERN_PERIODIC && w->period == 0) {
+        return mig_read_fail(r, "the pattern \"periodic\" needs a \"period\"");
+    }
+    __uint128_t round = (__uint128_t)w->pages * 1000000000u, period = (uint64_t)w->period;
+    bool fits = w->pattern != MIG_PATTERN_PERIODIC || period * w->rate >= round;
+    return fits || w->cost > 0 ||
+           mig_read_fail(r,
+                         "%" G_GUINT64_FORMAT " pages at this rate take longer than the period: "
+                         "the \"write-cost\" has to be above 0",
+                         w->pages);
+}
+
 static bool check_workload(MigReader *r, MigScenario *s, WorkloadText *t, MigWorkload *w)
 {
     const char *name = t->block ? t->block : g_array_index(s->blocks, MigScenarioBlock, 0).name;
@@ -266,13 +282,10 @@ static bool check_workload(MigReader *r, MigScenario *s, WorkloadText *t, MigWor
     w->pattern = (MigPattern)t->pattern;
     w->pace = (MigPace)t->pace;
     w->access = (MigAccess)t->access;
-    if (w->pattern == MIG_PATTERN_PERIODIC && w->period == 0) {
-        return mig_read_fail(r, "the pattern \"periodic\" needs a \"period\"");
-    }
     if (!t->has_rate && !t->phases && !t->trace) {
         return mig_read_fail(r, "the key \"rate\" is missing");
     }
-    return check_rate(r, t, w) && lend(r, s, t, w) &&
+    return check_rate(r, t, w) && check_period(r, w) && lend(r, s, t, w) &&
            parse_write(r, t->write ? t->write : "counter", w);
 }
 

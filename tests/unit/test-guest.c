@@ -338,7 +338,8 @@ static void assert_same_log(MigGuest *a, MigGuest *b, uint64_t pages)
  */
 static void test_batches(void)
 {
-    static const uint64_t rates[] = { 0, 1, 7, 999, 1000, 20000, 333333 };
+    static const uint64_t rates[] = { 0, 1, 7, 999, 1000, 20000, 333333, 1000000000 };
+    static const int64_t periods[] = { 30 * MS, 2 * MS, 1 };
     MigPrng r = mig_prng(11, "test", 0);
     for (unsigned round = 0; round < 60; round++) {
         MigWorkload w[3];
@@ -353,9 +354,10 @@ static void test_batches(void)
                                   .pace = (MigPace)mig_prng_below(&r, 2),
                                   .catch_up = 20 * MS,
                                   .cost = (int64_t)mig_prng_below(&r, 20000),
-                                  .period = 30 * MS,
+                                  .period = periods[round % G_N_ELEMENTS(periods)],
                                   .write =
                                       mig_prng_below(&r, 2) ? MIG_WRITE_COUNTER : MIG_WRITE_FILL };
+            w[i].cost += w[i].rate > MS || w[i].period == 1 ? 5000 : 0; /* all that it can do */
         }
         MigTracking tracking = mig_prng_below(&r, 2) ? MIG_TRACKING_KVM_MANUAL : MIG_TRACKING_TCG;
         MigGuest *a = one_block(1500, tracking, w, 3), *b = one_block(1500, tracking, w, 3);
