@@ -44,7 +44,7 @@ def scenario(folder, version):
             "machine": "none",
             "ram": [{"name": "ram", "size": SIZE,
                      "content": [{"length": SIZE // 2, "kind": "repeated", "byte": 0x55}]}],
-            "workload": [{"block": "ram", "length": SIZE, "pattern": "sequential", "rate": 100000,
+            "workload": [{"block": "ram", "length": SIZE, "pattern": "sequential", "rate": 20000,
                           "pace": "cpu", "write": "counter"}]},
             "capabilities": {"postcopy-ram": True, "postcopy-preempt": True},
             "parameters": {"max-bandwidth": 64 << 20, "downtime-limit": 1},
