@@ -5,11 +5,12 @@
  * both; a thread touches a page that is missing, another answers.
  *
  * Limits. Faults are those of a thread, not of a vCPU in KVM, which come a few us later. A page is
- * placed in private or shared memory of small pages. A connection goes over loopback.
+ * placed in private or shared memory of small pages. Connections and messages go over loopback.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -30,6 +31,8 @@
 #define PAGE        4096u
 #define FAULTS      128u
 #define CONNECTIONS 16u
+#define MESSAGES    64u
+#define PAUSE_NS    400000      /* between them: everybody sleeps when one comes */
 #define PROTECTED   (32u << 20) /* bytes */
 #define PATIENCE_MS 2000
 #define REQUEST     24u /* bytes of a request for a page */
@@ -212,13 +215,26 @@ static bool connect_once(int listener, const struct sockaddr_in *to)
     return fine;
 }
 
+/* A listener on loopback and where it is, or -1. */
+static int listen_here(struct sockaddr_in *to)
+{
+    socklen_t n = sizeof(*to);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    *to = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    if (listener >= 0 &&
+        (bind(listener, (struct sockaddr *)to, n) != 0 || listen(listener, 1) != 0 ||
+         getsockname(listener, (struct sockaddr *)to, &n) != 0)) {
+        close(listener);
+        return -1;
+    }
+    return listener;
+}
+
 gint64 mig_measure_connect(bool shared)
 {
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    socklen_t n = sizeof(to);
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool fine = listener >= 0 && bind(listener, (struct sockaddr *)&to, sizeof(to)) == 0 &&
-                listen(listener, 1) == 0 && getsockname(listener, (struct sockaddr *)&to, &n) == 0;
+    struct sockaddr_in to;
+    int listener = listen_here(&to);
+    bool fine = listener >= 0;
     gint64 began = mig_measure_wall();
     (void)shared;
     for (guint i = 0; i < CONNECTIONS && fine; i++) {
@@ -229,4 +245,65 @@ gint64 mig_measure_connect(bool shared)
         close(listener);
     }
     return fine ? spent / CONNECTIONS : -1;
+}
+
+/* Messages --------------------------------------------------------------------------------------
+ */
+
+typedef struct Hearer {
+    int line;
+    gint64 heard; /* ns, all of them */
+} Hearer;
+
+/* Each message says when it was sent. */
+static void *hear(void *opaque)
+{
+    Hearer *h = opaque;
+    struct pollfd p = { .fd = h->line, .events = POLLIN };
+    gint64 sent;
+    while (poll(&p, 1, PATIENCE_MS) == 1 &&
+           recv(h->line, &sent, sizeof(sent), MSG_WAITALL) == sizeof(sent)) {
+        h->heard += mig_measure_wall() - sent;
+    }
+    return NULL;
+}
+
+static gint64 say(int line, Hearer *h)
+{
+    const struct timespec pause = { .tv_nsec = PAUSE_NS };
+    pthread_t thread;
+    int on = 1;
+    bool fine = setsockopt(line, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) == 0 &&
+                pthread_create(&thread, NULL, hear, h) == 0;
+    if (!fine) {
+        return -1;
+    }
+    for (guint i = 0; i < MESSAGES && fine; i++) {
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+        gint64 at = mig_measure_wall();
+        fine = send(line, &at, sizeof(at), MSG_NOSIGNAL) == sizeof(at);
+    }
+    shutdown(line, SHUT_WR);
+    pthread_join(thread, NULL);
+    return fine ? h->heard / MESSAGES : -1;
+}
+
+gint64 mig_measure_hear(bool shared)
+{
+    struct sockaddr_in to;
+    int listener = listen_here(&to), line = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    Hearer h = { .line = -1 };
+    gint64 spent = -1;
+    (void)shared;
+    if (listener >= 0 && line >= 0 && connect(line, (struct sockaddr *)&to, sizeof(to)) == 0 &&
+        (h.line = accept(listener, NULL, NULL)) >= 0) {
+        spent = say(line, &h);
+    }
+    const int lines[] = { listener, line, h.line };
+    for (guint i = 0; i < G_N_ELEMENTS(lines); i++) {
+        if (lines[i] >= 0) {
+            close(lines[i]);
+        }
+    }
+    return spent;
 }

@@ -359,6 +359,7 @@ const MigMeasure mig_measures[] = {
     { "wake", KERNEL, wake },
     { "connect", KERNEL, mig_measure_connect },
     { "fault", KERNEL, mig_measure_fault },
+    { "hear", KERNEL, mig_measure_hear },
     { "place_page", KERNEL, mig_measure_place_page },
     { "protect_gib", KERNEL, mig_measure_protect_gib },
     { "sync_gib", KVM, mig_measure_sync_gib },

@@ -16,7 +16,7 @@
 
 typedef gint64 MigMeasureFn(bool shared);
 
-MigMeasureFn mig_measure_connect, mig_measure_fault, mig_measure_place_page;
+MigMeasureFn mig_measure_connect, mig_measure_hear, mig_measure_fault, mig_measure_place_page;
 MigMeasureFn mig_measure_protect_gib;
 MigMeasureFn mig_measure_sync_gib, mig_measure_clear_chunk, mig_measure_stop;
 

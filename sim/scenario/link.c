@@ -356,6 +356,17 @@ static bool read_bucket(MigReader *r, json_object *v, void *dst)
     return b->peak == 0 || b->peak >= b->rate || mig_read_fail(r, "its peak is below its rate");
 }
 
+static const MigField queue_fields[] = {
+    { "main", mig_read_size, offsetof(MigLinkQueue, main), true },
+    { "preempt", mig_read_size, offsetof(MigLinkQueue, preempt) },
+    { NULL },
+};
+
+static bool read_queue(MigReader *r, json_object *v, void *dst)
+{
+    return mig_read_object(r, v, queue_fields, &((LinkText *)dst)->config.queue);
+}
+
 static const MigField link_fields[] = {
     { "transport", read_transport, 0 },
     { "bandwidth", read_bandwidth, offsetof(LinkText, config.bandwidth) },
@@ -364,6 +375,8 @@ static const MigField link_fields[] = {
     { "framing", read_framing, 0 },
     { "send-buffer", mig_read_size, offsetof(LinkText, config.send_buffer) },
     { "send-wake", mig_read_size, offsetof(LinkText, config.send_wake) },
+    { "segment", mig_read_size, offsetof(LinkText, config.segment) },
+    { "queue", read_queue, 0 },
     { "receive-buffer", mig_read_size, offsetof(LinkText, config.receive_buffer) },
     { "token-bucket", read_bucket, 0 },
     { "background", read_background, 0 },

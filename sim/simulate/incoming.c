@@ -59,7 +59,7 @@ static void start_guest(void *opaque, int64_t at)
     MigSimulatedIncoming *in = opaque;
     uint32_t count;
     const MigWorkloadRun *runs = mig_guest_workloads(in->config.guest, &count);
-    MigVcpusHooks hooks = { in, has, has_all, fault, waited };
+    MigVcpusHooks hooks = { in, has, has_all, fault, waited, in->config.costs.hear };
     in->start = 0;
     in->result.ran = true;
     in->result.ran_at = at;

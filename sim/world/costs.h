@@ -47,6 +47,7 @@
     X(disk_write, 500000, "ns, the receiver: writing 1 MiB of a disk")                           \
     X(place_page, 1000000, "ps, the receiver: placing a host page in postcopy, on top of it")    \
     X(fault, 15000, "ns, the receiver: from a vCPU's fault to the request on its way")           \
+    X(hear, 0, "ns, in postcopy: until a thread that waits for a message hears of it")           \
     X(load_devices, 1200000, "ns, the receiver: devices, until its guest runs")
 
 typedef struct MigCosts {

@@ -87,7 +87,8 @@ void mig_link_init(MigLink *l, const MigLinkConfig *config)
 
 void mig_link_clear(MigLink *l)
 {
-    g_free(l->chunks);
+    g_free(l->chunks.chunks);
+    g_free(l->passing.chunks);
     *l = (MigLink){ 0 };
 }
 
@@ -201,25 +202,34 @@ uint64_t mig_link_queued(MigLink *l, int64_t now)
     return l->busy_bytes - left_by(l, now);
 }
 
-static void push_chunk(MigLink *l, MigLinkChunk chunk)
+static MigLinkChunk *chunk(const MigLinkRing *r, size_t i)
 {
-    if (l->count == l->cap) {
-        size_t cap = l->cap ? l->cap * 2 : 64;
-        MigLinkChunk *grown = g_new(MigLinkChunk, cap);
-        for (size_t i = 0; i < l->count; i++) {
-            grown[i] = l->chunks[(l->head + i) & (l->cap - 1)];
-        }
-        g_free(l->chunks);
-        l->chunks = grown;
-        l->cap = cap;
-        l->head = 0;
-    }
-    l->chunks[(l->head + l->count++) & (l->cap - 1)] = chunk;
+    return &r->chunks[(r->head + i) & (r->cap - 1)];
 }
 
-static const MigLinkChunk *chunk(const MigLink *l, size_t i)
+static void push_chunk(MigLinkRing *r, MigLinkChunk c)
 {
-    return &l->chunks[(l->head + i) & (l->cap - 1)];
+    if (r->count == r->cap) {
+        MigLinkRing grown = { .count = r->count, .cap = r->cap ? r->cap * 2 : 64 };
+        grown.chunks = g_new(MigLinkChunk, grown.cap);
+        for (size_t i = 0; i < r->count; i++) {
+            *chunk(&grown, i) = *chunk(r, i);
+        }
+        g_free(r->chunks);
+        *r = grown;
+    }
+    r->count++;
+    *chunk(r, r->count - 1) = c;
+}
+
+/* Drops what is done by |now|; the bytes up to and with the last such go to |end|. */
+static void drop_chunks(MigLinkRing *r, int64_t now, uint64_t *end)
+{
+    while (r->count && chunk(r, 0)->done <= now) {
+        *end = chunk(r, 0)->end;
+        r->head = (r->head + 1) & (r->cap - 1);
+        r->count--;
+    }
 }
 
 /*
@@ -230,15 +240,11 @@ static int64_t receiver_has_room(MigLink *l, int64_t now, uint64_t n)
 {
     uint64_t total = l->accepted + n, wanted = total > l->room ? total - l->room : 0;
     int64_t at = now;
-    while (l->count && chunk(l, 0)->done <= now) {
-        l->worked = chunk(l, 0)->end;
-        l->head = (l->head + 1) & (l->cap - 1);
-        l->count--;
-    }
+    drop_chunks(&l->chunks, now, &l->worked);
     uint64_t worked = l->worked;
-    for (size_t i = 0; i < l->count && worked < wanted; i++) {
-        worked = chunk(l, i)->end;
-        at = chunk(l, i)->done;
+    for (size_t i = 0; i < l->chunks.count && worked < wanted; i++) {
+        worked = chunk(&l->chunks, i)->end;
+        at = chunk(&l->chunks, i)->done;
     }
     return at;
 }
@@ -258,15 +264,35 @@ static int64_t overtaken(MigLink *l, int64_t now, uint64_t n)
     return mig_wire_reaches(&l->wire, &p, target);
 }
 
+bool mig_link_has_line(const MigLinkConfig *c)
+{
+    return c->bucket.rate > 0 || c->queue.main > 0;
+}
+
+/* Of |queued| bytes those that stand in the line in front of whoever comes |now|. */
+static uint64_t in_line(MigLink *l, int64_t now, uint64_t queued)
+{
+    if (l->config.queue.main == 0) {
+        return queued;
+    }
+    drop_chunks(&l->passing, now, &l->passed_by);
+    uint64_t beside = MIN(l->passed - l->passed_by, queued);
+    return beside + MIN(queued - beside, l->config.queue.main);
+}
+
 int64_t mig_link_overtake(MigLink *l, int64_t now, uint64_t n)
 {
-    bool in_line = l->config.bucket.rate > 0;
     uint64_t queued = mig_link_queued(l, now);
     if (queued == 0) {
         begin_period(l, now);
     }
-    int64_t at = overtaken(l, now, n + (in_line || queued < n ? queued : n));
+    bool line = mig_link_has_line(&l->config);
+    int64_t at = overtaken(l, now, n + (line ? in_line(l, now, queued) : MIN(queued, n)));
     lengthen_period(l, n);
+    if (l->config.queue.main) {
+        l->passed += n;
+        push_chunk(&l->passing, (MigLinkChunk){ .end = l->passed, .done = at });
+    }
     return at + l->config.latency;
 }
 
@@ -292,16 +318,29 @@ static int64_t buffer_has_room(MigLink *l, int64_t now)
 MigLinkWrite mig_link_write(MigLink *l, int64_t now, uint64_t n, int64_t work)
 {
     int64_t start = receiver_has_room(l, now, n);
-    MigLinkWrite w = { .accepted = start, .began = start > l->empty_at ? start : l->empty_at };
+    MigLinkWrite w = { .accepted = start,
+                       .start = start,
+                       .began = start > l->empty_at ? start : l->empty_at };
     if (start >= l->empty_at) {
         begin_period(l, start);
     }
+    w.offset = l->busy_bytes;
     lengthen_period(l, n);
     l->accepted += n;
     w.accepted = buffer_has_room(l, start);
     w.arrived = l->empty_at + l->config.latency;
     w.done = (w.arrived > l->receiver ? w.arrived : l->receiver) + work;
     l->receiver = w.done;
-    push_chunk(l, (MigLinkChunk){ .end = l->accepted, .done = w.done });
+    push_chunk(&l->chunks, (MigLinkChunk){ .end = l->accepted, .done = w.done });
     return w;
+}
+
+int64_t mig_link_arrival(const MigLink *l, const MigLinkWrite *w, uint64_t n)
+{
+    uint64_t size = MAX(l->config.segment, 1), from = (w->offset + n - 1) / size * size;
+    MigWirePiece p = l->first;
+    bool waits = from > 0 && departed(l, &p, from) > w->start;
+    uint64_t end = waits ? from + size : MIN(from + size, l->busy_bytes);
+    p = l->first;
+    return departed(l, &p, end) + l->config.latency;
 }

@@ -31,14 +31,24 @@ typedef enum MigFraming {
 #define MIG_LINK_SEND_BUFFER    (4u << 20) /* Linux: tcp_wmem's maximum */
 #define MIG_LINK_RECEIVE_BUFFER (6u << 20) /* Linux: tcp_rmem's maximum */
 
+/*
+ * How much of what waits in a channel's socket stands in the one line in front of the wire (the
+ * network device's, with its qdisc), bytes; 0: all. What is behind that is overtaken.
+ */
+typedef struct MigLinkQueue {
+    uint64_t main, preempt;
+} MigLinkQueue;
+
 typedef struct MigLinkConfig {
     uint64_t bandwidth; /* of the wire, bit/s; 0: infinitely fast. With a trace: its most */
     int64_t latency;    /* ns, one way */
     MigFraming framing;
     uint64_t send_buffer, receive_buffer; /* bytes; 0: the defaults above */
     uint64_t send_wake; /* bytes that have to leave a full buffer for its writer to wake; 0: one */
-    bool rdma;          /* pages are written into the destination's memory: not the link's matter */
-    MigRates trace;     /* bandwidth over time, of both directions */
+    uint64_t segment;   /* bytes that arrive at once while more wait (mig_link_arrival()); 0: one */
+    MigLinkQueue queue;
+    bool rdma;                /* pages go past the stream: not the link's matter */
+    MigRates trace;           /* bandwidth over time, of both directions */
     MigBackground background; /* beside what is sent, */
     MigBackground reverse;    /* and against it */
     MigTokenBucket bucket;    /* of the sender */
@@ -51,6 +61,11 @@ typedef struct MigLinkChunk {
     int64_t done; /* ns, when the receiver has worked on it */
 } MigLinkChunk;
 
+typedef struct MigLinkRing {
+    MigLinkChunk *chunks;
+    size_t head, count, cap; /* cap: 0 or a power of two */
+} MigLinkRing;
+
 typedef struct MigLink {
     MigLinkConfig config;
     uint64_t up, down;   /* |n| bytes take n * up / down ns: the ratio in lowest terms */
@@ -60,15 +75,17 @@ typedef struct MigLink {
     int64_t empty_at;    /* ns, when the wire has taken them */
     bool varies;         /* the rate does: these count, and not the ratio */
     MigWire wire;
-    MigWirePiece first;      /* of the period; */
-    MigWirePiece end;        /* around empty_at, */
-    MigWirePiece freed;      /* around when the last writer went on, */
-    MigWirePiece seen;       /* around the last look at what is queued */
-    int64_t receiver;        /* ns, when the receiver has worked on everything accepted */
-    uint64_t worked;         /* bytes in front of the first chunk in the ring */
-    uint64_t room;           /* bytes that may be under way: both buffers, and the line */
-    MigLinkChunk *chunks;    /* a ring of those that the receiver has not worked on */
-    size_t head, count, cap; /* cap: 0 or a power of two */
+    MigWirePiece first;  /* of the period; */
+    MigWirePiece end;    /* around empty_at, */
+    MigWirePiece freed;  /* around when the last writer went on, */
+    MigWirePiece seen;   /* around the last look at what is queued */
+    int64_t receiver;    /* ns, when the receiver has worked on everything accepted */
+    uint64_t worked;     /* bytes in front of the first chunk in the ring */
+    uint64_t room;       /* bytes that may be under way: both buffers, and the line */
+    MigLinkRing chunks;  /* those that the receiver has not worked on */
+    uint64_t passed;     /* bytes of the stream beside this one, ever, */
+    uint64_t passed_by;  /* and that the wire had taken at the last look; */
+    MigLinkRing passing; /* the others of them (done: when it has) */
 } MigLink;
 
 /* A new link, with whose trace and loads the caller stays; its bucket is full. */
@@ -79,6 +96,8 @@ void mig_link_clear(MigLink *l);
 MigLinkConfig mig_link_reverse(const MigLinkConfig *c);
 
 typedef struct MigLinkWrite {
+    uint64_t offset;  /* bytes in front of it since the wire was idle */
+    int64_t start;    /* ns, when the receiver's room let it begin */
     int64_t began;    /* ns, when its first byte met the wire */
     int64_t accepted; /* ns, when the last byte was in the buffer: the writer goes on */
     int64_t arrived;  /* ns, when the last byte is at the other end */
@@ -92,11 +111,20 @@ typedef struct MigLinkWrite {
 MigLinkWrite mig_link_write(MigLink *l, int64_t now, uint64_t n, int64_t work);
 
 /*
+ * When the first |n| bytes of the last write are at the other end: with the whole segment in which
+ * they are, which will have been filled if it has to wait for the wire, and is sent as it is if
+ * not.
+ */
+int64_t mig_link_arrival(const MigLink *l, const MigLinkWrite *w, uint64_t n);
+
+/*
  * |n| bytes of another stream, whose buffer is its own: when they have arrived. They share the wire
  * with what is in this one's buffer, half and half; what is written later comes later by them. In
- * front of a token bucket (Linux: tbf) all stand in one line, and nothing is overtaken.
+ * front of a token bucket (Linux: tbf), and where the link has a queue, all stand in one line, and
+ * nothing is overtaken but what this one's socket holds back (MigLinkQueue).
  */
 int64_t mig_link_overtake(MigLink *l, int64_t now, uint64_t n);
+bool mig_link_has_line(const MigLinkConfig *c);
 
 /* Bytes in the buffer at |now|. */
 uint64_t mig_link_queued(MigLink *l, int64_t now);

@@ -102,6 +102,15 @@ static void go_on(Vcpu *c, int64_t now)
     }
 }
 
+static void go_on_after(Vcpu *c, int64_t now, int64_t delay)
+{
+    if (delay > 0) {
+        c->event = mig_events_add(c->all->events, now + delay, wake, c);
+    } else {
+        go_on(c, now);
+    }
+}
+
 void mig_vcpus_run(MigVcpus *v, int64_t stopped, int64_t now)
 {
     for (uint32_t i = 0; i < v->count; i++) {
@@ -117,13 +126,13 @@ void mig_vcpus_placed(MigVcpus *v, uint32_t block, uint64_t first, uint64_t coun
         if (c->waits && c->run.w.block == block && c->page >= first && c->page - first < count) {
             c->waits = false;
             v->counts.waiting--;
-            mig_workload_stall(&c->run, c->since, now);
+            mig_workload_stall(&c->run, c->since, now + v->hooks.wake);
             if (v->hooks.waited) {
                 v->hooks.waited(v->hooks.opaque, c->number, block, c->page, c->since, now);
             }
             mig_workload_step(&c->run); /* the access that waited is made */
             v->counts.accesses++;
-            go_on(c, now);
+            go_on_after(c, now, v->hooks.wake);
         }
     }
 }

@@ -26,6 +26,7 @@ typedef struct MigVcpusHooks {
     /* One that waited has gone on; ns. May be NULL. */
     void (*waited)(void *opaque, uint32_t vcpu, uint32_t block, uint64_t page, int64_t from,
                    int64_t to);
+    int64_t wake; /* ns, from the page's coming until who waited for it goes on */
 } MigVcpusHooks;
 
 typedef struct MigVcpus MigVcpus;

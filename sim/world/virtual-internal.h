@@ -140,7 +140,8 @@ void mig_virtual_postcopy_close(MigVirtual *v);
 void mig_virtual_packaged(MigVirtual *v); /* the package goes out */
 bool mig_virtual_is_late(const MigVirtual *v);
 /* Bytes of the main channel that were written as |w| says; they reach the sink in time. */
-void mig_virtual_late(MigVirtual *v, const uint8_t *data, uint64_t n, const MigLinkWrite *w);
+void mig_virtual_late(MigVirtual *v, const uint8_t *data, uint64_t n, const MigLinkWrite *w,
+                      int64_t work);
 bool mig_virtual_is_preempt(const MigVirtual *v, uint32_t channel);
 void mig_virtual_preempt(MigVirtual *v, const MigOp *op, MigOutcome *out);
 uint64_t mig_virtual_place_cost(const MigVirtual *v, uint32_t block, uint64_t page); /* ps */

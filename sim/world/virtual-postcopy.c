@@ -26,12 +26,20 @@
 typedef struct Pending {
     MigVirtual *world;
     uint64_t event;
-    GBytes *bytes; /* of |channel|; NULL: a message */
+    GBytes *bytes; /* of |channel|; NULL: a message, or */
+    uint64_t left; /* bytes of the preempt channel that are no longer in the line */
     uint32_t channel;
     MigRecord message;
     char *name;
     void *payload;
 } Pending;
+
+/* What waits in the socket of the preempt channel. */
+typedef struct Unsent {
+    GBytes *bytes;
+    gsize sent;
+    int64_t work; /* ns, of the receiver when it has all of it */
+} Unsent;
 
 struct MigVirtualPostcopy {
     GQueue pending;                  /* Pending */
@@ -40,6 +48,8 @@ struct MigVirtualPostcopy {
     bool broken;                     /* the destination knows that the line is gone */
     int64_t main_done, preempt_done; /* ns, when the last byte of each was worked on */
     int64_t preempt_sent;            /* ns, when the wire has taken the last byte of it */
+    GQueue unsent;                   /* Unsent */
+    uint64_t in_line;                /* bytes of the preempt channel in front of the wire */
     MigLink back;
     uint32_t channel; /* preempt */
     MigOutbuf outbuf; /* its */
@@ -59,6 +69,12 @@ static void free_pending(Pending *p)
     g_free(p);
 }
 
+static void free_unsent(Unsent *u)
+{
+    g_bytes_unref(u->bytes);
+    g_free(u);
+}
+
 static void init_back(MigVirtual *v)
 {
     MigLinkConfig back = mig_link_reverse(&v->config.link);
@@ -74,6 +90,7 @@ void mig_virtual_postcopy_init(MigVirtual *v)
 {
     MigVirtualPostcopy *p = v->postcopy = g_new0(MigVirtualPostcopy, 1);
     g_queue_init(&p->pending);
+    g_queue_init(&p->unsent);
     init_back(v);
     p->bytes = g_byte_array_new();
     p->channel = v->config.source ? mig_source_preempt_channel(v->config.source) : 0;
@@ -83,6 +100,8 @@ void mig_virtual_postcopy_init(MigVirtual *v)
 static void lose(MigVirtual *v)
 {
     Pending *p;
+    g_queue_clear_full(&v->postcopy->unsent, (GDestroyNotify)free_unsent);
+    v->postcopy->in_line = 0;
     while ((p = g_queue_pop_head(&v->postcopy->pending)) != NULL) {
         mig_events_cancel(&v->events, p->event);
         free_pending(p);
@@ -120,6 +139,13 @@ static Pending *expect(MigVirtual *v, int64_t at)
     return p;
 }
 
+static void send_piece(MigVirtual *v, uint32_t channel, const uint8_t *data, uint64_t n, int64_t at)
+{
+    Pending *p = expect(v, at);
+    p->channel = channel;
+    p->bytes = g_bytes_new(data, n);
+}
+
 /* |n| bytes of which the last one is worked on at |done|, and none before |from|. */
 static void send_pieces(MigVirtual *v, uint32_t channel, const uint8_t *data, uint64_t n,
                         int64_t from, int64_t done)
@@ -129,18 +155,35 @@ static void send_pieces(MigVirtual *v, uint32_t channel, const uint8_t *data, ui
         uint64_t part = MIN(n - at, PIECE);
         at += part;
         int64_t when = from + (int64_t)((__uint128_t)(uint64_t)(done - from) * at / n);
-        Pending *p = expect(v, when);
-        p->channel = channel;
-        p->bytes = g_bytes_new(data + at - part, part);
+        send_piece(v, channel, data + at - part, part, when);
     }
 }
 
-void mig_virtual_late(MigVirtual *v, const uint8_t *data, uint64_t n, const MigLinkWrite *w)
+/* The same of a write, where what is sent as one arrives at once; |work|: the receiver's, ns. */
+static void send_segments(MigVirtual *v, const uint8_t *data, uint64_t n, const MigLinkWrite *w,
+                          int64_t work)
 {
     MigVirtualPostcopy *p = v->postcopy;
-    int64_t from = MAX(p->main_done, w->done - mig_link_span_of(&v->link, w, n));
-    send_pieces(v, 0, data, n, from, w->done);
-    p->main_done = w->done;
+    for (uint64_t at = 0; at < n;) {
+        uint64_t part = MIN(n - at, PIECE);
+        at += part;
+        int64_t own = (int64_t)((__uint128_t)(uint64_t)work * part / n);
+        p->main_done = MAX(p->main_done, mig_link_arrival(&v->link, w, at)) + own;
+        send_piece(v, 0, data + at - part, part, p->main_done);
+    }
+}
+
+void mig_virtual_late(MigVirtual *v, const uint8_t *data, uint64_t n, const MigLinkWrite *w,
+                      int64_t work)
+{
+    MigVirtualPostcopy *p = v->postcopy;
+    if (v->config.link.segment > 1) {
+        send_segments(v, data, n, w, work);
+    } else {
+        int64_t from = MAX(p->main_done, w->done - mig_link_span_of(&v->link, w, n));
+        send_pieces(v, 0, data, n, from, w->done);
+        p->main_done = w->done;
+    }
 }
 
 void mig_virtual_answer(MigVirtual *v, const MigRecord *message, const void *payload, int64_t delay)
@@ -190,13 +233,18 @@ static void hear(MigVirtual *v, const MigRecord *message, const void *payload)
     }
 }
 
+static void send_preempt(MigVirtual *v);
+
 static void arrive(void *opaque, int64_t at)
 {
     Pending *p = opaque;
     MigVirtual *v = p->world;
     (void)at;
     g_queue_remove(&v->postcopy->pending, p);
-    if (p->bytes) {
+    if (p->left) {
+        v->postcopy->in_line -= p->left;
+        send_preempt(v);
+    } else if (p->bytes) {
         gsize n;
         const uint8_t *data = g_bytes_get_data(p->bytes, &n);
         mig_virtual_deliver(v, p->channel, data, n, v->config.clock->now);
@@ -213,19 +261,52 @@ static void put_preempt(MigVirtual *v, const void *data, size_t n)
     g_byte_array_append(v->postcopy->bytes, data, (guint)n);
 }
 
+/* |n| bytes of |u| leave the socket. */
+static void send_part(MigVirtual *v, Unsent *u, gsize n)
+{
+    MigVirtualPostcopy *p = v->postcopy;
+    gsize size;
+    const uint8_t *data = (const uint8_t *)g_bytes_get_data(u->bytes, &size) + u->sent;
+    int64_t now = v->config.clock->now, arrived = mig_link_overtake(&v->link, now, n);
+    if (!mig_link_has_line(&v->config.link)) { /* there it stands behind its own bytes anyway */
+        arrived += MAX(p->preempt_sent - now, 0);
+        p->preempt_sent = arrived - v->config.link.latency;
+    }
+    u->sent += n;
+    int64_t heard = arrived > p->preempt_done ? arrived + v->config.receiver.hear : arrived;
+    int64_t from = MAX(heard, p->preempt_done);
+    p->preempt_done = from + (u->sent == size ? u->work : 0);
+    send_pieces(v, p->channel, data, n, from, p->preempt_done);
+    if (v->config.link.queue.preempt) {
+        p->in_line += n;
+        expect(v, arrived + v->config.link.latency)->left = n; /* its acknowledgement */
+    }
+}
+
+/* As much as may stand in the line. */
+static void send_preempt(MigVirtual *v)
+{
+    MigVirtualPostcopy *p = v->postcopy;
+    uint64_t most = v->config.link.queue.preempt;
+    Unsent *u;
+    while ((u = g_queue_peek_head(&p->unsent)) != NULL && (!most || p->in_line < most)) {
+        gsize rest = g_bytes_get_size(u->bytes) - u->sent;
+        send_part(v, u, most ? MIN(rest, most - p->in_line) : rest);
+        if (u->sent == g_bytes_get_size(u->bytes)) {
+            free_unsent(g_queue_pop_head(&p->unsent));
+        }
+    }
+}
+
 static void write_preempt(MigVirtual *v, uint64_t n)
 {
     MigVirtualPostcopy *p = v->postcopy;
     if (n > 0 && !v->cut) {
-        int64_t now = v->config.clock->now, arrived = mig_link_overtake(&v->link, now, n);
-        if (v->config.link.bucket.rate == 0) { /* there it stands behind its own bytes anyway */
-            arrived += MAX(p->preempt_sent - now, 0);
-            p->preempt_sent = arrived - v->config.link.latency;
-        }
-        int64_t done = MAX(arrived, p->preempt_done) + (int64_t)(p->work / 1000);
+        Unsent *u = g_new(Unsent, 1);
+        *u = (Unsent){ g_bytes_new(p->bytes->data, n), 0, (int64_t)(p->work / 1000) };
         p->work %= 1000;
-        send_pieces(v, p->channel, p->bytes->data, n, MAX(arrived, p->preempt_done), done);
-        p->preempt_done = done;
+        g_queue_push_tail(&p->unsent, u);
+        send_preempt(v);
     }
     g_byte_array_remove_range(p->bytes, 0, (guint)n);
 }
@@ -299,13 +380,13 @@ void mig_virtual_preempt(MigVirtual *v, const MigOp *op, MigOutcome *out)
 
 static void second_step(void *opaque, int64_t at);
 
-/* The operation begins now; it ends, and shows, when it has cost what it costs. */
-static void begin_step(MigVirtual *v)
+/* The operation begins in |wait| ns; it ends, and shows, when it has cost what it costs. */
+static void begin_step(MigVirtual *v, int64_t wait)
 {
     const MigOp *op = v->postcopy->op;
-    int64_t cost = 0;
+    int64_t cost = wait;
     if (op->kind == MIG_OP_SEND_PAGES) {
-        cost = (int64_t)__builtin_popcountll(op->pages.dirty) * v->config.costs.normal_page / 1000;
+        cost += (int64_t)__builtin_popcountll(op->pages.dirty) * v->config.costs.normal_page / 1000;
     }
     v->postcopy->step = mig_events_add(&v->events, v->config.clock->now + cost, second_step, v);
 }
@@ -322,7 +403,7 @@ static void second_step(void *opaque, int64_t at)
     out.interrupt = v->cut ? MIG_INTERRUPT_ERROR : MIG_UNINTERRUPTED;
     v->postcopy->op = mig_source_urgent_next(v->config.source, &out);
     if (v->postcopy->op) {
-        begin_step(v);
+        begin_step(v, 0);
     }
 }
 
@@ -331,7 +412,7 @@ static void start_second(MigVirtual *v)
     if (!v->postcopy->op && !v->cut) {
         v->postcopy->op = mig_source_urgent_next(v->config.source, NULL);
         if (v->postcopy->op) {
-            begin_step(v);
+            begin_step(v, v->config.costs.hear);
         }
     }
 }

@@ -161,7 +161,7 @@ static void write_out(MigVirtual *v, uint64_t n)
     MigLinkWrite w = mig_link_write(&v->link, v->config.clock->now, n, (int64_t)work);
     if (mig_virtual_is_late(v)) {
         mig_sha256_update(v->bytes_sum, v->bytes->data, n);
-        mig_virtual_late(v, v->bytes->data, n, &w);
+        mig_virtual_late(v, v->bytes->data, n, &w, (int64_t)work);
         g_byte_array_remove_range(v->bytes, 0, (guint)n);
     } else {
         deliver(v, n, w.arrived);

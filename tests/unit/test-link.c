@@ -36,6 +36,8 @@ static const char *const wires[] = {
     MORE("\"bandwidth-trace\": { \"points\": [ [ \"0\", \"1Gbit/s\" ], [ \"7ms\", \"0\" ] ], "
          "\"end\": \"repeat\", \"period\": \"9ms\" }"),
     MORE("\"token-bucket\": { \"rate\": \"300Mbit/s\", \"burst\": \"1M\" }"),
+    MORE("\"bandwidth-trace\": [ [ \"0\", \"300Mbit/s\" ] ], \"send-wake\": 20000, "
+         "\"segment\": 9000, \"queue\": { \"main\": 10000, \"preempt\": 3000 }"),
     MORE("\"background\": { \"forward\": { \"rate\": \"900Mbit/s\", \"on\": \"3ms\", \"off\": "
          "\"5ms\", \"start\": \"1ms\", \"flows\": 2 }, \"reverse\": { \"rate\": \"1Gbit/s\" } }"),
 };
@@ -255,6 +257,7 @@ static void test_complaints(void)
         { "\"token-bucket\": { \"rate\": \"9B/s\", \"burst\": 1, \"peak\": \"8B/s\" }",
           "its peak is below its rate" },
         { "\"send-buffer\": \"64k\", \"send-wake\": 65537", "more than \"send-buffer\" holds" },
+        { "\"queue\": { \"preempt\": \"1k\" }", "the key \"main\" is missing" },
         { "\"send-wake\": \"5M\"", "more than \"send-buffer\" holds" },
         { "\"background\": { \"forwards\": {} }", "did you mean \"forward\"" },
         { "\"background\": { \"forward\": {} }", "expected a \"rate\" or a \"trace\"" },

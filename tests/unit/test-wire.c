@@ -39,10 +39,17 @@ static void test_rates(void)
 
 /* A nanosecond at a time ------------------------------------------------------------------- */
 
+#define WRITES 30 /* on each link */
+
 typedef struct Naive {
     const MigLinkConfig *c;
     int64_t now;
     MigAmount waiting, tokens; /* nanobits of frames, times their payload */
+    struct {
+        int64_t left; /* ns, when the wire had taken them */
+        uint64_t bytes;
+    } beside[WRITES]; /* what has overtaken */
+    unsigned besides;
 } Naive;
 
 static uint64_t payload_of(const MigLinkConfig *c)
@@ -130,18 +137,31 @@ static MigLinkWrite naive_write(Naive *n, int64_t now, uint64_t bytes)
     return w;
 }
 
-/* As many bytes of the queue as of the other stream go with it; in front of a bucket all of them.
- */
+/* Of |queued| bytes those in front of the wire: others that came like this one, and the queue's. */
+static uint64_t naive_line(const Naive *n, uint64_t queued)
+{
+    uint64_t others = 0;
+    for (unsigned i = 0; i < n->besides; i++) {
+        others += n->beside[i].left > n->now ? n->beside[i].bytes : 0;
+    }
+    others = MIN(others, queued);
+    return n->c->queue.main ? others + MIN(queued - others, n->c->queue.main) : queued;
+}
+
+/* As many bytes of the queue as of the other stream go with it; of a line all that stand in it. */
 static int64_t naive_overtake(Naive *n, int64_t now, uint64_t bytes)
 {
     naive_until(n, now);
     uint64_t queued = naive_queued(n);
+    bool line = n->c->bucket.rate || n->c->queue.main;
     Naive ahead = *n;
-    ahead.waiting = amount_of(n->c, bytes + (n->c->bucket.rate ? queued : MIN(queued, bytes)));
+    ahead.waiting = amount_of(n->c, bytes + (line ? naive_line(n, queued) : MIN(queued, bytes)));
     n->waiting += amount_of(n->c, bytes);
     while (ahead.waiting > 0) {
         naive_step(&ahead);
     }
+    n->beside[n->besides].left = ahead.now;
+    n->beside[n->besides++].bytes = bytes;
     return ahead.now + n->c->latency;
 }
 
@@ -183,6 +203,7 @@ static void random_link(MigPrng *p, RandomLink *l)
         .flows = (uint32_t)below(p, 5),
     };
     l->config.send_wake = below(p, 2) ? 1 + below(p, l->config.send_buffer) : 0;
+    l->config.queue.main = below(p, 3) ? 0 : 1 + below(p, 1000);
     if (kinds & 1) {
         l->config.trace = random_rates(p, l->points[0]);
     }
@@ -209,7 +230,7 @@ static void test_against_naive(void)
         mig_link_init(&l, &r.config);
         Naive n = { .c = &r.config, .tokens = full_bucket(&r.config) };
         int64_t now = (int64_t)below(&p, 2000);
-        for (int i = 0; i < 30; i++) {
+        for (int i = 0; i < WRITES; i++) {
             now += (int64_t)(below(&p, 2) ? below(&p, 50) : below(&p, 4000));
             uint64_t bytes = below(&p, below(&p, 2) ? 60 : 700);
             naive_until(&n, now);

@@ -143,6 +143,30 @@ static void test_link_wakes_late(void)
     mig_link_clear(&l);
 }
 
+static void test_link_segments(void)
+{
+    /* A byte a microsecond, 100 at a time. */
+    const MigLinkConfig c = { .bandwidth = 8000000, .latency = 7000, .segment = 100 };
+    static const struct {
+        int64_t at; /* us */
+        uint64_t bytes, first;
+        int64_t arrives;
+    } rows[] = {
+        { 0, 250, 1, 100 },      { 0, 30, 30, 300 }, /* the rest of the third will come */
+        { 0, 30, 5, 300 },       { 0, 30, 30, 400 }, /* into the third, and out of it */
+        { 9000, 30, 30, 9030 },                      /* nothing in front: goes as it is */
+        { 9010, 200, 70, 9100 }, { 9010, 1, 1, 9300 },
+    };
+    MigLink l;
+    mig_link_init(&l, &c);
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        MigLinkWrite w = mig_link_write(&l, rows[i].at * 1000, rows[i].bytes, 0);
+        g_assert_cmpint(mig_link_arrival(&l, &w, rows[i].first), ==,
+                        rows[i].arrives * 1000 + c.latency);
+    }
+    mig_link_clear(&l);
+}
+
 static void test_link_receiver_holds(void)
 {
     MigLinkConfig c = { .send_buffer = 1000, .receive_buffer = 1000 }; /* infinitely fast */
@@ -218,6 +242,7 @@ int main(int argc, char **argv)
     g_test_add_func("/world/events/time-then-sequence", test_events_order);
     g_test_add_func("/world/link/add-first-round-last", test_link_exact);
     g_test_add_func("/world/link/full-buffer-holds-the-writer", test_link_blocks);
+    g_test_add_func("/world/link/segments-arrive-whole", test_link_segments);
     g_test_add_func("/world/link/writer-wakes-when-so-much-is-free", test_link_wakes_late);
     g_test_add_func("/world/link/slow-receiver-holds-the-writer", test_link_receiver_holds);
     g_test_add_func("/world/costs/fields-by-name", test_costs_fields);
