@@ -56,7 +56,8 @@ function spread(parent, name, title, format) {
 
 // Seeds are in the file: they have more digits than a number holds here.
 function runTable() {
-  section("Runs").append(element("figure", {}, table(["run", "status", "downtime", "total time", "transferred", "syncs"],
+  const heads = ["run", "status", "downtime", "total time", "transferred", "syncs"];
+  section("Runs").append(element("figure", {}, table(heads,
     data.runs.map((r, i) => [i + 1, r.status, r.downtime === undefined ? "" : r.downtime + " ms",
       r["total-time"] === undefined ? "" : r["total-time"] + " ms", bytes(r.transferred), r["dirty-sync-count"]]))));
 }

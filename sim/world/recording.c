@@ -60,11 +60,9 @@ const MigVmdesc *mig_recording_vmdesc(MigRecording *m)
 static uint64_t body_size(void *opaque, MigStr idstr, uint32_t instance, uint32_t ordinal)
 {
     MigRecording *m = opaque;
-    if (!mig_recording_vmdesc(m)) {
-        return MIG_BODY_SIZE_UNKNOWN;
-    }
-    const MigVmDevice *device = mig_vmdesc_find(m->vmdesc, idstr.text, instance);
-    return device ? mig_vmdesc_device_size(device) : MIG_BODY_SIZE_UNKNOWN;
+    (void)ordinal;
+    mig_recording_vmdesc(m); /* looks for it */
+    return mig_stream_body_size(m->vmdesc, idstr, instance);
 }
 
 /* ---- life ---- */

@@ -69,14 +69,18 @@ const MigVmdesc *mig_stream_reader_vmdesc(MigStreamReader *reader)
     return reader->vmdesc;
 }
 
+uint64_t mig_stream_body_size(MigVmdesc *vmdesc, MigStr idstr, uint32_t instance)
+{
+    const MigVmDevice *device = vmdesc ? mig_vmdesc_find(vmdesc, idstr.text, instance) : NULL;
+    return device ? mig_vmdesc_device_size(device) : MIG_BODY_SIZE_UNKNOWN;
+}
+
 static uint64_t body_size(void *opaque, MigStr idstr, uint32_t instance, uint32_t ordinal)
 {
     MigStreamReader *reader = opaque;
-    if (!mig_stream_reader_vmdesc(reader)) {
-        return MIG_BODY_SIZE_UNKNOWN;
-    }
-    const MigVmDevice *device = mig_vmdesc_find(reader->vmdesc, idstr.text, instance);
-    return device ? mig_vmdesc_device_size(device) : MIG_BODY_SIZE_UNKNOWN;
+    (void)ordinal;
+    mig_stream_reader_vmdesc(reader); /* looks for it */
+    return mig_stream_body_size(reader->vmdesc, idstr, instance);
 }
 
 /* ---- the reader ---- */

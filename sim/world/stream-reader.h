@@ -56,6 +56,8 @@ const MigVmdesc *mig_stream_reader_vmdesc(MigStreamReader *reader);
 
 /* The VMDESCRIPTION that ends with the |n| bytes at |tail|; NULL: they end otherwise. */
 MigVmdesc *mig_stream_find_vmdesc(const uint8_t *tail, size_t n);
+/* What |vmdesc| (NULL: there is none) says of a device's body: MigDecoderOptions.body_size. */
+uint64_t mig_stream_body_size(MigVmdesc *vmdesc, MigStr idstr, uint32_t instance);
 
 /* Up to |n| bytes of the stream at |offset|; how many there were (0 where the input can't seek). */
 size_t mig_stream_reader_peek(MigStreamReader *reader, uint64_t offset, void *dst, size_t n);
