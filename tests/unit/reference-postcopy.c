@@ -29,7 +29,8 @@ typedef struct Vcpu {
 } Vcpu;
 
 struct ReferencePostcopy {
-    bool wanted, entered, late, open, pushing, ran, end_waits;
+    bool wanted, late, ran;   /* late: bytes come when they have arrived */
+    bool end_waits;           /* for pages on the preempt channel */
     bool heard, loaded, shut; /* of the return path */
     uint64_t pongs;
     GArray *items[2]; /* main channel, preempt channel: what has not arrived */
@@ -49,8 +50,9 @@ struct ReferencePostcopy {
 /* The return path ----------------------------------------------------------------------------- */
 
 typedef enum Message { PONG = 1ull << 60, SHUT = 2ull << 60, REQUEST = 3ull << 60 } Message;
-#define MESSAGE(x) ((x)&15ull << 60)
-#define VALUE(x)   ((x) & ~(15ull << 60))
+#define KINDS      (15ull << 60)
+#define MESSAGE(x) ((x)&KINDS)
+#define VALUE(x)   ((x) & ~KINDS)
 
 static void serve_beside(Sim *m, uint64_t unused);
 
@@ -445,7 +447,7 @@ static void send_package(Sim *m, uint64_t devices)
 /* False: time was up. */
 static bool prepare(Sim *m)
 {
-    while (PREEMPT && m->v >= V(8, 0) && m->postcopy->pongs == 0 && !reference_over(m)) {
+    while (BESIDE && m->postcopy->pongs == 0 && !reference_over(m)) {
         wait_for_answer(m);
     }
     if (BESIDE) {
@@ -539,11 +541,12 @@ void reference_postcopy_open(Sim *m)
     reference_link_init_back(&m->postcopy->back, &m->s->link, m->s->limit);
     for (guint i = 0; i < m->s->events->len; i++) {
         const MigScenarioEvent *e = &g_array_index(m->s->events, MigScenarioEvent, i);
-        bool start = e->action == MIG_ACTION_START_POSTCOPY;
-        start && e->has_at ? reference_later(m, e->at, is_wanted, 0) : (void)0;
-        start && e->has_after_pass ? reference_later(m, m->s->poll, look_at_passes, e->after_pass)
-                                   : (void)0;
-        starts |= start;
+        if (e->action == MIG_ACTION_START_POSTCOPY && e->has_at) {
+            reference_later(m, e->at, is_wanted, 0);
+        } else if (e->action == MIG_ACTION_START_POSTCOPY) {
+            reference_later(m, m->s->poll, look_at_passes, e->after_pass);
+        }
+        starts |= e->action == MIG_ACTION_START_POSTCOPY;
     }
     if (!starts && !PREEMPT) { /* nobody will miss it */
         reference_postcopy_close(m);

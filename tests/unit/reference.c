@@ -187,7 +187,9 @@ static Turn turn(Sim *m)
     int64_t head = MS;
     if (!EXCEEDED) {
         bool always = m->v >= V(11, 0) && (HAS(POSTCOPY_RAM) || m->dirty * PAGE == m->threshold);
-        always || m->dirty *PAGE < m->threshold ? reference_sync(m, true) : (void)0;
+        if (always || m->dirty * PAGE < m->threshold) {
+            reference_sync(m, true);
+        }
         bool ends = m->dirty == 0 || m->dirty * PAGE < m->threshold + (m->v >= V(10, 2));
         bool wanted = reference_postcopy_wanted(m), first = m->v < V(10, 2) || !wanted;
         if (may_switch(m) && (wanted || ends)) {
