@@ -113,7 +113,7 @@ static MigDecoder *decode(const Bytes *b, const MigDecoder *main, gsize cut, Dig
 
 static gsize step_for(gsize n)
 {
-    gsize cuts = mig_test_count("MIGBENCH_CUT_BYTES", 16 << 20) / 4 / MAX(n, 1);
+    gsize cuts = mig_test_count("MIGBENCH_CUT_BYTES", 4 << 20) / 4 / MAX(n, 1);
     return n <= cuts ? 1 : (n / MAX(cuts, 8)) | 1;
 }
 

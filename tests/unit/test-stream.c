@@ -203,7 +203,7 @@ static void assert_same_run(Run *run, Run *whole, GBytes *stream, const char *id
  */
 static gsize cut_step(gsize n)
 {
-    gsize cuts = mig_test_count("MIGBENCH_CUT_BYTES", 16 << 20) / n;
+    gsize cuts = mig_test_count("MIGBENCH_CUT_BYTES", 4 << 20) / n;
     return n <= cuts ? 1 : (n / MAX(cuts, 16)) | 1;
 }
 
