@@ -21,8 +21,7 @@ from tap import Fail  # noqa: E402
 MIGBENCH = os.environ["MIGBENCH"]
 PATIENCE = 120
 PAGE, SIZE = 4096, 32 << 20  # far more than sockets hold
-PAGES = SIZE // PAGE
-ASKED = 1000  # likewise: 4 MiB
+ASKED = 1000  # pages at most; likewise
 # A command that names pages to be dropped, and the last one of the package, which follows them.
 DISCARD = re.compile(rb"\x08\x00\x06(..)\x00\x03ram\x00", re.DOTALL)
 RUN = struct.pack(">BHH", 8, 5, 0)
@@ -74,8 +73,8 @@ class Channel:
         self.buffer += got
 
     def start_of_postcopy(self):
-        """Reads up to it; how many pages are still to come."""
-        first, end, pages = None, -1, 0
+        """Reads up to it; the ranges that are still to come, [(first page, pages)]."""
+        first, end, left = None, -1, []
         while end < 0:
             seen = max(0, len(self.buffer) - 64)
             self.more()
@@ -83,9 +82,9 @@ class Channel:
             end = self.buffer.find(RUN, first.end()) if first else -1
         for found in DISCARD.finditer(self.buffer, first.start(), end):
             ranges = self.buffer[found.end():][:int.from_bytes(found[1], "big") - 6]
-            pages += sum(length for _, length in struct.iter_unpack(">QQ", ranges)) // PAGE
+            left += [(at // PAGE, length // PAGE) for at, length in struct.iter_unpack(">QQ", ranges)]
         self.take(end + len(RUN))
-        return pages
+        return left
 
     def say(self, kind, payload):
         self.socket.sendall(struct.pack(">HH", kind, len(payload)) + payload)
@@ -133,7 +132,10 @@ class Pair:
                                        stderr=subprocess.STDOUT)
         self.main = Channel(listener)
         self.main.say(2, struct.pack(">I", 1))  # a pong: it may open the other one
-        self.left = self.main.start_of_postcopy()
+        ranges = self.main.start_of_postcopy()
+        self.left = sum(count for _, count in ranges)
+        first, count = max(ranges, key=lambda r: r[1])
+        self.asked = range(first + count - min(count, ASKED), first + count)  # of the longest one the last
         self.preempt = Channel(listener)
         self.main.say(2, struct.pack(">I", LOADED))
 
@@ -166,7 +168,7 @@ def main_stands_still(folder, version):
     """Nobody reads the main channel: what is asked for comes all the same, one by one."""
     with Pair(folder, version) as p:
         got = []
-        for page in range(PAGES - 1, PAGES - 1 - ASKED, -1):
+        for page in reversed(p.asked):
             p.main.ask(page)
             got.append(p.preempt.page())
             check(got[-1][0] == page, f"page {got[-1][0]} came, {page} was asked for")
@@ -176,7 +178,7 @@ def main_stands_still(folder, version):
 def preempt_stands_still(folder, version):
     """Nobody reads the preempt channel: the background goes on to its end."""
     with Pair(folder, version) as p:
-        p.main.ask(PAGES - ASKED, ASKED)
+        p.main.ask(p.asked[0], len(p.asked))
         p.preempt.more()  # the first ones; a second look would make room
         p.finish([])
 
