@@ -130,8 +130,10 @@ def leaves_nothing(number, arguments):
     with tempfile.TemporaryDirectory() as folder:
         stream = written(["recode", STREAM, "-o", "OUT"], folder)
         os.unlink(os.path.join(folder, "file"))
+        # nohup's children ignore a signal, and so does whom they start.
         with subprocess.Popen([MIGBENCH, *(a.replace("OUT", "file") for a in arguments)], cwd=folder,
-                              stdin=subprocess.PIPE) as process:
+                              stdin=subprocess.PIPE,
+                              preexec_fn=lambda: signal.signal(number, signal.SIG_DFL)) as process:
             process.stdin.write(stream[:20000])
             process.stdin.flush()
             while not os.listdir(folder) and process.poll() is None:
