@@ -3,6 +3,7 @@
  * Pages on a channel of the real world: each is looked at when it is its turn, its record is copied
  * to the channel's buffer, and its bytes leave from where they are.
  */
+#include "sim/world/page-record.h"
 #include "sim/world/real-internal.h"
 #include "stream/encoder.h"
 
@@ -36,12 +37,7 @@ static bool send_page(MigReal *r, MigRealChannel *c, const MigOp *op, uint64_t p
     if (how == MIG_PAGES_QUEUE || (how == MIG_PAGES_QUEUE_NORMAL && !zero)) {
         return false;
     }
-    MigRecord record = { .type = zero ? MIG_REC_RAM_ZERO : MIG_REC_RAM_PAGE };
-    record.ram.offset = page * m->page_size;
-    record.ram.cont = !named;
-    record.ram.block = block;
-    record.ram.name = named ? mig_str(m->ops->block(m, block)->name) : (MigStr){ 0 };
-    record.payload = zero ? 0 : m->page_size;
+    MigRecord record = mig_page_record(m, block, page, named, zero);
     put_head(c, &record);
     if (!zero) {
         mig_real_channel_put_page(c, m->ops->read(m, block, page, NULL), m->page_size);

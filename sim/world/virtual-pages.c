@@ -3,6 +3,7 @@
  * Pages of the main channel in the virtual world: each is looked at, priced and queued when its
  * turn comes; see virtual.c.
  */
+#include "sim/world/page-record.h"
 #include "sim/world/virtual-internal.h"
 #include "stream/encoder.h"
 
@@ -35,12 +36,7 @@ bool mig_virtual_send_page(MigVirtual *v, const MigOp *op, uint64_t page, bool n
         mig_virtual_place_page(v, op, page, zero);
         return zero;
     }
-    MigRecord r = { .type = zero ? MIG_REC_RAM_ZERO : MIG_REC_RAM_PAGE };
-    r.ram.offset = page * m->page_size;
-    r.ram.cont = !named;
-    r.ram.block = block;
-    r.ram.name = named ? mig_str(m->ops->block(m, block)->name) : (MigStr){ 0 };
-    r.payload = zero ? 0 : m->page_size;
+    MigRecord r = mig_page_record(m, block, page, named, zero);
     if (v->bytes) {
         size_t n = mig_record_encode(&r, v->encoded, MIG_ENCODED_MAX);
         mig_virtual_append(v, v->encoded, n);

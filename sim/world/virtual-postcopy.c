@@ -16,6 +16,7 @@
  */
 #include <string.h>
 
+#include "sim/world/page-record.h"
 #include "sim/world/virtual-internal.h"
 #include "stream/encoder.h"
 
@@ -318,10 +319,7 @@ static int64_t put_page(MigVirtual *v, uint32_t block, uint64_t page, bool named
     const MigCosts *c = &v->config.costs, *rc = &v->config.receiver;
     MigVirtualPostcopy *p = v->postcopy;
     *zero = m->ops->is_zero(m, block, page);
-    MigRecord r = { .type = *zero ? MIG_REC_RAM_ZERO : MIG_REC_RAM_PAGE };
-    r.ram.offset = page * m->page_size;
-    r.ram.cont = !named;
-    r.ram.name = named ? mig_str(m->ops->block(m, block)->name) : (MigStr){ 0 };
+    MigRecord r = mig_page_record(m, block, page, named, *zero);
     put_preempt(v, v->encoded, mig_record_encode(&r, v->encoded, MIG_ENCODED_MAX));
     write_preempt(v, mig_outbuf_put(&p->outbuf, named ? 9 : 8));
     write_preempt(v, named ? mig_outbuf_put_piece(&p->outbuf, r.ram.name.len) : 0);
