@@ -14,7 +14,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -22,6 +21,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sim/calibrate/calibrate.h"
 #include "sim/calibrate/measures.h"
 #include "sim/world/faults.h"
 
@@ -270,12 +270,6 @@ static void *hear(void *opaque)
     return NULL;
 }
 
-static int by_time(const void *a, const void *b)
-{
-    gint64 x = *(const gint64 *)a, y = *(const gint64 *)b;
-    return (x > y) - (x < y);
-}
-
 /* The median, which who else wants the processors moves least. */
 static gint64 say(int line, Hearer *h)
 {
@@ -294,8 +288,7 @@ static gint64 say(int line, Hearer *h)
     }
     shutdown(line, SHUT_WR);
     pthread_join(thread, NULL);
-    qsort(h->heard, h->count, sizeof(*h->heard), by_time);
-    return fine && h->count == MESSAGES ? h->heard[MESSAGES / 2] : -1;
+    return fine && h->count == MESSAGES ? mig_calibration_median(h->heard, MESSAGES) : -1;
 }
 
 gint64 mig_measure_hear(bool shared)
