@@ -41,10 +41,16 @@ static bool parse_value(MigKnobForm *form, const char *text, uint64_t *value, GE
            fail(error, text, "a number, or one with a unit: 64M, 1Gbit/s, 300ms");
 }
 
-/* A number without a unit goes with sizes. */
-static bool same_form(MigKnobForm a, MigKnobForm b)
+/* Written as a number. */
+static bool is_plain(MigKnobForm form)
 {
-    return a == b || a + b == MIG_KNOB_NUMBER + MIG_KNOB_SIZE;
+    return form == MIG_KNOB_NUMBER || form == MIG_KNOB_SIZE;
+}
+
+/* A number without a unit goes with sizes. */
+static bool go_together(MigKnobForm a, MigKnobForm b)
+{
+    return a == b || (is_plain(a) && is_plain(b));
 }
 
 static bool add_value(MigKnob *k, const char *text, GError **error)
@@ -54,10 +60,10 @@ static bool add_value(MigKnob *k, const char *text, GError **error)
     if (!parse_value(&form, text, &value, error)) {
         return false;
     }
-    if (k->values->len && !same_form(k->form, form)) {
+    if (k->values->len && !go_together(k->form, form)) {
         return fail(error, text, "the same kind of unit as in front of it");
     }
-    k->form = MAX(k->form, form);
+    k->form = form == MIG_KNOB_NUMBER ? k->form : form; /* of a new knob: NUMBER */
     g_array_append_val(k->values, value);
     return true;
 }
@@ -67,15 +73,20 @@ static const struct {
     uint64_t ns;
 } time_units[] = { { "ms", MIG_NS_PER_MS }, { "us", 1000 }, { "ns", 1 } };
 
+static bool are_multiples(const GArray *values, uint64_t of)
+{
+    bool all = true;
+    for (guint i = 0; i < values->len && all; i++) {
+        all = g_array_index(values, uint64_t, i) % of == 0;
+    }
+    return all;
+}
+
 /* Values between whole milliseconds are whole milliseconds: what counts in them takes no others. */
 static void choose_unit(MigKnob *k)
 {
-    bool whole = false;
-    for (k->unit = 0; !whole; k->unit += !whole) {
-        whole = true;
-        for (guint i = 0; i < k->values->len; i++) {
-            whole &= g_array_index(k->values, uint64_t, i) % time_units[k->unit].ns == 0;
-        }
+    for (k->unit = 0; !are_multiples(k->values, time_units[k->unit].ns);) {
+        k->unit++;
     }
     for (guint i = 0; i < k->values->len; i++) {
         g_array_index(k->values, uint64_t, i) /= time_units[k->unit].ns;
@@ -164,7 +175,7 @@ void mig_knob_free(MigKnob *k)
 
 json_object *mig_knob_value(const MigKnob *k, uint64_t value)
 {
-    if (k->form == MIG_KNOB_NUMBER || k->form == MIG_KNOB_SIZE) {
+    if (is_plain(k->form)) {
         return json_object_new_uint64(value);
     }
     const char *unit = k->form == MIG_KNOB_RATE ? "bit/s" : time_units[k->unit].name;
