@@ -129,7 +129,9 @@ static void run(ReferenceGuest *g, int64_t until)
             p->zero = w.kind == MIG_WRITE_FILL;
         }
         mig_workload_step(r);
-        r->w.access == MIG_ACCESS_WRITE ? note(g, (guint)(r - g->runs) % g->vcpus, p, at) : (void)0;
+        if (r->w.access == MIG_ACCESS_WRITE) {
+            note(g, (guint)(r - g->runs) % g->vcpus, p, at);
+        }
     }
 }
 

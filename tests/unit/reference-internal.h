@@ -93,6 +93,8 @@ void reference_send_flush(Sim *m);
 void reference_place(Sim *m, uint64_t n);
 
 /* From the connection to the first section's end, but for the sync. */
+void reference_make(Sim *m);
+void reference_clear(Sim *m);
 void reference_set_up(Sim *m, bool returns);
 void reference_sync(Sim *m, bool counts);
 

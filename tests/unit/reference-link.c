@@ -165,7 +165,9 @@ ReferenceWrite reference_link_write(ReferenceLink *l, int64_t now, uint64_t n, i
     Piece p;
     int64_t empty = leaves(l, l->bytes, &p);
     ReferenceWrite w = { .began = MAX(start, empty) };
-    start >= empty ? begin_period(l, start) : (void)0;
+    if (start >= empty) {
+        begin_period(l, start);
+    }
     l->bytes += n;
     l->accepted += n;
     w.accepted = fits(l, start);
@@ -181,7 +183,9 @@ int64_t reference_link_overtake(ReferenceLink *l, int64_t now, uint64_t n)
     Piece p;
     bool idle = now >= leaves(l, l->bytes, &p);
     uint64_t queued = idle ? 0 : l->bytes - (uint64_t)(taken(l, now) / PER_BYTE);
-    queued == 0 ? begin_period(l, now) : (void)0;
+    if (queued == 0) {
+        begin_period(l, now);
+    }
     uint64_t before = l->c.bucket.rate > 0 ? queued : MIN(queued, n);
     ReferenceLink other = *l;
     other.since = MIN(l->since, now); /* ahead of a writer that waits for the receiver */

@@ -12,15 +12,21 @@ void reference_send_record(Sim *m, ReferencePage *p, bool zero, bool cached, int
     int64_t page = rc->receive_page + (p->touched || cached ? 0 : rc->first_touch);
     if (HAS(MAPPED_RAM)) {
         reference_price(m, zero ? c->zero_page : copy);
-        zero ? (void)0 : reference_place(m, PAGE);
+        if (!zero) {
+            reference_place(m, PAGE);
+        }
         return;
     }
     m->work += delta == 0 ? 0 : zero ? rc->receive_zero : delta > 0 ? rc->receive_delta : page;
     reference_price(m, zero ? c->zero_page : look + copy);
     if (delta != 0) {
         reference_put(m, 8 + name + (delta > 0 ? 3 + (uint64_t)delta : zero ? 1 : 0));
-        cached && !zero && delta < 0 ? reference_put(m, PAGE) : (void)0;
-        zero || cached ? (void)0 : reference_put_page(m);
+        if (cached && !zero && delta < 0) {
+            reference_put(m, PAGE);
+        }
+        if (!(zero || cached)) {
+            reference_put_page(m);
+        }
         p->touched |= !zero && !cached;
     }
 }

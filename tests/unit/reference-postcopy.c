@@ -68,7 +68,9 @@ static void hear(Sim *m, uint64_t what)
         g_array_append_val(p->requests, value);
         m->r->requests++;
         m->urgent = true;
-        BESIDE && !p->serving ? serve_beside(m, 0) : (void)0;
+        if (BESIDE && !p->serving) {
+            serve_beside(m, 0);
+        }
     }
 }
 
@@ -225,7 +227,9 @@ static void ends_here(Sim *m, guint channel, Kind kind, uint64_t value)
 void reference_postcopy_ping(Sim *m, uint64_t value)
 {
     reference_send(m, 9);
-    m->postcopy ? ends_here(m, 0, PING, value) : (void)0;
+    if (m->postcopy) {
+        ends_here(m, 0, PING, value);
+    }
 }
 
 /* The preempt channel ------------------------------------------------------------------------- */
@@ -338,7 +342,9 @@ static void push_page(Sim *m, ReferencePage *page, bool requested)
     if (aside) {
         put_preempt(m, page, page->block != m->last_sent);
         reference_price(m, page->zero ? m->s->host.zero_page : m->s->host.normal_page);
-        reference_over(m) ? (void)0 : flush_preempt(m);
+        if (!reference_over(m)) {
+            flush_preempt(m);
+        }
     } else {
         m->work += m->s->destination_host.place_page;
         Item i = { 0, A_PAGE, number };
@@ -396,7 +402,9 @@ static bool push(Sim *m, bool all)
 static void wait_for_answer(Sim *m)
 {
     m->postcopy->heard = false;
-    reference_over(m) ? (void)0 : reference_wait(m, m->now + 1000000000, &m->postcopy->heard);
+    if (!reference_over(m)) {
+        reference_wait(m, m->now + 1000000000, &m->postcopy->heard);
+    }
 }
 
 void reference_postcopy_end(Sim *m)
@@ -438,7 +446,9 @@ static void send_package(Sim *m, uint64_t devices)
     p->done[0] = m->link.receiver;
     reference_send(m, 9 + 5 + devices);
     reference_postcopy_ping(m, 3);
-    m->v >= V(10, 2) ? reference_postcopy_ping(m, 0x42) : (void)0;
+    if (m->v >= V(10, 2)) {
+        reference_postcopy_ping(m, 0x42);
+    }
     reference_send(m, 5);
     ends_here(m, 0, RUN, 0);
     reference_send_flush(m);

@@ -305,7 +305,9 @@ static void add_guest(Drawing *d)
     } else {
         CHOICE(d, "dirty-tracking", "tcg", "kvm-log", "kvm-manual-clear");
     }
-    below(d, 2) ? begin(d, "uuid", "\"0f3c4d5e-0000-4000-8000-00000000abcd\"") : (void)0;
+    if (below(d, 2)) {
+        begin(d, "uuid", "\"0f3c4d5e-0000-4000-8000-00000000abcd\"");
+    }
     number(d, "vcpus", 1, 3);
     add_acks(d);
     begin(d, "ram", "[");
@@ -361,18 +363,26 @@ static void add_load(Drawing *d, const char *name, unsigned most)
 
 static void add_variations(Drawing *d, unsigned mbits)
 {
-    below(d, 3) ? (void)0 : add_trace(d, "bandwidth-trace", 2 * mbits);
+    if (!below(d, 3)) {
+        add_trace(d, "bandwidth-trace", 2 * mbits);
+    }
     if (below(d, 3) == 0) {
         begin(d, "token-bucket", "{");
         unsigned rate = quantity(d, "rate", "Mbit/s", 1, mbits);
         number(d, "burst", 0, 3000000);
-        below(d, 2) ? quantity(d, "peak", "Mbit/s", rate, 100) : 0;
+        if (below(d, 2)) {
+            quantity(d, "peak", "Mbit/s", rate, 100);
+        }
         add(d, "}");
     }
     if (below(d, 3) == 0) {
         begin(d, "background", "{");
-        below(d, 3) ? add_load(d, "forward", 2 * mbits) : (void)0;
-        below(d, 2) ? add_load(d, "reverse", 2 * mbits) : (void)0;
+        if (below(d, 3)) {
+            add_load(d, "forward", 2 * mbits);
+        }
+        if (below(d, 2)) {
+            add_load(d, "reverse", 2 * mbits);
+        }
         add(d, "}");
     }
 }
@@ -380,14 +390,18 @@ static void add_variations(Drawing *d, unsigned mbits)
 static void add_link(Drawing *d)
 {
     begin(d, "link", "{");
-    has(d, MIG_CAP_RDMA_PIN_ALL) ? (void)CHOICE(d, "transport", "rdma") : (void)0;
+    if (has(d, MIG_CAP_RDMA_PIN_ALL)) {
+        CHOICE(d, "transport", "rdma");
+    }
     unsigned mbits = quantity(d, "bandwidth", "Mbit/s", 1, below(d, 2) ? 30 : 2000);
     quantity(d, "latency", "us", 0, 3000);
     CHOICE(d, "framing", "none", "ethernet-tcp");
     unsigned buffer = number(d, "send-buffer", 4096, 200000);
     number(d, "receive-buffer", 4096, 200000);
     below(d, 4) ? 0 : number(d, "send-wake", 1, buffer);
-    below(d, 3) ? (void)0 : add_variations(d, mbits);
+    if (!below(d, 3)) {
+        add_variations(d, mbits);
+    }
     add(d, "}");
 }
 
@@ -445,7 +459,9 @@ char *reference_scenario(unsigned seed, bool known)
     fixed(&d, "seed", seed);
     d.rings = below(&d, 3) == 0;
     begin(&d, "capabilities", "{");
-    known ? (void)0 : add_capabilities(&d, others, G_N_ELEMENTS(others));
+    if (!known) {
+        add_capabilities(&d, others, G_N_ELEMENTS(others));
+    }
     if (has(&d, MIG_CAP_RDMA_PIN_ALL)) {
         add_capabilities(&d, with_rdma, G_N_ELEMENTS(with_rdma));
     } else {
@@ -453,7 +469,9 @@ char *reference_scenario(unsigned seed, bool known)
     }
     add(&d, "}");
     add_guest(&d);
-    has(&d, MIG_CAP_BLOCK) || has(&d, MIG_CAP_DIRTY_BITMAPS) ? add_disks(&d) : (void)0;
+    if (has(&d, MIG_CAP_BLOCK) || has(&d, MIG_CAP_DIRTY_BITMAPS)) {
+        add_disks(&d);
+    }
     add_link(&d);
     add_hosts(&d);
     add_events(&d);

@@ -1,8 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The plain simulator's setup (reference.h): connections, header, configuration, list of blocks. */
+/* The plain simulator's parts, and its setup (reference.h): connections, header, configuration,
+ * list of blocks. */
 #include <string.h>
 
 #include "tests/unit/reference-internal.h"
+
+void reference_make(Sim *m)
+{
+    m->events = reference_events_new();
+    reference_link_init(&m->link, &m->s->link, HAS(MULTIFD) ? m->p->multifd_channels : 1,
+                        m->s->limit);
+    reference_guest_init(&m->guest, m->s);
+    reference_xbzrle_init(&m->xbzrle, m->p->xbzrle_cache_size);
+    if (HAS(COMPRESS)) {
+        reference_compress_open(m);
+    }
+    if (HAS(POSTCOPY_RAM)) {
+        reference_postcopy_open(m);
+    }
+}
+
+void reference_clear(Sim *m)
+{
+    if (HAS(COMPRESS)) {
+        reference_compress_close(m);
+    }
+    if (HAS(MULTIFD)) {
+        reference_multifd_close(m);
+    }
+    if (m->postcopy) {
+        reference_postcopy_close(m);
+    }
+    g_array_unref(m->events);
+    reference_link_clear(&m->link);
+    reference_guest_clear(&m->guest);
+    reference_xbzrle_clear(&m->xbzrle);
+}
 
 static uint64_t configuration(const Sim *m)
 {
@@ -31,14 +64,18 @@ static void send_list(Sim *m)
 void reference_set_up(Sim *m, bool returns)
 {
     reference_spend(m, m->s->host.connect + 2 * m->s->link.latency);
-    HAS(MULTIFD) ? reference_multifd_open(m) : (void)0;
+    if (HAS(MULTIFD)) {
+        reference_multifd_open(m);
+    }
     if (HAS(POSTCOPY_PREEMPT) && m->v < V(8, 0)) {
         reference_spend(m, m->s->host.connect + 2 * m->s->link.latency);
     }
     m->window = MS;
     m->forced = HAS(AUTO_CONVERGE) && m->v >= V(10, 0) ? MS + 5000 : 0;
     reference_send(m, 8 + configuration(m) + (returns ? 5 : 0));
-    returns ? reference_postcopy_ping(m, 1) : (void)0;
+    if (returns) {
+        reference_postcopy_ping(m, 1);
+    }
     reference_send(m, (HAS(POSTCOPY_RAM) ? 21 : 0) + 17);
     reference_spend(m, m->s->host.setup);
     reference_guest_at(&m->guest, m->now);

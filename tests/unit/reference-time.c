@@ -91,7 +91,9 @@ void reference_write(Sim *m, uint64_t limit)
         m->written += n;
         ReferenceWrite w = reference_link_write(&m->link, m->now, n, m->work / 1000);
         m->work %= 1000;
-        m->postcopy ? reference_postcopy_written(m, n, &w) : (void)0;
+        if (m->postcopy) {
+            reference_postcopy_written(m, n, &w);
+        }
         reference_pass(m, w.accepted);
     }
 }
@@ -147,21 +149,29 @@ void reference_place(Sim *m, uint64_t n)
 
 void reference_spend(Sim *m, int64_t ns)
 {
-    reference_over(m) ? (void)0 : reference_pass(m, m->now + ns);
+    if (!reference_over(m)) {
+        reference_pass(m, m->now + ns);
+    }
 }
 
 void reference_sleep(Sim *m, int64_t ns)
 {
     m->urgent = false;
-    reference_over(m) ? (void)0 : reference_wait(m, m->now + ns + m->s->host.wake, &m->urgent);
+    if (!reference_over(m)) {
+        reference_wait(m, m->now + ns + m->s->host.wake, &m->urgent);
+    }
 }
 
 void reference_send(Sim *m, uint64_t n)
 {
-    reference_over(m) ? (void)0 : reference_put(m, n);
+    if (!reference_over(m)) {
+        reference_put(m, n);
+    }
 }
 
 void reference_send_flush(Sim *m)
 {
-    reference_over(m) ? (void)0 : reference_flush(m);
+    if (!reference_over(m)) {
+        reference_flush(m);
+    }
 }

@@ -132,7 +132,9 @@ static bool finish_pages(Sim *m, bool final)
 void reference_section(Sim *m, bool final)
 {
     reference_send(m, 5);
-    final ? reference_sync(m, m->v < V(11, 0)) : (void)0;
+    if (final) {
+        reference_sync(m, m->v < V(11, 0));
+    }
     if (send_pages(m, final) && finish_pages(m, final)) {
         m->ram_bytes += final ? 0 : 8;
         reference_send(m, 8);
@@ -158,10 +160,16 @@ void reference_wait_window(Sim *m)
         bool syncs = fires && m->r->syncs > 1 && m->idle == m->r->syncs;
         m->idle = fires ? m->r->syncs + syncs : m->idle;
         m->forced = fires ? MS + 5000 : m->forced;
-        syncs ? reference_sync(m, true) : (void)0;
-        MS >= m->window + 100 ? close_window(m, MS) : (void)0;
+        if (syncs) {
+            reference_sync(m, true);
+        }
+        if (MS >= m->window + 100) {
+            close_window(m, MS);
+        }
         int64_t until = MIN(m->window + 100, m->forced ? MAX(m->forced, MS) : INT64_MAX);
-        EXCEEDED ? reference_sleep(m, (until - MS) * 1000000) : (void)0;
+        if (EXCEEDED) {
+            reference_sleep(m, (until - MS) * 1000000);
+        }
     }
 }
 
@@ -201,21 +209,24 @@ static Turn turn(Sim *m)
         reference_wait_window(m);
         return ITERATE;
     }
-    head >= m->window + 100 ? close_window(m, head) : (void)0; /* and what it leaves is written */
-    EXCEEDED ? reference_sleep(m, (m->window + 100 - head) * 1000000) : (void)0;
-    reference_over(m) ? (void)0 : reference_write(m, QUOTA ? MAX(QUOTA, USED) - USED : UINT64_MAX);
+    if (head >= m->window + 100) {
+        close_window(m, head); /* and what it leaves is written */
+    }
+    if (EXCEEDED) {
+        reference_sleep(m, (m->window + 100 - head) * 1000000);
+    }
+    if (!reference_over(m)) {
+        reference_write(m, QUOTA ? MAX(QUOTA, USED) - USED : UINT64_MAX);
+    }
     return ITERATE;
 }
 
 /* Until a monitor that looks every now and then has seen it, and lets it go on. */
 static void wait_for_continue(Sim *m)
 {
-    for (int64_t at = (m->now / m->s->poll + 1) * m->s->poll; m->now < at;) {
-        int64_t ns = MIN(at - m->now, 100000000);
-        if (reference_over(m)) {
-            return;
-        }
-        reference_spend(m, ns);
+    int64_t at = (m->now / m->s->poll + 1) * m->s->poll;
+    while (m->now < at && !reference_over(m)) {
+        reference_spend(m, MIN(at - m->now, 100000000));
     }
 }
 
@@ -225,7 +236,9 @@ void reference_stop(Sim *m)
     reference_guest_at(&m->guest, m->now);
     m->guest.stopped = true;
     m->stopped = m->now;
-    HAS(PAUSE_BEFORE_SWITCHOVER) ? wait_for_continue(m) : (void)0;
+    if (HAS(PAUSE_BEFORE_SWITCHOVER)) {
+        wait_for_continue(m);
+    }
     m->unlimited = true;
 }
 
@@ -238,7 +251,9 @@ static void complete(Sim *m, bool returns, uint64_t tail)
     reference_spend(m, m->s->host.devices);
     reference_send(m, tail);
     m->postcopy ? reference_postcopy_end(m) : reference_send_flush(m);
-    reference_over(m) ? (void)0 : reference_write(m, UINT64_MAX);
+    if (!reference_over(m)) {
+        reference_write(m, UINT64_MAX);
+    }
     if (returns && !m->postcopy) {
         int64_t at = reference_link_answer(&m->s->link, m->s->limit, m->link.receiver + load, 8);
         while (m->now < at && !reference_over(m)) { /* it asks again every second */
@@ -273,23 +288,12 @@ void reference_run(const MigScenario *s, const MigParameters *p, const Reference
 {
     Sim sim = { .s = s, .p = p, .r = r, .v = s->version, .last_sent = UINT64_MAX }, *m = &sim;
     *r = (Reference){ .passes = g_array_new(FALSE, FALSE, sizeof(ReferencePass)) };
-    m->events = reference_events_new();
-    reference_link_init(&m->link, &s->link, HAS(MULTIFD) ? p->multifd_channels : 1, s->limit);
-    reference_guest_init(&m->guest, s);
-    reference_xbzrle_init(&m->xbzrle, p->xbzrle_cache_size);
-    HAS(COMPRESS) ? reference_compress_open(m) : (void)0;
-    HAS(POSTCOPY_RAM) ? reference_postcopy_open(m) : (void)0;
+    reference_make(m);
     migrate(m, devices);
     reference_guest_at(&m->guest, m->now);
     r->limit = reference_over(m);
     r->now = m->now;
     r->transferred = SHOWN;
     r->limited = m->guest.limited;
-    HAS(COMPRESS) ? reference_compress_close(m) : (void)0;
-    HAS(MULTIFD) ? reference_multifd_close(m) : (void)0;
-    m->postcopy ? reference_postcopy_close(m) : (void)0;
-    g_array_unref(m->events);
-    reference_link_clear(&m->link);
-    reference_guest_clear(&m->guest);
-    reference_xbzrle_clear(&m->xbzrle);
+    reference_clear(m);
 }
